@@ -1,0 +1,5 @@
+//! jido cluster
+pub mod environment;
+pub mod error;
+mod runtime;
+pub mod transport;

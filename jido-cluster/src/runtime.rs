@@ -1,0 +1,33 @@
+//! Where tasks are started: the one wiring file that spawns.
+
+use std::future::Future;
+
+use tokio::task::JoinHandle;
+
+/// Starts a task. Its owner keeps the handle, or the task ends by itself when
+/// the channel that it reads is closed.
+#[allow(clippy::disallowed_methods, reason = "the one place where tasks are started")]
+pub(crate) fn spawn<F>(task: F) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    tokio::task::spawn(task)
+}
+
+/// A task that ends when its owner is dropped.
+#[derive(Debug)]
+pub(crate) struct OwnedTask(JoinHandle<()>);
+
+impl OwnedTask {
+    /// Starts a task that lives as long as what is returned.
+    pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(spawn(task))
+    }
+}
+
+impl Drop for OwnedTask {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

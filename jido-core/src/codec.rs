@@ -1,0 +1,147 @@
+//! How states, entries and users' messages become bytes.
+//!
+//! MessagePack with named fields: old and new code can read each other's data
+//! when a field with a default is added. A stored state begins with a header of
+//! [`BLOB_HEADER_LEN`] bytes: the format (1 for MessagePack) and the version of
+//! the agent's state, as a big-endian `u32`.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::{Agent, Error, ErrorKind};
+
+/// The length of the header before a stored state, in bytes.
+pub const BLOB_HEADER_LEN: usize = 5;
+
+const FORMAT_MESSAGE_PACK: u8 = 1;
+
+/// Nested deeper than this, bytes are refused: a decoder that follows hostile
+/// nesting runs out of stack, which no error can catch.
+const MAX_DEPTH: usize = 128;
+
+/// A stored state taken apart, its payload not yet decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Blob<'a> {
+    /// The version of the state's shape, `Agent::VERSION` of the code that wrote it.
+    pub version: u32,
+    /// The MessagePack of the state.
+    pub payload: &'a [u8],
+}
+
+impl<'a> Blob<'a> {
+    /// Takes a stored state apart.
+    ///
+    /// # Errors
+    ///
+    /// [`Corrupt`](ErrorKind::Corrupt) when the header is cut short, or
+    /// [`NewerVersion`](ErrorKind::NewerVersion) when the format is none that
+    /// this code knows.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
+        let Some((header, payload)) = bytes.split_first_chunk::<BLOB_HEADER_LEN>() else {
+            return Err(Error::corrupt(format!(
+                "stored state has {} bytes: its header alone has {BLOB_HEADER_LEN}",
+                bytes.len()
+            )));
+        };
+        let [format, version @ ..] = *header;
+        if format != FORMAT_MESSAGE_PACK {
+            return Err(Error::new(
+                ErrorKind::NewerVersion,
+                format!("stored state has format {format}: this code reads {FORMAT_MESSAGE_PACK}"),
+            ));
+        }
+        Ok(Self { version: u32::from_be_bytes(version), payload })
+    }
+}
+
+/// Writes a state with its header into `buffer`, which is cleared first, so that
+/// one buffer can serve for many messages.
+///
+/// # Errors
+///
+/// [`Encode`](ErrorKind::Encode) when the state does not serialize.
+pub fn encode_state<A: Agent>(state: &A, buffer: &mut BytesMut) -> Result<(), Error> {
+    buffer.clear();
+    buffer.put_u8(FORMAT_MESSAGE_PACK);
+    buffer.put_u32(A::VERSION);
+    write_named(state, buffer)
+}
+
+/// Reads a state, handing one of an older version to [`Agent::migrate`].
+///
+/// # Errors
+///
+/// [`NewerVersion`](ErrorKind::NewerVersion) when newer code wrote it, and
+/// [`Corrupt`](ErrorKind::Corrupt) when it can't be read or migrated. The bytes
+/// are left alone either way.
+pub fn decode_state<A: Agent>(bytes: &[u8]) -> Result<A, Error> {
+    let blob = Blob::parse(bytes)?;
+    if blob.version == A::VERSION {
+        return decode_payload(blob.payload);
+    }
+    if blob.version > A::VERSION {
+        return Err(Error::new(
+            ErrorKind::NewerVersion,
+            format!(
+                "state of agent kind {:?} has version {}: this code reads up to {}",
+                A::KIND,
+                blob.version,
+                A::VERSION
+            ),
+        ));
+    }
+    A::migrate(blob.version, blob.payload).map_err(|cause| {
+        Error::corrupt(format!(
+            "state of agent kind {:?} could not be migrated from version {} to {}",
+            A::KIND,
+            blob.version,
+            A::VERSION
+        ))
+        .caused_by(cause)
+    })
+}
+
+/// Writes a message, a reply or an entry's content, without a header.
+///
+/// # Errors
+///
+/// [`Encode`](ErrorKind::Encode) when the value does not serialize.
+pub fn encode_payload<T: Serialize>(value: &T) -> Result<Bytes, Error> {
+    let mut buffer = BytesMut::new();
+    write_named(value, &mut buffer)?;
+    Ok(buffer.freeze())
+}
+
+/// Reads what [`encode_payload`] wrote.
+///
+/// # Errors
+///
+/// [`Corrupt`](ErrorKind::Corrupt) when the bytes are no such value, or nest
+/// deeper than 128 levels.
+pub fn decode_payload<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+    let mut decoder = rmp_serde::Deserializer::from_read_ref(bytes);
+    decoder.set_max_depth(MAX_DEPTH);
+    T::deserialize(&mut decoder).map_err(|cause| {
+        Error::corrupt(format!(
+            "{} bytes could not be read as {}",
+            bytes.len(),
+            std::any::type_name::<T>()
+        ))
+        .caused_by(cause)
+    })
+}
+
+fn write_named<T: Serialize>(value: &T, buffer: &mut BytesMut) -> Result<(), Error> {
+    let mut writer = buffer.writer();
+    rmp_serde::encode::write_named(&mut writer, value).map_err(|cause| {
+        Error::new(
+            ErrorKind::Encode,
+            format!("a value of {} could not be serialized", std::any::type_name::<T>()),
+        )
+        .caused_by(cause)
+    })
+}
+
+#[cfg(test)]
+mod tests;

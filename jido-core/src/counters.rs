@@ -1,0 +1,135 @@
+//! Small numbers with a meaning: epochs, revisions, places in a thread,
+//! incarnations and points in time.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+macro_rules! counter {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(
+            Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+        )]
+        #[serde(transparent)]
+        pub struct $name(pub u64);
+
+        impl $name {
+            /// The value before the first.
+            pub const ZERO: Self = Self(0);
+
+            /// The one after this; the last possible value stays where it is.
+            #[must_use]
+            pub fn next(self) -> Self {
+                Self(self.0.saturating_add(1))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+counter!(
+    /// The fencing token of one activation: larger for every claim of the agent,
+    /// also across its deletion. 0 means that it was never claimed.
+    Epoch
+);
+counter!(
+    /// Counts an agent's commits, one each, whether they wrote entries, a
+    /// checkpoint or both. 0 means that nothing was committed yet.
+    Revision
+);
+counter!(
+    /// An entry's place in its thread, from 0, without gaps. As a length it
+    /// counts entries.
+    Seq
+);
+
+/// A random 128-bit id of one life of one node process.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Incarnation(pub u128);
+
+impl fmt::Display for Incarnation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for Incarnation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl FromStr for Incarnation {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        if text.len() != 32 {
+            return Err(Error::invalid("an incarnation has 32 hexadecimal digits"));
+        }
+        u128::from_str_radix(text, 16).map(Self).map_err(|cause| {
+            Error::invalid("an incarnation has 32 hexadecimal digits").caused_by(cause)
+        })
+    }
+}
+
+impl TryFrom<String> for Incarnation {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self, Error> {
+        text.parse()
+    }
+}
+
+impl From<Incarnation> for String {
+    fn from(incarnation: Incarnation) -> Self {
+        incarnation.to_string()
+    }
+}
+
+/// A point in time on the wall clock, in milliseconds since the Unix epoch.
+///
+/// Kept for people to read; nothing is decided by it, since wall clocks jump.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Timestamp(pub u64);
+
+impl Timestamp {
+    /// The time since the Unix epoch.
+    pub fn since_unix_epoch(self) -> Duration {
+        Duration::from_millis(self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn incarnations_read_back_as_written() {
+        let incarnation = Incarnation(0xab);
+        assert_eq!(incarnation.to_string().len(), 32);
+        assert_eq!(incarnation.to_string().parse::<Incarnation>().unwrap(), incarnation);
+        for bad in ["", "zz", "+0000000000000000000000000000ab", &"f".repeat(33)] {
+            assert!(bad.parse::<Incarnation>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn counters_do_not_wrap() {
+        assert_eq!(Epoch(u64::MAX).next(), Epoch(u64::MAX));
+        assert_eq!(Revision::ZERO.next(), Revision(1));
+    }
+}

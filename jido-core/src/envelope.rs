@@ -1,0 +1,353 @@
+//! What nodes say to each other.
+//!
+//! An envelope begins with ten bytes that every protocol version keeps: the
+//! version, the kind (1 ask, 2 answer, 3 notice) and a correlation number, so
+//! that an ask of a version that a node doesn't speak can still be answered. All
+//! numbers are big-endian. In version 1 there follow
+//!
+//! - **ask**: operation `u8`, flags `u8` (1 verify, 2 request id), hops `u8`,
+//!   budget in ms `u32`, manager (`u8` length, bytes), key (`u16` length, bytes),
+//!   request id if flagged (`u128` client, `u64` seq), payload to the end;
+//! - **answer**: status `u8`, executed `u8`, code `u8`, flags `u8` (1 hint), epoch
+//!   `u64`, revision `u64`, hint if flagged (`u128`), payload to the end;
+//! - **notice**: which `u8`.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use thiserror::Error;
+
+use crate::{
+    AgentKey, Epoch, Executed, Incarnation, MAX_KEY_LEN, MAX_NAME_LEN, ManagerName, RequestId,
+    Revision,
+};
+
+/// The protocol version that this code speaks.
+pub const PROTOCOL_VERSION: u8 = 1;
+
+const KIND_ASK: u8 = 1;
+const KIND_ANSWER: u8 = 2;
+const KIND_NOTICE: u8 = 3;
+
+const ASK_VERIFY: u8 = 1;
+const ASK_REQUEST_ID: u8 = 2;
+const ANSWER_HINT: u8 = 1;
+
+/// What an ask wants done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Operation {
+    /// Handle a message and answer with its reply.
+    Call = 1,
+    /// Handle a message; answer as soon as the agent has taken it.
+    Cast = 2,
+    /// Say whether the agent runs here.
+    Lookup = 3,
+    /// Run the agent.
+    Activate = 4,
+    /// Hibernate the agent, if it runs.
+    Stop = 5,
+    /// Delete the agent with all its records.
+    Delete = 6,
+    /// Say how many agents of the manager run here.
+    Stats = 7,
+}
+
+impl Operation {
+    fn from_u8(byte: u8) -> Option<Self> {
+        [Self::Call, Self::Cast, Self::Lookup, Self::Activate, Self::Stop, Self::Delete, Self::Stats]
+            .into_iter()
+            .find(|op| *op as u8 == byte)
+    }
+
+    /// Whether the operation is about one agent, and so carries a key.
+    pub fn has_key(self) -> bool {
+        self != Self::Stats
+    }
+}
+
+/// How an ask ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum AnswerStatus {
+    /// Done; the payload is the reply.
+    Ok = 0,
+    /// Failed; the code is the failure's kind, the payload says why.
+    Failed = 1,
+    /// The asked node doesn't own the agent; the hint says who is thought to.
+    NotOwner = 2,
+    /// Too much is waiting already; try again later.
+    Overloaded = 3,
+    /// The agent, manager or node is stopping; ask again.
+    Stopped = 4,
+    /// The asked node can't read the ask: another protocol version, no such
+    /// manager, or a message that it doesn't know.
+    Incompatible = 5,
+}
+
+impl AnswerStatus {
+    fn from_u8(byte: u8) -> Option<Self> {
+        [Self::Ok, Self::Failed, Self::NotOwner, Self::Overloaded, Self::Stopped, Self::Incompatible]
+            .into_iter()
+            .find(|status| *status as u8 == byte)
+    }
+}
+
+/// A request to another node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ask {
+    /// Pairs the answer with the ask; unique among those that the sender has open.
+    pub correlation: u64,
+    /// What is wanted.
+    pub operation: Operation,
+    /// Whether the receiver must look at storage rather than at what it remembers
+    /// of the agent's owner.
+    pub verify: bool,
+    /// How many nodes have passed the ask on.
+    pub hops: u8,
+    /// How long the asker goes on waiting, in milliseconds from when it was sent.
+    pub budget_ms: u32,
+    /// The manager that is asked.
+    pub manager: ManagerName,
+    /// The agent; none for operations on the whole manager.
+    pub key: Option<AgentKey>,
+    /// The request that this is a try of.
+    pub request: Option<RequestId>,
+    /// The message.
+    pub payload: Bytes,
+}
+
+/// The answer to an [`Ask`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The ask's correlation number.
+    pub correlation: u64,
+    /// How it ended.
+    pub status: AnswerStatus,
+    /// Whether the message's effects took place.
+    pub executed: Executed,
+    /// The kind of a failure, in the receiver's numbering; 0 where there is none.
+    pub code: u8,
+    /// The epoch of the activation that answered; 0 where none did.
+    pub epoch: Epoch,
+    /// The revision that the reply saw.
+    pub revision: Revision,
+    /// Who is thought to own the agent.
+    pub hint: Option<Incarnation>,
+    /// The reply, or a text that says why there is none.
+    pub payload: Bytes,
+}
+
+/// Something that a node tells its peers without being asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Notice {
+    /// The sender is shutting down: give it no further keys.
+    Leaving = 1,
+}
+
+/// An envelope of any kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Envelope {
+    /// A request.
+    Ask(Ask),
+    /// An answer.
+    Answer(Answer),
+    /// A notice.
+    Notice(Notice),
+}
+
+/// Why bytes are no envelope that this code reads.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum EnvelopeError {
+    /// The bytes are not what they claim to be.
+    #[error("malformed envelope: {0}")]
+    Malformed(&'static str),
+    /// The sender speaks another version. An ask can be answered with
+    /// [`AnswerStatus::Incompatible`] under its correlation number.
+    #[error("envelope of protocol version {version}, this node speaks {PROTOCOL_VERSION}")]
+    Version {
+        /// The sender's version.
+        version: u8,
+        /// The correlation number, when the envelope is an ask.
+        ask: Option<u64>,
+    },
+}
+
+impl Ask {
+    /// Writes the envelope.
+    pub fn encode(&self) -> Bytes {
+        let key = self.key.as_ref().map_or("", AgentKey::as_str);
+        let mut out = BytesMut::with_capacity(
+            48 + self.manager.as_str().len() + key.len() + self.payload.len(),
+        );
+        prefix(&mut out, KIND_ASK, self.correlation);
+        out.put_u8(self.operation as u8);
+        let mut flags = 0;
+        if self.verify {
+            flags |= ASK_VERIFY;
+        }
+        if self.request.is_some() {
+            flags |= ASK_REQUEST_ID;
+        }
+        out.put_u8(flags);
+        out.put_u8(self.hops);
+        out.put_u32(self.budget_ms);
+        // Both lengths fit: names and keys were checked when they were made.
+        out.put_u8(self.manager.as_str().len() as u8);
+        out.put_slice(self.manager.as_str().as_bytes());
+        out.put_u16(key.len() as u16);
+        out.put_slice(key.as_bytes());
+        if let Some(request) = self.request {
+            out.put_u128(request.client);
+            out.put_u64(request.seq);
+        }
+        out.put_slice(&self.payload);
+        out.freeze()
+    }
+}
+
+impl Answer {
+    /// Writes the envelope.
+    pub fn encode(&self) -> Bytes {
+        let mut out = BytesMut::with_capacity(48 + self.payload.len());
+        prefix(&mut out, KIND_ANSWER, self.correlation);
+        out.put_u8(self.status as u8);
+        out.put_u8(match self.executed {
+            Executed::No => 0,
+            Executed::Maybe => 1,
+            Executed::Yes => 2,
+        });
+        out.put_u8(self.code);
+        out.put_u8(if self.hint.is_some() { ANSWER_HINT } else { 0 });
+        out.put_u64(self.epoch.0);
+        out.put_u64(self.revision.0);
+        if let Some(hint) = self.hint {
+            out.put_u128(hint.0);
+        }
+        out.put_slice(&self.payload);
+        out.freeze()
+    }
+}
+
+impl Notice {
+    /// Writes the envelope.
+    pub fn encode(self) -> Bytes {
+        let mut out = BytesMut::with_capacity(11);
+        prefix(&mut out, KIND_NOTICE, 0);
+        out.put_u8(self as u8);
+        out.freeze()
+    }
+}
+
+fn prefix(out: &mut BytesMut, kind: u8, correlation: u64) {
+    out.put_u8(PROTOCOL_VERSION);
+    out.put_u8(kind);
+    out.put_u64(correlation);
+}
+
+impl Envelope {
+    /// Reads an envelope. Payloads share the memory of `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// [`EnvelopeError`]: malformed bytes are dropped, an ask of another version
+    /// is answered.
+    pub fn decode(mut bytes: Bytes) -> Result<Self, EnvelopeError> {
+        let short = |_| EnvelopeError::Malformed("cut short");
+        let version = bytes.try_get_u8().map_err(short)?;
+        let kind = bytes.try_get_u8().map_err(short)?;
+        let correlation = bytes.try_get_u64().map_err(short)?;
+        if version != PROTOCOL_VERSION {
+            return Err(EnvelopeError::Version {
+                version,
+                ask: (kind == KIND_ASK).then_some(correlation),
+            });
+        }
+        match kind {
+            KIND_ASK => decode_ask(correlation, bytes).map(Self::Ask),
+            KIND_ANSWER => decode_answer(correlation, bytes).map(Self::Answer),
+            KIND_NOTICE => match bytes.try_get_u8().map_err(short)? {
+                1 => Ok(Self::Notice(Notice::Leaving)),
+                _ => Err(EnvelopeError::Malformed("unknown notice")),
+            },
+            _ => Err(EnvelopeError::Malformed("unknown kind")),
+        }
+    }
+}
+
+fn decode_ask(correlation: u64, mut bytes: Bytes) -> Result<Ask, EnvelopeError> {
+    let short = |_| EnvelopeError::Malformed("ask cut short");
+    let operation = Operation::from_u8(bytes.try_get_u8().map_err(short)?)
+        .ok_or(EnvelopeError::Malformed("unknown operation"))?;
+    let flags = bytes.try_get_u8().map_err(short)?;
+    let hops = bytes.try_get_u8().map_err(short)?;
+    let budget_ms = bytes.try_get_u32().map_err(short)?;
+    let manager_len = usize::from(bytes.try_get_u8().map_err(short)?);
+    let manager = text(&mut bytes, manager_len, MAX_NAME_LEN)?;
+    let manager =
+        ManagerName::new(manager).map_err(|_| EnvelopeError::Malformed("bad manager name"))?;
+    let key_len = usize::from(bytes.try_get_u16().map_err(short)?);
+    let key = text(&mut bytes, key_len, MAX_KEY_LEN)?;
+    let key = match (operation.has_key(), key.as_str()) {
+        (false, "") => None,
+        (false, _) => return Err(EnvelopeError::Malformed("key where none belongs")),
+        (true, key) => {
+            Some(AgentKey::new(key).map_err(|_| EnvelopeError::Malformed("bad agent key"))?)
+        }
+    };
+    let request = if flags & ASK_REQUEST_ID == 0 {
+        None
+    } else {
+        Some(RequestId {
+            client: bytes.try_get_u128().map_err(short)?,
+            seq: bytes.try_get_u64().map_err(short)?,
+        })
+    };
+    Ok(Ask {
+        correlation,
+        operation,
+        verify: flags & ASK_VERIFY != 0,
+        hops,
+        budget_ms,
+        manager,
+        key,
+        request,
+        payload: bytes,
+    })
+}
+
+fn decode_answer(correlation: u64, mut bytes: Bytes) -> Result<Answer, EnvelopeError> {
+    let short = |_| EnvelopeError::Malformed("answer cut short");
+    let status = AnswerStatus::from_u8(bytes.try_get_u8().map_err(short)?)
+        .ok_or(EnvelopeError::Malformed("unknown status"))?;
+    let executed = match bytes.try_get_u8().map_err(short)? {
+        0 => Executed::No,
+        1 => Executed::Maybe,
+        2 => Executed::Yes,
+        _ => return Err(EnvelopeError::Malformed("unknown outcome")),
+    };
+    let code = bytes.try_get_u8().map_err(short)?;
+    let flags = bytes.try_get_u8().map_err(short)?;
+    let epoch = Epoch(bytes.try_get_u64().map_err(short)?);
+    let revision = Revision(bytes.try_get_u64().map_err(short)?);
+    let hint = if flags & ANSWER_HINT == 0 {
+        None
+    } else {
+        Some(Incarnation(bytes.try_get_u128().map_err(short)?))
+    };
+    Ok(Answer { correlation, status, executed, code, epoch, revision, hint, payload: bytes })
+}
+
+fn text(bytes: &mut Bytes, len: usize, limit: usize) -> Result<String, EnvelopeError> {
+    if len > limit {
+        return Err(EnvelopeError::Malformed("a name or key beyond its limit"));
+    }
+    if bytes.remaining() < len {
+        return Err(EnvelopeError::Malformed("cut short within a name or key"));
+    }
+    String::from_utf8(bytes.split_to(len).to_vec())
+        .map_err(|_| EnvelopeError::Malformed("a name or key that is no UTF-8"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,95 @@
+use super::*;
+use proptest::prelude::*;
+
+fn ask() -> Ask {
+    Ask {
+        correlation: 7,
+        operation: Operation::Call,
+        verify: true,
+        hops: 1,
+        budget_ms: 5_000,
+        manager: ManagerName::new("counters").unwrap(),
+        key: Some(AgentKey::new("ключ").unwrap()),
+        request: Some(RequestId { client: u128::MAX - 1, seq: 9 }),
+        payload: Bytes::from_static(b"message"),
+    }
+}
+
+fn answer() -> Answer {
+    Answer {
+        correlation: u64::MAX,
+        status: AnswerStatus::NotOwner,
+        executed: Executed::No,
+        code: 3,
+        epoch: Epoch(4),
+        revision: Revision(5),
+        hint: Some(Incarnation(6)),
+        payload: Bytes::from_static(b"why"),
+    }
+}
+
+#[test]
+fn envelopes_read_back_as_written() {
+    assert_eq!(Envelope::decode(ask().encode()), Ok(Envelope::Ask(ask())));
+    assert_eq!(Envelope::decode(answer().encode()), Ok(Envelope::Answer(answer())));
+    assert_eq!(
+        Envelope::decode(Notice::Leaving.encode()),
+        Ok(Envelope::Notice(Notice::Leaving))
+    );
+
+    let bare = Ask { request: None, verify: false, payload: Bytes::new(), ..ask() };
+    assert_eq!(Envelope::decode(bare.encode()), Ok(Envelope::Ask(bare)));
+    let stats = Ask { operation: Operation::Stats, key: None, ..ask() };
+    assert_eq!(Envelope::decode(stats.encode()), Ok(Envelope::Ask(stats)));
+}
+
+#[test]
+fn another_version_can_still_be_answered() {
+    let mut bytes = ask().encode().to_vec();
+    bytes[0] = 2;
+    bytes.truncate(10);
+    assert_eq!(
+        Envelope::decode(bytes.clone().into()),
+        Err(EnvelopeError::Version { version: 2, ask: Some(7) })
+    );
+    bytes[1] = KIND_ANSWER;
+    assert_eq!(
+        Envelope::decode(bytes.into()),
+        Err(EnvelopeError::Version { version: 2, ask: None })
+    );
+}
+
+#[test]
+fn every_cut_is_refused_or_shortens_the_payload() {
+    let whole = ask().encode();
+    let head = whole.len() - ask().payload.len();
+    for len in 0..head {
+        assert!(Envelope::decode(whole.slice(..len)).is_err(), "{len}");
+    }
+    for len in head..whole.len() {
+        assert!(Envelope::decode(whole.slice(..len)).is_ok(), "{len}");
+    }
+}
+
+#[test]
+fn a_key_where_none_belongs_and_none_where_one_does_are_refused() {
+    let stats = Ask { operation: Operation::Stats, ..ask() };
+    assert!(Envelope::decode(stats.encode()).is_err());
+    let keyless = Ask { key: None, ..ask() };
+    assert!(Envelope::decode(keyless.encode()).is_err());
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
+        let _ = Envelope::decode(bytes.into());
+    }
+
+    #[test]
+    fn a_flipped_byte_never_panics(at in 0usize..60, to: u8) {
+        let mut bytes = ask().encode().to_vec();
+        let at = at % bytes.len();
+        bytes[at] = to;
+        let _ = Envelope::decode(bytes.into());
+    }
+}

@@ -1,0 +1,35 @@
+//! The vocabulary of jido: agents, keys, identities, envelopes, threads,
+//! checkpoints, the codec and errors.
+//!
+//! This crate is pure: it knows nothing of actors, runtimes, sockets or
+//! storage. Everything here can be tested without one.
+//!
+//! Users of jido depend on `jido-cluster`, which re-exports this crate.
+
+mod agent;
+mod checkpoint;
+mod codec;
+mod context;
+mod counters;
+mod envelope;
+mod error;
+mod id;
+mod key;
+mod name;
+mod request;
+mod thread;
+
+pub use agent::{Agent, AgentError};
+pub use checkpoint::Checkpoint;
+pub use codec::{BLOB_HEADER_LEN, Blob, decode_payload, decode_state, encode_payload, encode_state};
+pub use context::{Context, Turn};
+pub use counters::{Epoch, Incarnation, Revision, Seq, Timestamp};
+pub use envelope::{
+    Answer, AnswerStatus, Ask, Envelope, EnvelopeError, Notice, Operation, PROTOCOL_VERSION,
+};
+pub use error::{Error, ErrorKind, Executed};
+pub use id::AgentId;
+pub use key::{AgentKey, MAX_KEY_LEN};
+pub use name::{ClusterName, MAX_NAME_LEN, ManagerName, NodeName};
+pub use request::RequestId;
+pub use thread::{Entry, MAX_ENTRY_KIND_LEN, NewEntry};

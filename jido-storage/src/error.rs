@@ -1,0 +1,85 @@
+//! The crate's one error.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+/// What the caller of a storage does next. Whatever the kind, nothing of the
+/// call that failed was written, or will be.
+///
+/// An append whose outcome is not known is no error but
+/// [`AppendOutcome::Unknown`](crate::AppendOutcome::Unknown).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The input breaks a rule that the message names: mend it.
+    InvalidInput,
+    /// The commit is larger than the adapter's limit, which the message gives:
+    /// make it smaller.
+    TooLarge,
+    /// A record can't be read; the message names it. It was left as it is: look
+    /// at it before anything writes over it.
+    Corrupt,
+    /// The data was laid down by another version of the schema: run the version
+    /// that the message names, or migrate.
+    Schema,
+    /// The disk or the map is full: make room, then try again.
+    Full,
+    /// The storage can't be reached or is shutting down: try again later.
+    Unavailable,
+    /// More is queued than the adapter takes: try again after a pause.
+    Overloaded,
+}
+
+/// An error of a storage: a kind that says what to do, and a message for people.
+/// It never holds a connection string or another secret.
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl Error {
+    /// Makes an error of the given kind with a message for people.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), source: None }
+    }
+
+    /// Adds the error that caused this one.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// What the caller does next.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// Whether the same call can succeed later without a change to it.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self.kind, ErrorKind::Full | ErrorKind::Unavailable | ErrorKind::Overloaded)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("kind", &self.kind)
+            .field("message", &self.message)
+            .field("source", &self.source)
+            .finish()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|s| s as &(dyn StdError + 'static))
+    }
+}

@@ -1,0 +1,167 @@
+//! The records that a storage keeps, and what is asked and answered about them.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use jido_core::{
+    AgentId, AgentKey, Checkpoint, ClusterName, Epoch, Incarnation, ManagerName, NodeName,
+    Revision, Seq, Timestamp,
+};
+use serde::{Deserialize, Serialize};
+
+/// Whether a life of a node goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NodeState {
+    /// It may own agents.
+    Up,
+    /// It is over for good: whatever it owned may be claimed.
+    Dead,
+}
+
+/// One life of one node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeRecord {
+    /// The node's name.
+    pub name: NodeName,
+    /// The life.
+    pub incarnation: Incarnation,
+    /// Counts renewals of its lease, from 1.
+    pub beat: u64,
+    /// Whether it goes on.
+    pub state: NodeState,
+    /// Where peers reach it.
+    pub address: String,
+    /// What it says about itself: zone, version and the like.
+    pub metadata: BTreeMap<String, String>,
+    /// When it was registered, on its own clock.
+    pub registered_at: Timestamp,
+}
+
+/// A node that asks to be registered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeRegistration {
+    /// The cluster that it joins.
+    pub cluster: ClusterName,
+    /// Its name.
+    pub name: NodeName,
+    /// Its life.
+    pub incarnation: Incarnation,
+    /// Where peers reach it.
+    pub address: String,
+    /// What it says about itself.
+    pub metadata: BTreeMap<String, String>,
+    /// The time on its clock.
+    pub at: Timestamp,
+}
+
+/// How a registration ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Registration {
+    /// The node is up, with beat 1 (or as it was, if it had been registered before).
+    Registered(NodeRecord),
+    /// Another life of that name is up.
+    NameTaken(NodeRecord),
+}
+
+/// How a renewal ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Renewal {
+    /// The lease is renewed; this is the beat now.
+    Renewed(u64),
+    /// The node was declared dead, or never registered: it stops what it runs.
+    Dead,
+}
+
+/// A claim of an agent by a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimRequest {
+    /// The agent.
+    pub id: AgentId,
+    /// The life of the node that claims it.
+    pub claimant: Incarnation,
+    /// A life that the agent may be taken from although it is not dead, because
+    /// the claimant's takeover policy says so. Any other live owner keeps it.
+    pub take_from: Option<Incarnation>,
+    /// The time on the claimant's clock.
+    pub at: Timestamp,
+}
+
+/// How a claim ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClaimOutcome {
+    /// The claimant owns the agent under this epoch, larger than any before.
+    Claimed(Epoch),
+    /// A live node owns it.
+    Held {
+        /// The owner.
+        owner: Incarnation,
+        /// Its epoch.
+        epoch: Epoch,
+    },
+    /// The claimant itself is dead or was never registered: nothing can be
+    /// claimed by it.
+    ClaimantDead,
+}
+
+/// What storage knows of an agent, without its state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentRecord {
+    /// The agent.
+    pub id: AgentId,
+    /// Who owns it; none when it is dormant.
+    pub owner: Option<Incarnation>,
+    /// The epoch of its last claim.
+    pub epoch: Epoch,
+    /// Its last commit.
+    pub revision: Revision,
+    /// How many entries its thread has.
+    pub thread_len: Seq,
+    /// When it was first claimed (again, after a deletion).
+    pub created_at: Timestamp,
+    /// When it last changed: claim, commit or release.
+    pub updated_at: Timestamp,
+}
+
+/// An agent as it is loaded after a claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    /// Its record. The claimant compares the epoch with its own.
+    pub record: AgentRecord,
+    /// Its last checkpoint.
+    pub checkpoint: Option<Checkpoint>,
+}
+
+/// A place in a directory, given by one page and taken by the next. Its bytes
+/// mean something to the adapter alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cursor(pub Bytes);
+
+/// Asks for a page of a manager's directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectoryQuery {
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// The manager.
+    pub manager: ManagerName,
+    /// Where the page before ended; none for the first.
+    pub after: Option<Cursor>,
+    /// How many agents at the most; at least 1 is given where there is one.
+    pub limit: usize,
+}
+
+/// A page of a manager's directory: every agent that is owned or has ever
+/// committed, dormant ones too, deleted ones not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectoryPage {
+    /// The agents, in an order that the adapter keeps from page to page.
+    pub agents: Vec<AgentRecord>,
+    /// Where the next page starts; none after the last.
+    pub next: Option<Cursor>,
+}
+
+impl DirectoryPage {
+    /// The keys on the page.
+    pub fn keys(&self) -> impl Iterator<Item = &AgentKey> {
+        self.agents.iter().map(|agent| &agent.id.key)
+    }
+}
