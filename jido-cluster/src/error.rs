@@ -55,7 +55,10 @@ impl ErrorKind {
     /// The kind that another node numbered so; unknown numbers come from newer
     /// versions.
     pub(crate) fn from_code(code: u8) -> Self {
-        Self::ALL.into_iter().find(|kind| *kind as u8 == code).unwrap_or(Self::Incompatible)
+        Self::ALL
+            .into_iter()
+            .find(|kind| *kind as u8 == code)
+            .unwrap_or(Self::Incompatible)
     }
 }
 
@@ -73,7 +76,12 @@ struct Inner {
 impl Error {
     /// Makes an error of the given kind; its message was not executed.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner { kind, executed: Executed::No, message: message.into(), source: None }))
+        Self(Box::new(Inner {
+            kind,
+            executed: Executed::No,
+            message: message.into(),
+            source: None,
+        }))
     }
 
     /// Says whether the message was executed.
@@ -133,7 +141,10 @@ impl fmt::Display for Error {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.source.as_deref().map(|s| s as &(dyn StdError + 'static))
+        self.0
+            .source
+            .as_deref()
+            .map(|s| s as &(dyn StdError + 'static))
     }
 }
 

@@ -6,7 +6,10 @@ use tokio::task::JoinHandle;
 
 /// Starts a task. Its owner keeps the handle, or the task ends by itself when
 /// the channel that it reads is closed.
-#[allow(clippy::disallowed_methods, reason = "the one place where tasks are started")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the one place where tasks are started"
+)]
 pub(crate) fn spawn<F>(task: F) -> JoinHandle<F::Output>
 where
     F: Future + Send + 'static,

@@ -72,7 +72,7 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`Startup`](crate::error::ErrorKind::Startup) when it can't listen.
+    /// [`Startup`](crate::ErrorKind::Startup) when it can't listen.
     async fn start(&self, inbox: Arc<dyn Inbox>) -> Result<(), Error>;
 
     /// The address at which peers reach this node, known once it is started.

@@ -104,7 +104,10 @@ impl AgentError {
     /// An error with a text for people. It travels to the caller, so it must
     /// hold no secret.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), source: None }
+        Self {
+            message: message.into(),
+            source: None,
+        }
     }
 
     /// The error that caused it, if it was made from one.
@@ -115,7 +118,10 @@ impl AgentError {
 
 impl<E: StdError + Send + Sync + 'static> From<E> for AgentError {
     fn from(error: E) -> Self {
-        Self { message: error.to_string(), source: Some(Box::new(error)) }
+        Self {
+            message: error.to_string(),
+            source: Some(Box::new(error)),
+        }
     }
 }
 

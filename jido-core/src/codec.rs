@@ -51,7 +51,10 @@ impl<'a> Blob<'a> {
                 format!("stored state has format {format}: this code reads {FORMAT_MESSAGE_PACK}"),
             ));
         }
-        Ok(Self { version: u32::from_be_bytes(version), payload })
+        Ok(Self {
+            version: u32::from_be_bytes(version),
+            payload,
+        })
     }
 }
 
@@ -137,7 +140,10 @@ fn write_named<T: Serialize>(value: &T, buffer: &mut BytesMut) -> Result<(), Err
     rmp_serde::encode::write_named(&mut writer, value).map_err(|cause| {
         Error::new(
             ErrorKind::Encode,
-            format!("a value of {} could not be serialized", std::any::type_name::<T>()),
+            format!(
+                "a value of {} could not be serialized",
+                std::any::type_name::<T>()
+            ),
         )
         .caused_by(cause)
     })

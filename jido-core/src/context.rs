@@ -4,7 +4,9 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::{AgentId, Epoch, Error, NewEntry, NodeName, RequestId, Revision, Timestamp, encode_payload};
+use crate::{
+    AgentId, Epoch, Error, NewEntry, NodeName, RequestId, Revision, Timestamp, encode_payload,
+};
 
 /// The facts of one turn: one message handled by one activation.
 ///
@@ -58,7 +60,10 @@ pub struct Context<'a> {
 impl<'a> Context<'a> {
     /// A context for one turn.
     pub fn new(turn: Turn<'a>) -> Self {
-        Self { turn, entries: Vec::new() }
+        Self {
+            turn,
+            entries: Vec::new(),
+        }
     }
 
     /// The agent's identity.

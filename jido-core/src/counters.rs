@@ -121,7 +121,10 @@ mod tests {
     fn incarnations_read_back_as_written() {
         let incarnation = Incarnation(0xab);
         assert_eq!(incarnation.to_string().len(), 32);
-        assert_eq!(incarnation.to_string().parse::<Incarnation>().unwrap(), incarnation);
+        assert_eq!(
+            incarnation.to_string().parse::<Incarnation>().unwrap(),
+            incarnation
+        );
         for bad in ["", "zz", "+0000000000000000000000000000ab", &"f".repeat(33)] {
             assert!(bad.parse::<Incarnation>().is_err(), "{bad}");
         }

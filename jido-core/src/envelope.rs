@@ -53,9 +53,17 @@ pub enum Operation {
 
 impl Operation {
     fn from_u8(byte: u8) -> Option<Self> {
-        [Self::Call, Self::Cast, Self::Lookup, Self::Activate, Self::Stop, Self::Delete, Self::Stats]
-            .into_iter()
-            .find(|op| *op as u8 == byte)
+        [
+            Self::Call,
+            Self::Cast,
+            Self::Lookup,
+            Self::Activate,
+            Self::Stop,
+            Self::Delete,
+            Self::Stats,
+        ]
+        .into_iter()
+        .find(|op| *op as u8 == byte)
     }
 
     /// Whether the operation is about one agent, and so carries a key.
@@ -85,9 +93,16 @@ pub enum AnswerStatus {
 
 impl AnswerStatus {
     fn from_u8(byte: u8) -> Option<Self> {
-        [Self::Ok, Self::Failed, Self::NotOwner, Self::Overloaded, Self::Stopped, Self::Incompatible]
-            .into_iter()
-            .find(|status| *status as u8 == byte)
+        [
+            Self::Ok,
+            Self::Failed,
+            Self::NotOwner,
+            Self::Overloaded,
+            Self::Stopped,
+            Self::Incompatible,
+        ]
+        .into_iter()
+        .find(|status| *status as u8 == byte)
     }
 }
 
@@ -335,7 +350,16 @@ fn decode_answer(correlation: u64, mut bytes: Bytes) -> Result<Answer, EnvelopeE
     } else {
         Some(Incarnation(bytes.try_get_u128().map_err(short)?))
     };
-    Ok(Answer { correlation, status, executed, code, epoch, revision, hint, payload: bytes })
+    Ok(Answer {
+        correlation,
+        status,
+        executed,
+        code,
+        epoch,
+        revision,
+        hint,
+        payload: bytes,
+    })
 }
 
 fn text(bytes: &mut Bytes, len: usize, limit: usize) -> Result<String, EnvelopeError> {

@@ -21,7 +21,11 @@ pub struct AgentId {
 impl AgentId {
     /// Puts an identity together from its parts.
     pub fn new(cluster: ClusterName, manager: ManagerName, key: AgentKey) -> Self {
-        Self { cluster, manager, key }
+        Self {
+            cluster,
+            manager,
+            key,
+        }
     }
 }
 

@@ -64,7 +64,9 @@ impl AgentKey {
             )));
         }
         if let Some(at) = key.bytes().position(|b| b == 0) {
-            return Err(Error::invalid(format!("key has a NUL at byte {at}: NUL is not allowed in keys")));
+            return Err(Error::invalid(format!(
+                "key has a NUL at byte {at}: NUL is not allowed in keys"
+            )));
         }
         Ok(())
     }
@@ -100,7 +102,10 @@ impl AgentKey {
     /// A key that was not made by `composite` splits at its slashes all the same;
     /// a `%` that begins neither escape stands for itself.
     pub fn parts(&self) -> Vec<String> {
-        self.0.split('/').map(|part| part.replace("%2F", "/").replace("%25", "%")).collect()
+        self.0
+            .split('/')
+            .map(|part| part.replace("%2F", "/").replace("%25", "%"))
+            .collect()
     }
 
     /// The key's text.
@@ -172,7 +177,10 @@ mod tests {
     #[test]
     fn deserializing_checks_too() {
         assert!(serde_json::from_str::<AgentKey>("\"\"").is_err());
-        assert_eq!(serde_json::from_str::<AgentKey>("\"a\"").unwrap().as_str(), "a");
+        assert_eq!(
+            serde_json::from_str::<AgentKey>("\"a\"").unwrap().as_str(),
+            "a"
+        );
     }
 
     #[test]

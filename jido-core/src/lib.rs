@@ -21,7 +21,9 @@ mod thread;
 
 pub use agent::{Agent, AgentError};
 pub use checkpoint::Checkpoint;
-pub use codec::{BLOB_HEADER_LEN, Blob, decode_payload, decode_state, encode_payload, encode_state};
+pub use codec::{
+    BLOB_HEADER_LEN, Blob, decode_payload, decode_state, encode_payload, encode_state,
+};
 pub use context::{Context, Turn};
 pub use counters::{Epoch, Incarnation, Revision, Seq, Timestamp};
 pub use envelope::{

@@ -20,7 +20,10 @@ fn check(what: &str, name: &str) -> Result<(), Error> {
             name.len()
         )));
     }
-    match name.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))) {
+    match name
+        .chars()
+        .find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')))
+    {
         Some(c) => Err(Error::invalid(format!(
             "{what} name {name:?} has {c:?}: it has ASCII letters, digits, '-', '_' and '.'"
         ))),

@@ -20,7 +20,10 @@ pub struct RequestId {
 impl RequestId {
     /// The id of a request that the caller names with a UUID of its own.
     pub fn from_uuid(uuid: Uuid) -> Self {
-        Self { client: uuid.as_u128(), seq: 0 }
+        Self {
+            client: uuid.as_u128(),
+            seq: 0,
+        }
     }
 }
 

@@ -37,7 +37,12 @@ impl NewEntry {
                 "entry kind {kind:?} is refused: it has 1 to {MAX_ENTRY_KIND_LEN} bytes and no NUL"
             )));
         }
-        Ok(Self { kind, at, payload, refs: Vec::new() })
+        Ok(Self {
+            kind,
+            at,
+            payload,
+            refs: Vec::new(),
+        })
     }
 }
 

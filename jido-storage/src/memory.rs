@@ -24,10 +24,11 @@ const MAX_COMMIT_BYTES: usize = 8 * 1024 * 1024;
 /// Keeps everything in the memory of one process. The reference for the other
 /// adapters, and a store for state that may be lost.
 ///
-/// Nodes of one process that share one `MemoryStorage` see the same records, as
-/// tests do; nodes of different processes never do.
-#[derive(Debug, Default)]
+/// Nodes of different processes never see the same records. A cluster whose nodes
+/// all live in one process may share one [`MemoryStorage::shared`].
+#[derive(Debug)]
 pub struct MemoryStorage {
+    sharing: Sharing,
     tables: Mutex<Tables>,
 }
 
@@ -47,9 +48,27 @@ struct Stored {
 }
 
 impl MemoryStorage {
-    /// An empty storage.
+    /// An empty storage for the one node of this process.
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            sharing: Sharing::Process,
+            tables: Mutex::default(),
+        }
+    }
+
+    /// An empty storage that every node of the cluster is given, because all of them
+    /// live in this process, as they do in tests.
+    pub fn shared() -> Self {
+        Self {
+            sharing: Sharing::Cluster,
+            ..Self::new()
+        }
+    }
+}
+
+impl Default for MemoryStorage {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -61,7 +80,12 @@ impl Tables {
     }
 
     fn claim(&mut self, claim: ClaimRequest) -> ClaimOutcome {
-        let ClaimRequest { id, claimant, take_from, at } = claim;
+        let ClaimRequest {
+            id,
+            claimant,
+            take_from,
+            at,
+        } = claim;
         if !self.is_up(&id.cluster, claimant) {
             return ClaimOutcome::ClaimantDead;
         }
@@ -71,7 +95,10 @@ impl Tables {
             && take_from != Some(owner)
             && self.is_up(&id.cluster, owner)
         {
-            return ClaimOutcome::Held { owner, epoch: stored.record.epoch };
+            return ClaimOutcome::Held {
+                owner,
+                epoch: stored.record.epoch,
+            };
         }
         let stored = self.agents.entry(id.clone()).or_insert_with(|| Stored {
             record: AgentRecord {
@@ -103,16 +130,22 @@ impl Tables {
             Some(stored) if stored.record.epoch == epoch && stored.record.owner.is_some() => {
                 Ok(stored)
             }
-            Some(stored) => Err(AppendOutcome::Fenced { epoch: stored.record.epoch }),
+            Some(stored) => Err(AppendOutcome::Fenced {
+                epoch: stored.record.epoch,
+            }),
             None => Err(AppendOutcome::Fenced { epoch: Epoch::ZERO }),
         }
     }
 
     fn append(&mut self, commit: Commit) -> Result<Revision, AppendOutcome> {
-        commit.check_size(MAX_COMMIT_BYTES).map_err(AppendOutcome::Failed)?;
+        commit
+            .check_size(MAX_COMMIT_BYTES)
+            .map_err(AppendOutcome::Failed)?;
         let stored = self.owned(&commit.id, commit.epoch)?;
         if stored.record.revision != commit.expected {
-            return Err(AppendOutcome::Conflict { actual: stored.record.revision });
+            return Err(AppendOutcome::Conflict {
+                actual: stored.record.revision,
+            });
         }
         let thread_len = Seq(stored.record.thread_len.0 + commit.entries.len() as u64);
         if let Some(checkpoint) = &commit.checkpoint
@@ -131,13 +164,17 @@ impl Tables {
         }
         let revision = stored.record.revision;
         for (seq, entry) in (stored.record.thread_len.0..).zip(&commit.entries) {
-            stored.entries.push(Entry::committed(entry, Seq(seq), revision, commit.epoch));
+            stored
+                .entries
+                .push(Entry::committed(entry, Seq(seq), revision, commit.epoch));
         }
         stored.record.thread_len = thread_len;
         if commit.checkpoint.is_some() {
             stored.checkpoint = commit.checkpoint;
         }
-        stored.replies.extend(commit.requests.into_iter().map(|r| (r.request, r.reply)));
+        stored
+            .replies
+            .extend(commit.requests.into_iter().map(|r| (r.request, r.reply)));
         if commit.release {
             stored.record.owner = None;
         }
@@ -145,7 +182,12 @@ impl Tables {
         Ok(revision)
     }
 
-    fn delete(&mut self, id: &AgentId, epoch: Epoch, at: Timestamp) -> Result<Revision, AppendOutcome> {
+    fn delete(
+        &mut self,
+        id: &AgentId,
+        epoch: Epoch,
+        at: Timestamp,
+    ) -> Result<Revision, AppendOutcome> {
         let stored = self.owned(id, epoch)?;
         stored.deleted = true;
         stored.checkpoint = None;
@@ -204,7 +246,12 @@ impl Tables {
 }
 
 fn cursor_key(cursor: &Cursor) -> Result<AgentKey, Error> {
-    let refused = || Error::new(ErrorKind::InvalidInput, "the cursor is none that a page gave");
+    let refused = || {
+        Error::new(
+            ErrorKind::InvalidInput,
+            "the cursor is none that a page gave",
+        )
+    };
     let text = std::str::from_utf8(&cursor.0).map_err(|e| refused().caused_by(e))?;
     AgentKey::new(text).map_err(|e| refused().caused_by(e))
 }
@@ -220,7 +267,7 @@ fn outcome(result: Result<Revision, AppendOutcome>) -> AppendOutcome {
 impl Storage for MemoryStorage {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
-            sharing: Sharing::Process,
+            sharing: self.sharing,
             durable: false,
             max_commit_bytes: MAX_COMMIT_BYTES,
         }
@@ -251,7 +298,9 @@ impl Storage for MemoryStorage {
             metadata: node.metadata,
             registered_at: node.at,
         };
-        tables.nodes.insert((node.cluster, node.incarnation), record.clone());
+        tables
+            .nodes
+            .insert((node.cluster, node.incarnation), record.clone());
         Ok(Registration::Registered(record))
     }
 
@@ -261,13 +310,15 @@ impl Storage for MemoryStorage {
         incarnation: Incarnation,
     ) -> Result<Renewal, Error> {
         let mut tables = self.tables.lock();
-        Ok(match tables.nodes.get_mut(&(cluster.clone(), incarnation)) {
-            Some(node) if node.state == NodeState::Up => {
-                node.beat += 1;
-                Renewal::Renewed(node.beat)
-            }
-            _ => Renewal::Dead,
-        })
+        Ok(
+            match tables.nodes.get_mut(&(cluster.clone(), incarnation)) {
+                Some(node) if node.state == NodeState::Up => {
+                    node.beat += 1;
+                    Renewal::Renewed(node.beat)
+                }
+                _ => Renewal::Dead,
+            },
+        )
     }
 
     async fn declare_dead(
@@ -323,18 +374,31 @@ impl Storage for MemoryStorage {
         let from = usize::try_from(from.0).unwrap_or(usize::MAX);
         Ok(tables
             .live(id)
-            .map(|stored| stored.entries.iter().skip(from).take(limit).cloned().collect())
+            .map(|stored| {
+                stored
+                    .entries
+                    .iter()
+                    .skip(from)
+                    .take(limit)
+                    .cloned()
+                    .collect()
+            })
             .unwrap_or_default())
     }
 
     async fn reply_of(&self, id: &AgentId, request: RequestId) -> Result<Option<Bytes>, Error> {
         let tables = self.tables.lock();
-        Ok(tables.live(id).and_then(|stored| stored.replies.get(&request).cloned()))
+        Ok(tables
+            .live(id)
+            .and_then(|stored| stored.replies.get(&request).cloned()))
     }
 
     async fn append_many(&self, commits: Vec<Commit>) -> Vec<AppendOutcome> {
         let mut tables = self.tables.lock();
-        commits.into_iter().map(|commit| outcome(tables.append(commit))).collect()
+        commits
+            .into_iter()
+            .map(|commit| outcome(tables.append(commit)))
+            .collect()
     }
 
     async fn delete(&self, id: &AgentId, epoch: Epoch, at: Timestamp) -> AppendOutcome {

@@ -41,7 +41,13 @@ fn encoded<A: Agent>(state: &A) -> Vec<u8> {
 #[test]
 fn an_older_state_is_read_by_newer_code() {
     let new: New = decode_state(&encoded(&Old { count: 7 })).unwrap();
-    assert_eq!(new, New { count: 7, label: String::new() });
+    assert_eq!(
+        new,
+        New {
+            count: 7,
+            label: String::new()
+        }
+    );
 }
 
 #[test]
@@ -53,14 +59,24 @@ fn a_newer_state_is_refused_and_named() {
 
 #[test]
 fn unknown_fields_are_tolerated() {
-    let bytes = encode_payload(&New { count: 3, label: "x".into() }).unwrap();
+    let bytes = encode_payload(&New {
+        count: 3,
+        label: "x".into(),
+    })
+    .unwrap();
     assert_eq!(decode_payload::<Old>(&bytes).unwrap(), Old { count: 3 });
 }
 
 #[test]
 fn short_and_foreign_headers_are_refused() {
-    assert_eq!(Blob::parse(&[1, 0, 0]).unwrap_err().kind(), ErrorKind::Corrupt);
-    assert_eq!(Blob::parse(&[9, 0, 0, 0, 1]).unwrap_err().kind(), ErrorKind::NewerVersion);
+    assert_eq!(
+        Blob::parse(&[1, 0, 0]).unwrap_err().kind(),
+        ErrorKind::Corrupt
+    );
+    assert_eq!(
+        Blob::parse(&[9, 0, 0, 0, 1]).unwrap_err().kind(),
+        ErrorKind::NewerVersion
+    );
 }
 
 #[test]

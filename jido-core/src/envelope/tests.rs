@@ -10,7 +10,10 @@ fn ask() -> Ask {
         budget_ms: 5_000,
         manager: ManagerName::new("counters").unwrap(),
         key: Some(AgentKey::new("ключ").unwrap()),
-        request: Some(RequestId { client: u128::MAX - 1, seq: 9 }),
+        request: Some(RequestId {
+            client: u128::MAX - 1,
+            seq: 9,
+        }),
         payload: Bytes::from_static(b"message"),
     }
 }
@@ -31,15 +34,27 @@ fn answer() -> Answer {
 #[test]
 fn envelopes_read_back_as_written() {
     assert_eq!(Envelope::decode(ask().encode()), Ok(Envelope::Ask(ask())));
-    assert_eq!(Envelope::decode(answer().encode()), Ok(Envelope::Answer(answer())));
+    assert_eq!(
+        Envelope::decode(answer().encode()),
+        Ok(Envelope::Answer(answer()))
+    );
     assert_eq!(
         Envelope::decode(Notice::Leaving.encode()),
         Ok(Envelope::Notice(Notice::Leaving))
     );
 
-    let bare = Ask { request: None, verify: false, payload: Bytes::new(), ..ask() };
+    let bare = Ask {
+        request: None,
+        verify: false,
+        payload: Bytes::new(),
+        ..ask()
+    };
     assert_eq!(Envelope::decode(bare.encode()), Ok(Envelope::Ask(bare)));
-    let stats = Ask { operation: Operation::Stats, key: None, ..ask() };
+    let stats = Ask {
+        operation: Operation::Stats,
+        key: None,
+        ..ask()
+    };
     assert_eq!(Envelope::decode(stats.encode()), Ok(Envelope::Ask(stats)));
 }
 
@@ -50,12 +65,18 @@ fn another_version_can_still_be_answered() {
     bytes.truncate(10);
     assert_eq!(
         Envelope::decode(bytes.clone().into()),
-        Err(EnvelopeError::Version { version: 2, ask: Some(7) })
+        Err(EnvelopeError::Version {
+            version: 2,
+            ask: Some(7)
+        })
     );
     bytes[1] = KIND_ANSWER;
     assert_eq!(
         Envelope::decode(bytes.into()),
-        Err(EnvelopeError::Version { version: 2, ask: None })
+        Err(EnvelopeError::Version {
+            version: 2,
+            ask: None
+        })
     );
 }
 
@@ -73,7 +94,10 @@ fn every_cut_is_refused_or_shortens_the_payload() {
 
 #[test]
 fn a_key_where_none_belongs_and_none_where_one_does_are_refused() {
-    let stats = Ask { operation: Operation::Stats, ..ask() };
+    let stats = Ask {
+        operation: Operation::Stats,
+        ..ask()
+    };
     assert!(Envelope::decode(stats.encode()).is_err());
     let keyless = Ask { key: None, ..ask() };
     assert!(Envelope::decode(keyless.encode()).is_err());

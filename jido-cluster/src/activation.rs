@@ -1,0 +1,202 @@
+//! The running instance of an agent: one ractor actor.
+//!
+//! It claims and loads its agent before it takes the first message, handles one
+//! message at a time, and commits what changed. Its states:
+//!
+//! ```text
+//! Claiming -> Loading -> Running <-> Committing -> Draining -> Released
+//! ```
+//!
+//! and `Refused` for one that may not run, or runs no longer: it gives the
+//! messages that it still has back, and ends.
+
+mod commit;
+mod pipeline;
+mod running;
+mod start;
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use jido_core::{Agent, AgentKey};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::oneshot;
+
+use crate::delivery::{Delivery, Refusal};
+use crate::local::Gauge;
+use crate::router::Router;
+
+pub use pipeline::Durability;
+use running::Running;
+
+/// What an activation is told. Never leaves the node.
+#[derive(Debug)]
+pub(crate) enum ActivationMessage<A: Agent> {
+    /// A message for the agent.
+    Deliver(Delivery<A>),
+    /// The commit in flight has ended.
+    CommitEnded,
+    /// Something other than a message.
+    Errand(Errand, oneshot::Sender<Result<(), Refusal>>),
+}
+
+impl<A: Agent> ractor::Message for ActivationMessage<A> {}
+
+/// What an activation can be asked to do besides handling messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Errand {
+    /// Answer once the agent runs.
+    Activate,
+    /// Write what is not yet written, give the claim back, and end.
+    Hibernate,
+    /// Delete the agent, and end.
+    Delete,
+    /// End at once and write nothing: the node may not own agents any more.
+    Abandon,
+}
+
+/// The actor's behaviour; its state is [`State`].
+pub(crate) struct Activation<A>(PhantomData<fn() -> A>);
+
+impl<A> Activation<A> {
+    pub(crate) fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+/// What an activation is started with.
+pub(crate) struct Start<A: Agent> {
+    pub(crate) router: Arc<Router<A>>,
+    pub(crate) key: AgentKey,
+    pub(crate) gauge: Arc<Gauge>,
+}
+
+pub(crate) struct State<A: Agent> {
+    start: Start<A>,
+    phase: Phase<A>,
+}
+
+enum Phase<A: Agent> {
+    Running(Box<Running<A>>),
+    Refused(Refusal),
+}
+
+impl<A: Agent> State<A> {
+    /// Takes no more messages and gives back those that it has, for this reason.
+    fn end(&mut self, myself: &ActorRef<ActivationMessage<A>>, refusal: Refusal) {
+        self.phase = Phase::Refused(refusal);
+        let Start { router, key, gauge } = &self.start;
+        router.local().remove(key.as_str(), gauge);
+        // What is in the mailbox is still handled, and refused, before the actor
+        // stops; nothing further is let in.
+        if myself.drain().is_err() {
+            tracing::debug!(%key, "an activation had ended already");
+        }
+    }
+}
+
+impl<A: Agent> Actor for Activation<A> {
+    type Msg = ActivationMessage<A>;
+    type State = State<A>;
+    type Arguments = Start<A>;
+
+    async fn pre_start(
+        &self,
+        _myself: ActorRef<Self::Msg>,
+        start: Start<A>,
+    ) -> Result<State<A>, ActorProcessingErr> {
+        start.gauge.used(start.router.core().environment.elapsed());
+        Ok(State {
+            start,
+            phase: Phase::Refused(Refusal::Stopped),
+        })
+    }
+
+    async fn post_start(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        state: &mut State<A>,
+    ) -> Result<(), ActorProcessingErr> {
+        match Box::pin(start::claim_and_load(&state.start)).await {
+            Ok(running) => state.phase = Phase::Running(Box::new(running)),
+            Err(refusal) => {
+                tracing::debug!(key = %state.start.key, ?refusal, "an agent was not activated");
+                state.end(&myself, refusal);
+            }
+        }
+        Ok(())
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        message: Self::Msg,
+        state: &mut State<A>,
+    ) -> Result<(), ActorProcessingErr> {
+        let running = match &mut state.phase {
+            Phase::Running(running) => running,
+            Phase::Refused(refusal) => {
+                match message {
+                    ActivationMessage::Deliver(delivery) => {
+                        state.start.gauge.taken();
+                        delivery.refuse(refusal.clone());
+                    }
+                    ActivationMessage::Errand(_, done) => {
+                        let _ = done.send(Err(refusal.clone()));
+                    }
+                    ActivationMessage::CommitEnded => {}
+                }
+                return Ok(());
+            }
+        };
+        let end = match message {
+            ActivationMessage::Deliver(delivery) => {
+                state.start.gauge.taken();
+                state
+                    .start
+                    .gauge
+                    .used(state.start.router.core().environment.elapsed());
+                running.turn(delivery).await;
+                running.commit_if_due(&myself);
+                None
+            }
+            ActivationMessage::CommitEnded => {
+                let end = Box::pin(running.commit_ended()).await.err();
+                if end.is_none() {
+                    running.commit_if_due(&myself);
+                }
+                end
+            }
+            ActivationMessage::Errand(errand, done) => {
+                let result = Box::pin(running.errand(errand)).await;
+                match result {
+                    Ok(running::After::GoOn) => {
+                        let _ = done.send(Ok(()));
+                        running.commit_if_due(&myself);
+                        None
+                    }
+                    Ok(running::After::End) => {
+                        // Whoever waits may ask for the agent again at once, so
+                        // this activation is out of the way first.
+                        state.end(&myself, Refusal::Stopped);
+                        let _ = done.send(Ok(()));
+                        return Ok(());
+                    }
+                    Err(running::Failed::Undone(refusal)) => {
+                        let _ = done.send(Err(refusal));
+                        running.commit_if_due(&myself);
+                        None
+                    }
+                    Err(running::Failed::Lost(refusal)) => {
+                        let _ = done.send(Err(refusal.clone()));
+                        Some(refusal)
+                    }
+                }
+            }
+        };
+        if let Some(refusal) = end {
+            state.end(&myself, refusal);
+        }
+        Ok(())
+    }
+}

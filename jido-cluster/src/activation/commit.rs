@@ -1,0 +1,242 @@
+//! How an activation commits, and what it does with each outcome.
+
+use std::time::Duration;
+
+use jido_core::{Agent, Checkpoint, Executed, Revision, Seq};
+use jido_storage::{AppendOutcome, Commit};
+use ractor::ActorRef;
+use tokio::sync::oneshot;
+
+use super::ActivationMessage;
+use super::pipeline::Plan;
+use super::running::{Failed, Running};
+use super::start;
+use crate::delivery::Refusal;
+use crate::error::ErrorKind;
+use crate::runtime;
+
+/// How often an unknown outcome is asked after before the activation gives up and
+/// leaves it to the next one, and the pause in between.
+const SETTLE_TRIES: u32 = 20;
+const SETTLE_PAUSE: Duration = Duration::from_millis(100);
+
+impl<A: Agent> Running<A> {
+    /// Starts the next commit, if it is time for one.
+    pub(super) fn commit_if_due(&mut self, myself: &ActorRef<ActivationMessage<A>>) {
+        if let Some(plan) = self.pipeline.next(false) {
+            let myself = myself.clone();
+            self.start_commit(plan, move || {
+                // An activation that has ended asks for the outcome itself.
+                let _ = myself.send_message(ActivationMessage::CommitEnded);
+            });
+        }
+    }
+
+    /// Commits in a task of its own, which no time-out can drop half-way.
+    fn start_commit(&mut self, plan: Plan, ended: impl FnOnce() + Send + 'static) {
+        let commit = self.commit(Some(plan));
+        let storage = self.router.settings().storage.clone();
+        let (done, outcome) = oneshot::channel();
+        self.in_flight = Some(outcome);
+        runtime::spawn(async move {
+            let outcome = storage.append(commit).await;
+            if done.send(outcome).is_ok() {
+                ended();
+            }
+        });
+    }
+
+    fn commit(&mut self, plan: Option<Plan>) -> Commit {
+        let at = self.router.core().environment.wall();
+        let mut commit = Commit::new(self.id.clone(), self.epoch, self.revision, at);
+        if let Some(plan) = plan {
+            self.appending = plan.entries.len() as u64;
+            // Entries and state are committed together, so that the state covers
+            // the whole thread as it is then.
+            let covers = Seq(self.thread_len.0 + self.appending);
+            commit.checkpoint = Some(Checkpoint {
+                state: plan.state,
+                covers,
+            });
+            commit.entries = plan.entries;
+        }
+        commit
+    }
+
+    /// The commit in flight has ended: sends the replies that waited for it, or
+    /// undoes what was built on it. An error ends the activation.
+    pub(super) async fn commit_ended(&mut self) -> Result<(), Refusal> {
+        let Some(outcome) = self.in_flight.take() else {
+            return Ok(());
+        };
+        match outcome.await {
+            Ok(outcome) => self.settle(outcome).await,
+            // The task was aborted: the runtime is shutting down.
+            Err(_) => self.settle_unknown("the commit was aborted").await,
+        }
+    }
+
+    async fn settle(&mut self, outcome: AppendOutcome) -> Result<(), Refusal> {
+        match outcome {
+            AppendOutcome::Committed(revision) => {
+                self.committed(revision);
+                Ok(())
+            }
+            AppendOutcome::Failed(error) => {
+                tracing::warn!(agent = %self.id, %error, "a commit failed");
+                let error = crate::error::Error::from(error);
+                let undone = self.pipeline.undo();
+                Self::fail(undone, Executed::No, error.kind(), &error.to_string());
+                self.restore();
+                Ok(())
+            }
+            AppendOutcome::Fenced { epoch } => {
+                tracing::info!(agent = %self.id, mine = %self.epoch, %epoch, "an activation was fenced");
+                let undone = self.pipeline.undo();
+                let why = "the agent has moved to another node";
+                Self::fail(undone, Executed::No, ErrorKind::Unavailable, why);
+                Err(Refusal::NotOwner { hint: None })
+            }
+            AppendOutcome::Conflict { actual } => {
+                // Nobody but this activation commits under its epoch: storage is
+                // not what it was. Whatever it is now, the next activation loads it.
+                tracing::error!(
+                    agent = %self.id, epoch = %self.epoch, expected = %self.revision, %actual,
+                    "storage has another revision than the only writer"
+                );
+                let undone = self.pipeline.undo();
+                let why = "the agent's record was changed from outside";
+                Self::fail(undone, Executed::No, ErrorKind::Unavailable, why);
+                Err(Refusal::Stopped)
+            }
+            AppendOutcome::Unknown(error) => {
+                tracing::warn!(agent = %self.id, %error, "a commit's outcome is unknown");
+                self.settle_unknown(&error.to_string()).await
+            }
+        }
+    }
+
+    fn committed(&mut self, revision: Revision) {
+        self.revision = revision;
+        self.thread_len = Seq(self.thread_len.0 + std::mem::take(&mut self.appending));
+        for held in self.pipeline.committed() {
+            self.answer(held);
+        }
+    }
+
+    /// Finds out whether a commit took effect. A new epoch waits out, or kills, the
+    /// write in flight; then the revision tells, since under the old epoch nobody
+    /// else could write.
+    async fn settle_unknown(&mut self, why: &str) -> Result<(), Refusal> {
+        let mut refusal = Refusal::unsettled(why);
+        for attempt in 0..SETTLE_TRIES {
+            if attempt > 0 {
+                tokio::time::sleep(SETTLE_PAUSE).await;
+            }
+            let claimed = match start::claim(&self.router, &self.id).await {
+                Ok(epoch) => epoch,
+                Err(Refusal::Unsettled(why)) => {
+                    refusal = Refusal::Unsettled(why);
+                    continue;
+                }
+                Err(lost) => {
+                    refusal = lost;
+                    break;
+                }
+            };
+            let loaded = match start::load(&self.router, &self.id, claimed).await {
+                Ok(loaded) => loaded,
+                Err(Refusal::Unsettled(why)) => {
+                    refusal = Refusal::Unsettled(why);
+                    continue;
+                }
+                Err(lost) => {
+                    refusal = lost;
+                    break;
+                }
+            };
+            self.epoch = claimed;
+            if loaded.record.revision == self.revision.next() {
+                self.committed(loaded.record.revision);
+                return Ok(());
+            }
+            let undone = self.pipeline.undo();
+            let why = "the commit did not take effect";
+            Self::fail(undone, Executed::No, ErrorKind::Unavailable, why);
+            if loaded.record.revision == self.revision {
+                self.restore();
+                return Ok(());
+            }
+            return Err(Refusal::Stopped);
+        }
+        let undone = self.pipeline.undo();
+        Self::fail(undone, Executed::Maybe, ErrorKind::Unavailable, why);
+        Err(refusal)
+    }
+
+    /// Commits all that is not yet durable, one commit after the other.
+    async fn flush(&mut self) -> Result<(), Refusal> {
+        self.commit_ended().await?;
+        while let Some(plan) = self.pipeline.next(true) {
+            self.start_commit(plan, || {});
+            self.commit_ended().await?;
+        }
+        Ok(())
+    }
+
+    /// Commits what is left and gives the claim back, in one transaction.
+    pub(super) async fn hibernate(&mut self) -> Result<(), Failed> {
+        self.commit_ended().await.map_err(Failed::Lost)?;
+        let plan = self.pipeline.next(true);
+        let entries = plan.as_ref().map(|plan| plan.entries.clone());
+        let release = Commit {
+            release: true,
+            ..self.commit(plan)
+        };
+        match (
+            self.router.settings().storage.append(release).await,
+            entries,
+        ) {
+            (AppendOutcome::Committed(revision), _) => {
+                self.committed(revision);
+                Ok(())
+            }
+            // Nothing was written, and the state is still here: the agent goes on.
+            (AppendOutcome::Failed(error), Some(entries)) => {
+                tracing::warn!(agent = %self.id, %error, "an agent could not hibernate");
+                self.pipeline.put_back(entries);
+                Err(Failed::Undone(Refusal::unsettled(error.to_string())))
+            }
+            // Nothing but the claim is left behind, which this node may take again.
+            (AppendOutcome::Failed(error), None) => {
+                tracing::warn!(agent = %self.id, %error, "a claim was not given back");
+                Ok(())
+            }
+            (outcome, _) => self.settle(outcome).await.map_err(Failed::Lost),
+        }
+    }
+
+    /// Deletes the agent with all its records.
+    pub(super) async fn delete(&mut self) -> Result<(), Failed> {
+        self.flush().await.map_err(Failed::Lost)?;
+        let at = self.router.core().environment.wall();
+        match self
+            .router
+            .settings()
+            .storage
+            .delete(&self.id, self.epoch, at)
+            .await
+        {
+            AppendOutcome::Committed(_) => Ok(()),
+            AppendOutcome::Failed(error) => {
+                Err(Failed::Undone(Refusal::unsettled(error.to_string())))
+            }
+            AppendOutcome::Unknown(error) => {
+                Err(Failed::Lost(Refusal::unsettled(error.to_string())))
+            }
+            AppendOutcome::Fenced { .. } | AppendOutcome::Conflict { .. } => {
+                Err(Failed::Lost(Refusal::NotOwner { hint: None }))
+            }
+        }
+    }
+}

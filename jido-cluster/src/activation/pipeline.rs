@@ -1,0 +1,173 @@
+//! What an activation has changed, and how far that is durable.
+//!
+//! While a commit is in flight the agent goes on handling messages. What they
+//! change is collected for the next commit, and every reply, a read's too, is
+//! held until the state that it saw is durable. When a commit fails, all that was
+//! built on it is undone. A pure state machine: it commits nothing by itself.
+
+use bytes::Bytes;
+use jido_core::NewEntry;
+
+/// When changes are committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Before the reply leaves: nothing that was acknowledged is ever lost.
+    Command,
+    /// When the agent hibernates, is stopped or moves: fastest, and a crash loses
+    /// what came since.
+    Hibernate,
+}
+
+/// What one commit writes.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Plan {
+    pub(super) entries: Vec<NewEntry>,
+    pub(super) state: Bytes,
+}
+
+#[derive(Debug)]
+struct Stage<H> {
+    changed: bool,
+    entries: Vec<NewEntry>,
+    held: Vec<H>,
+}
+
+impl<H> Stage<H> {
+    fn empty() -> Self {
+        Self {
+            changed: false,
+            entries: Vec::new(),
+            held: Vec::new(),
+        }
+    }
+}
+
+/// The states that an activation is between. `H` is a reply that is held.
+#[derive(Debug)]
+pub(super) struct Pipeline<H> {
+    durability: Durability,
+    /// The state as it is in storage; for an agent that was never committed, as
+    /// it was made.
+    committed: Bytes,
+    /// The state after the last message.
+    current: Bytes,
+    staged: Stage<H>,
+    /// The state and the replies of the commit in flight.
+    in_flight: Option<(Bytes, Vec<H>)>,
+}
+
+impl<H> Pipeline<H> {
+    pub(super) fn new(durability: Durability, state: Bytes) -> Self {
+        Self {
+            durability,
+            committed: state.clone(),
+            current: state,
+            staged: Stage::empty(),
+            in_flight: None,
+        }
+    }
+
+    /// The state that a message that fails is undone to.
+    pub(super) fn current(&self) -> &Bytes {
+        &self.current
+    }
+
+    /// The bytes that wait for the next commit.
+    pub(super) fn staged_len(&self) -> usize {
+        self.staged
+            .entries
+            .iter()
+            .map(|entry| entry.kind.len() + entry.payload.len())
+            .sum()
+    }
+
+    /// Whether something is not yet in storage.
+    pub(super) fn is_dirty(&self) -> bool {
+        self.staged.changed || self.in_flight.is_some()
+    }
+
+    /// Takes in what a message left behind. Gives the reply back if it may leave
+    /// at once, and keeps it otherwise.
+    pub(super) fn turn(&mut self, state: &[u8], entries: Vec<NewEntry>, reply: H) -> Option<H> {
+        if *self.current != *state {
+            self.current = Bytes::copy_from_slice(state);
+            self.staged.changed = true;
+        }
+        if !entries.is_empty() {
+            self.staged.entries.extend(entries);
+            self.staged.changed = true;
+        }
+        self.hold(reply)
+    }
+
+    /// Holds a reply that saw the current state, or gives it back if that is durable.
+    pub(super) fn hold(&mut self, reply: H) -> Option<H> {
+        if self.durability == Durability::Hibernate || !self.is_dirty() {
+            return Some(reply);
+        }
+        self.staged.held.push(reply);
+        None
+    }
+
+    /// The next commit, if it is time for one: nothing is in flight and something
+    /// changed. With `all`, also what waits for hibernation.
+    pub(super) fn next(&mut self, all: bool) -> Option<Plan> {
+        if self.in_flight.is_some()
+            || !self.staged.changed
+            || !(all || self.durability == Durability::Command)
+        {
+            return None;
+        }
+        let stage = std::mem::replace(&mut self.staged, Stage::empty());
+        self.in_flight = Some((self.current.clone(), stage.held));
+        Some(Plan {
+            entries: stage.entries,
+            state: self.current.clone(),
+        })
+    }
+
+    /// The commit in flight is durable: gives back the replies that waited for it.
+    /// Replies that saw nothing newer leave with it.
+    pub(super) fn committed(&mut self) -> Vec<H> {
+        let Some((state, mut released)) = self.in_flight.take() else {
+            return Vec::new();
+        };
+        self.committed = state;
+        if !self.staged.changed {
+            released.append(&mut self.staged.held);
+        }
+        released
+    }
+
+    /// The commit in flight was not made, and its changes stay: they wait for the
+    /// next one again.
+    pub(super) fn put_back(&mut self, mut entries: Vec<NewEntry>) {
+        let Some((_, mut held)) = self.in_flight.take() else {
+            return;
+        };
+        entries.append(&mut self.staged.entries);
+        held.append(&mut self.staged.held);
+        self.staged = Stage {
+            changed: true,
+            entries,
+            held,
+        };
+    }
+
+    /// The commit in flight, or the next one, will not be: undoes it and all that
+    /// was built on it. Gives back the replies that will not leave.
+    pub(super) fn undo(&mut self) -> Vec<H> {
+        let mut undone = self
+            .in_flight
+            .take()
+            .map(|(_, held)| held)
+            .unwrap_or_default();
+        undone.append(&mut self.staged.held);
+        self.staged = Stage::empty();
+        self.current = self.committed.clone();
+        undone
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,230 @@
+//! An agent that runs: its turns, and its errands.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt;
+use jido_core::{
+    Agent, AgentError, AgentId, Context, Epoch, Executed, NewEntry, Revision, Seq, Turn,
+    decode_state, encode_state,
+};
+use jido_storage::{AgentRecord, AppendOutcome};
+use tokio::sync::oneshot;
+
+use super::Errand;
+use super::pipeline::Pipeline;
+use crate::delivery::{Delivery, Refusal, Reply};
+use crate::error::{Error, ErrorKind};
+use crate::router::Router;
+
+/// A reply, or the failure of a message, and who waits for it.
+pub(super) struct Held<A: Agent> {
+    pub(super) delivery: Delivery<A>,
+    pub(super) result: Result<A::Reply, Error>,
+}
+
+/// What comes after an errand.
+pub(super) enum After {
+    GoOn,
+    End,
+}
+
+/// Why an errand was not done.
+pub(super) enum Failed {
+    /// The activation goes on as before.
+    Undone(Refusal),
+    /// The activation may not go on.
+    Lost(Refusal),
+}
+
+pub(super) struct Running<A: Agent> {
+    pub(super) router: Arc<Router<A>>,
+    pub(super) id: AgentId,
+    pub(super) agent: A,
+    pub(super) epoch: Epoch,
+    pub(super) revision: Revision,
+    pub(super) thread_len: Seq,
+    /// How many entries the commit in flight appends.
+    pub(super) appending: u64,
+    pub(super) pipeline: Pipeline<Held<A>>,
+    pub(super) in_flight: Option<oneshot::Receiver<AppendOutcome>>,
+    /// Where states are serialized to, kept from turn to turn.
+    scratch: BytesMut,
+}
+
+impl<A: Agent> Running<A> {
+    pub(super) fn new(
+        router: Arc<Router<A>>,
+        agent: A,
+        state: BytesMut,
+        record: &AgentRecord,
+    ) -> Self {
+        let durability = router.settings().durability;
+        Self {
+            router,
+            id: record.id.clone(),
+            agent,
+            epoch: record.epoch,
+            revision: record.revision,
+            thread_len: record.thread_len,
+            appending: 0,
+            pipeline: Pipeline::new(durability, Bytes::copy_from_slice(&state)),
+            in_flight: None,
+            scratch: state,
+        }
+    }
+
+    /// Handles one message.
+    pub(super) async fn turn(&mut self, mut delivery: Delivery<A>) {
+        let core = self.router.core();
+        if core.environment.elapsed() > delivery.deadline() {
+            delivery.finish(Err(Error::new(
+                ErrorKind::Timeout,
+                "the call's time ran out before the agent came to its message",
+            )));
+            return;
+        }
+        let request = delivery.request();
+        let Some(message) = delivery.begin() else {
+            return;
+        };
+        let mut ctx = Context::new(Turn {
+            id: &self.id,
+            node: &core.name,
+            epoch: self.epoch,
+            revision: self.revision.next(),
+            now: core.environment.wall(),
+            request,
+        });
+        let handled = AssertUnwindSafe(self.agent.handle(message, &mut ctx))
+            .catch_unwind()
+            .await;
+        let entries = ctx.into_entries();
+        let result = match handled {
+            Ok(Ok(reply)) => self.check(&entries).map(|()| reply),
+            Ok(Err(error)) => Err(agent_error(&error)),
+            Err(panic) => {
+                let text = panic_text(panic.as_ref());
+                tracing::error!(agent = %self.id, panic = text, "an agent's handler panicked");
+                Err(Error::new(
+                    ErrorKind::Agent,
+                    format!("the agent's handler panicked: {text}"),
+                ))
+            }
+        };
+        let released = match result {
+            Ok(reply) => self.pipeline.turn(
+                &self.scratch,
+                entries,
+                Held {
+                    delivery,
+                    result: Ok(reply),
+                },
+            ),
+            Err(error) => {
+                self.restore();
+                self.pipeline.hold(Held {
+                    delivery,
+                    result: Err(error),
+                })
+            }
+        };
+        if let Some(held) = released {
+            self.answer(held);
+        }
+    }
+
+    /// Serializes the state and checks that it can be committed.
+    fn check(&mut self, entries: &[NewEntry]) -> Result<(), Error> {
+        encode_state(&self.agent, &mut self.scratch)?;
+        let limit = self
+            .router
+            .settings()
+            .storage
+            .capabilities()
+            .max_commit_bytes;
+        let entries: usize = entries
+            .iter()
+            .map(|entry| entry.kind.len() + entry.payload.len())
+            .sum();
+        let len = self.scratch.len() + self.pipeline.staged_len() + entries;
+        if len > limit {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!("state and entries of the agent have {len} bytes: the limit is {limit}"),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Puts the agent back to the state after the last message that went well.
+    pub(super) fn restore(&mut self) {
+        match decode_state(self.pipeline.current()) {
+            Ok(agent) => {
+                self.agent = agent;
+                (self.router.settings().prepare)(&mut self.agent, &self.id.key);
+            }
+            // It was serialized by the same code a moment ago. An agent whose own
+            // bytes it can't read is at fault; it goes on as its handler left it,
+            // and the next commit writes that.
+            Err(error) => {
+                tracing::error!(agent = %self.id, %error, "an agent can't read its own state");
+            }
+        }
+    }
+
+    /// Sends a reply whose state is durable.
+    pub(super) fn answer(&self, held: Held<A>) {
+        let Held { delivery, result } = held;
+        delivery.finish(result.map(|value| Reply {
+            value,
+            owner: self.router.core().name.clone(),
+            epoch: self.epoch,
+            revision: self.revision,
+        }));
+    }
+
+    /// Tells those whose replies will not leave why.
+    pub(super) fn fail(undone: Vec<Held<A>>, executed: Executed, kind: ErrorKind, why: &str) {
+        for held in undone {
+            // A message that failed by itself keeps its own error.
+            let error = match held.result {
+                Err(error) => error,
+                Ok(_) => Error::new(kind, why).with_executed(executed),
+            };
+            held.delivery.finish(Err(error));
+        }
+    }
+
+    /// Does something other than handling a message.
+    pub(super) async fn errand(&mut self, errand: Errand) -> Result<After, Failed> {
+        match errand {
+            Errand::Activate => Ok(After::GoOn),
+            Errand::Hibernate => self.hibernate().await.map(|()| After::End),
+            Errand::Delete => self.delete().await.map(|()| After::End),
+            Errand::Abandon => {
+                let undone = self.pipeline.undo();
+                Self::fail(
+                    undone,
+                    Executed::Maybe,
+                    ErrorKind::Unavailable,
+                    "the node may not own agents any more",
+                );
+                Ok(After::End)
+            }
+        }
+    }
+}
+
+fn agent_error(error: &AgentError) -> Error {
+    Error::new(ErrorKind::Agent, error.to_string())
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("a panic without a text")
+}

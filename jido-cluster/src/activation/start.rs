@@ -1,0 +1,155 @@
+//! How an activation comes to run: claim, then load.
+
+use std::time::Duration;
+
+use bytes::BytesMut;
+use jido_core::{Agent, AgentId, AgentKey, Epoch, Revision, decode_state, encode_state};
+use jido_storage::{ClaimOutcome, ClaimRequest, Commit, Loaded, Sharing};
+
+use super::Start;
+use super::running::Running;
+use crate::delivery::Refusal;
+use crate::error::{Error, ErrorKind};
+use crate::lease::Takeover;
+use crate::router::Router;
+
+/// How long other members are given to say whether they run an agent, where
+/// there is no shared storage to ask.
+const ASK_AROUND: Duration = Duration::from_secs(1);
+
+/// Claims the agent, loads it, and makes it ready to run.
+pub(super) async fn claim_and_load<A: Agent>(start: &Start<A>) -> Result<Running<A>, Refusal> {
+    let router = &start.router;
+    let id = router.agent_id(&start.key);
+    // Bounded, so that a thousand agents that wake at once don't stampede storage.
+    let _permit = router
+        .activations()
+        .acquire()
+        .await
+        .map_err(|_| Refusal::Stopped)?;
+    if router.settings().storage.capabilities().sharing == Sharing::Process
+        && let Some(hint) = router.runs_elsewhere(&start.key, ASK_AROUND).await
+    {
+        return Err(Refusal::NotOwner { hint: Some(hint) });
+    }
+    let epoch = claim(router, &id).await?;
+    let loaded = load(router, &id, epoch).await?;
+    match make_agent(router, &start.key, &loaded) {
+        Ok((agent, state)) => Ok(Running::new(router.clone(), agent, state, &loaded.record)),
+        Err(error) => {
+            tracing::error!(agent = %id, %error, "an agent's state can't be read");
+            give_back(router, id, epoch, loaded.record.revision).await;
+            Err(Refusal::Broken(error.kind(), error.to_string().into()))
+        }
+    }
+}
+
+/// Claims the agent for this node.
+pub(super) async fn claim<A: Agent>(router: &Router<A>, id: &AgentId) -> Result<Epoch, Refusal> {
+    let core = router.core();
+    let storage = &router.settings().storage;
+    let mut take_from = None;
+    // A claim is made again at most once: with leave to take the agent from the
+    // life that holds it.
+    loop {
+        let request = ClaimRequest {
+            id: id.clone(),
+            claimant: core.incarnation,
+            take_from,
+            at: core.environment.wall(),
+        };
+        match storage
+            .claim(request)
+            .await
+            .map_err(|error| refusal_of(&error))?
+        {
+            ClaimOutcome::Claimed(epoch) => return Ok(epoch),
+            ClaimOutcome::Held { owner, .. } if core.members.view().contains(owner) => {
+                return Err(Refusal::NotOwner { hint: Some(owner) });
+            }
+            ClaimOutcome::Held { owner, .. }
+                if take_from.is_none()
+                    && router.settings().takeover == Takeover::OnDisconnect
+                    && core.members.is_gone(owner) =>
+            {
+                take_from = Some(owner);
+            }
+            ClaimOutcome::Held { .. } => {
+                return Err(Refusal::unsettled(
+                    "the agent's owner is out of reach, and its lease has not run out yet",
+                ));
+            }
+            ClaimOutcome::ClaimantDead => {
+                return Err(Refusal::unsettled(
+                    "this node may not own agents: it was declared dead",
+                ));
+            }
+        }
+    }
+}
+
+/// Loads the agent that was claimed under `epoch`. A second step, so that no entry
+/// is missed that committed while the claim waited.
+pub(super) async fn load<A: Agent>(
+    router: &Router<A>,
+    id: &AgentId,
+    epoch: Epoch,
+) -> Result<Loaded, Refusal> {
+    match router
+        .settings()
+        .storage
+        .load(id)
+        .await
+        .map_err(|error| refusal_of(&error))?
+    {
+        Some(loaded) if loaded.record.epoch == epoch => Ok(loaded),
+        _ => Err(Refusal::NotOwner { hint: None }),
+    }
+}
+
+/// The agent as it was loaded, or a fresh one, with its serialized state.
+pub(super) fn make_agent<A: Agent>(
+    router: &Router<A>,
+    key: &AgentKey,
+    loaded: &Loaded,
+) -> Result<(A, BytesMut), Error> {
+    let settings = router.settings();
+    let mut agent = match &loaded.checkpoint {
+        Some(checkpoint) => decode_state(&checkpoint.state)?,
+        None => (settings.initial)(key),
+    };
+    (settings.prepare)(&mut agent, key);
+    let mut state = BytesMut::new();
+    match &loaded.checkpoint {
+        Some(checkpoint) => state.extend_from_slice(&checkpoint.state),
+        None => encode_state(&agent, &mut state)?,
+    }
+    Ok((agent, state))
+}
+
+async fn give_back<A: Agent>(router: &Router<A>, id: AgentId, epoch: Epoch, revision: Revision) {
+    let at = router.core().environment.wall();
+    let release = Commit {
+        release: true,
+        ..Commit::new(id, epoch, revision, at)
+    };
+    let outcome = router.settings().storage.append(release).await;
+    tracing::debug!(?outcome, "gave a claim back");
+}
+
+/// A claim or load that failed, for those who wait: what can pass by itself is
+/// tried again, what can't is said as it is.
+pub(super) fn refusal_of(error: &jido_storage::Error) -> Refusal {
+    tracing::warn!(%error, "storage failed while an agent was claimed or loaded");
+    if error.is_retryable() {
+        Refusal::unsettled(error.to_string())
+    } else {
+        let kind = match error.kind() {
+            jido_storage::ErrorKind::Corrupt | jido_storage::ErrorKind::Schema => {
+                ErrorKind::Unreadable
+            }
+            _ => ErrorKind::InvalidInput,
+        };
+        Refusal::Broken(kind, error.to_string().into())
+    }
+}

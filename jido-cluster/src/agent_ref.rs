@@ -1,0 +1,100 @@
+//! A reference to one agent.
+
+use std::fmt;
+use std::time::Duration;
+
+use jido_core::{Agent, AgentKey};
+
+use crate::error::{Error, ErrorKind};
+use crate::handle::{DEFAULT_CALL_TIMEOUT, Handle};
+use crate::router::RequestOptions;
+
+/// Refers to one agent, wherever in the cluster it is, as an `ActorRef` refers to
+/// an actor. It stays good when the agent hibernates, moves or is taken over:
+/// every message finds its way anew.
+pub struct AgentRef<A: Agent> {
+    handle: Handle<A>,
+    key: AgentKey,
+}
+
+impl<A: Agent> AgentRef<A> {
+    pub(crate) fn new(handle: Handle<A>, key: AgentKey) -> Self {
+        Self { handle, key }
+    }
+
+    /// The agent's key.
+    pub fn key(&self) -> &str {
+        self.key.as_str()
+    }
+
+    pub(crate) fn agent_key(&self) -> &AgentKey {
+        &self.key
+    }
+
+    /// Sends a message and returns at once. While the agent stays where it is,
+    /// messages that one task sends arrive in order. One that can't be delivered
+    /// within [`DEFAULT_CALL_TIMEOUT`] is logged and dropped: to know what became of
+    /// it, [`call`](AgentRef::call).
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`](ErrorKind::Stopped) when this node's manager has stopped. The
+    /// message was not sent.
+    pub fn send_message(&self, message: A::Message) -> Result<(), Error> {
+        let router = self.handle.router();
+        if router.is_closed() {
+            return Err(Error::new(
+                ErrorKind::Stopped,
+                "the manager on this node has stopped",
+            ));
+        }
+        let request = Some(self.handle.next_request());
+        let options = RequestOptions {
+            cast: true,
+            request,
+            timeout: DEFAULT_CALL_TIMEOUT,
+        };
+        router.send(&self.key, message, options);
+        Ok(())
+    }
+
+    /// Sends a message and waits for the reply; see [`Handle::call`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Handle::call`].
+    pub async fn call(&self, message: A::Message) -> Result<A::Reply, Error> {
+        self.handle.call(&self.key, message).await
+    }
+
+    /// Sends a message and waits for the reply for up to `timeout`; see
+    /// [`Handle::call_timeout`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Handle::call`].
+    pub async fn call_timeout(
+        &self,
+        message: A::Message,
+        timeout: Duration,
+    ) -> Result<A::Reply, Error> {
+        self.handle.call_timeout(&self.key, message, timeout).await
+    }
+}
+
+impl<A: Agent> Clone for AgentRef<A> {
+    fn clone(&self) -> Self {
+        Self {
+            handle: self.handle.clone(),
+            key: self.key.clone(),
+        }
+    }
+}
+
+impl<A: Agent> fmt::Debug for AgentRef<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AgentRef")
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}

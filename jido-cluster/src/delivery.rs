@@ -1,0 +1,236 @@
+//! A message on its way to an activation, and the way back.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use jido_core::{
+    Agent, AgentKey, AnswerStatus, Epoch, Executed, Incarnation, NodeName, RequestId, Revision,
+    encode_payload,
+};
+use tokio::sync::oneshot;
+
+use crate::error::{Error, ErrorKind};
+use crate::exchange::AnswerPort;
+use crate::router::Router;
+
+/// An agent's answer, and which activation gave it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Reply<R> {
+    /// What the agent answered.
+    pub value: R,
+    /// The node that the agent runs on.
+    pub owner: NodeName,
+    /// The epoch of its activation.
+    pub epoch: Epoch,
+    /// The revision at which what the reply saw is durable. Where the manager
+    /// commits only when an agent hibernates, the last committed one.
+    pub revision: Revision,
+}
+
+/// Why a message was not executed here.
+#[derive(Debug, Clone)]
+pub(crate) enum Refusal {
+    /// It belongs elsewhere; the hint says where, if that is known.
+    NotOwner { hint: Option<Incarnation> },
+    /// The activation is stopping: the next one takes it.
+    Stopped,
+    /// Too many wait already.
+    Overloaded,
+    /// Nobody can own the agent just now, for this reason.
+    Unsettled(Arc<str>),
+    /// The agent can't be activated until somebody looks at it.
+    Broken(ErrorKind, Arc<str>),
+}
+
+impl Refusal {
+    pub(crate) fn unsettled(why: impl Into<String>) -> Self {
+        Self::Unsettled(why.into().into())
+    }
+
+    /// The refusal as an error, for who can't try again.
+    pub(crate) fn into_error(self) -> Error {
+        match self {
+            Self::NotOwner { .. } => {
+                Error::new(ErrorKind::Unavailable, "no node answers for the agent yet")
+            }
+            Self::Stopped => Error::new(ErrorKind::Stopped, "the agent's node is stopping"),
+            Self::Overloaded => Error::new(
+                ErrorKind::Overloaded,
+                "too many messages wait for the agent or its node",
+            ),
+            Self::Unsettled(why) => Error::new(ErrorKind::Unavailable, why.to_string()),
+            Self::Broken(kind, why) => Error::new(kind, why.to_string()),
+        }
+    }
+
+    /// Tells a caller on another node.
+    pub(crate) fn answer(self, port: AnswerPort) {
+        match self {
+            Self::NotOwner { hint } => port.refused(AnswerStatus::NotOwner, hint, Bytes::new()),
+            Self::Stopped => port.refused(AnswerStatus::Stopped, None, Bytes::new()),
+            Self::Overloaded => port.refused(AnswerStatus::Overloaded, None, Bytes::new()),
+            // For a peer an unsettled agent is one without an owner: it asks
+            // again after a pause.
+            Self::Unsettled(why) => {
+                let why = Bytes::copy_from_slice(why.as_bytes());
+                port.refused(AnswerStatus::NotOwner, None, why);
+            }
+            refusal @ Self::Broken(..) => port.failed(&refusal.into_error()),
+        }
+    }
+}
+
+/// How a delivery on this node ended.
+pub(crate) enum Outcome<A: Agent> {
+    /// The agent answered, or its message failed.
+    Done(Result<Reply<A::Reply>, Error>),
+    /// A cast was taken.
+    Accepted,
+    /// It was not executed; here is the message back.
+    Returned {
+        message: A::Message,
+        refusal: Refusal,
+    },
+}
+
+/// Who waits for the outcome.
+pub(crate) enum ReplyTo<A: Agent> {
+    /// A caller on this node.
+    Caller(oneshot::Sender<Outcome<A>>),
+    /// A caller on another node.
+    Peer(AnswerPort),
+    /// Nobody: a message that is refused is sent on by the router.
+    Nobody {
+        router: Arc<Router<A>>,
+        key: AgentKey,
+    },
+}
+
+/// A message to an agent. However it ends, also when it is dropped anywhere on
+/// its way, whoever waits for it is told, and rightly whether it was executed.
+pub(crate) struct Delivery<A: Agent> {
+    message: Option<A::Message>,
+    cast: bool,
+    request: Option<RequestId>,
+    /// On the environment's clock.
+    deadline: Duration,
+    reply: Option<ReplyTo<A>>,
+}
+
+impl<A: Agent> Delivery<A> {
+    pub(crate) fn new(
+        message: A::Message,
+        cast: bool,
+        request: Option<RequestId>,
+        deadline: Duration,
+        reply: ReplyTo<A>,
+    ) -> Self {
+        Self {
+            message: Some(message),
+            cast,
+            request,
+            deadline,
+            reply: Some(reply),
+        }
+    }
+
+    pub(crate) fn request(&self) -> Option<RequestId> {
+        self.request
+    }
+
+    pub(crate) fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
+    /// Takes the message, to handle it now.
+    pub(crate) fn begin(&mut self) -> Option<A::Message> {
+        match &mut self.reply {
+            Some(ReplyTo::Peer(port)) if !self.cast => port.begin(),
+            _ if self.cast => self.accept(),
+            _ => {}
+        }
+        self.message.take()
+    }
+
+    /// Tells the sender of a cast that it was taken.
+    fn accept(&mut self) {
+        match self.reply.take() {
+            Some(ReplyTo::Caller(caller)) => {
+                let _ = caller.send(Outcome::Accepted);
+            }
+            Some(ReplyTo::Peer(port)) => port.ok(Epoch::ZERO, Revision::ZERO, Bytes::new()),
+            Some(ReplyTo::Nobody { .. }) | None => {}
+        }
+    }
+
+    /// Answers with the agent's reply or its failure.
+    pub(crate) fn finish(mut self, result: Result<Reply<A::Reply>, Error>) {
+        self.message = None;
+        match self.reply.take() {
+            // A caller that has stopped waiting is told nothing.
+            Some(ReplyTo::Caller(caller)) => drop(caller.send(Outcome::Done(result))),
+            Some(ReplyTo::Peer(port)) => match result {
+                Ok(reply) => match encode_payload(&reply.value) {
+                    Ok(bytes) => port.ok(reply.epoch, reply.revision, bytes),
+                    Err(error) => {
+                        port.failed(&Error::from(error).with_executed(Executed::Yes));
+                    }
+                },
+                Err(error) => port.failed(&error),
+            },
+            Some(ReplyTo::Nobody { .. }) | None => {}
+        }
+    }
+
+    /// Gives the message back, not executed.
+    pub(crate) fn refuse(mut self, refusal: Refusal) {
+        self.give_back(refusal);
+    }
+
+    fn give_back(&mut self, refusal: Refusal) {
+        let Some(reply) = self.reply.take() else {
+            return;
+        };
+        match (reply, self.message.take()) {
+            (ReplyTo::Caller(caller), Some(message)) => {
+                let _ = caller.send(Outcome::Returned { message, refusal });
+            }
+            (ReplyTo::Peer(port), Some(_)) => refusal.answer(port),
+            (ReplyTo::Nobody { router, key }, Some(message)) => {
+                tracing::trace!(%key, ?refusal, "a message is sent on");
+                router.send_on(&key, self.request, self.deadline, message);
+            }
+            // It was being handled when its activation went away.
+            (ReplyTo::Caller(caller), None) => {
+                let error = Error::new(
+                    ErrorKind::Interrupted,
+                    "the agent's activation ended while it handled the message",
+                )
+                .with_executed(Executed::Maybe);
+                let _ = caller.send(Outcome::Done(Err(error)));
+            }
+            // The port answers for itself when it is dropped.
+            (ReplyTo::Peer(port), None) => drop(port),
+            (ReplyTo::Nobody { .. }, None) => {}
+        }
+    }
+}
+
+impl<A: Agent> Drop for Delivery<A> {
+    fn drop(&mut self) {
+        self.give_back(Refusal::Stopped);
+    }
+}
+
+impl<A: Agent> fmt::Debug for Delivery<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery")
+            .field("cast", &self.cast)
+            .field("request", &self.request)
+            .field("begun", &self.message.is_none())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,224 @@
+//! Asks and answers over a transport.
+//!
+//! Every ask gets an answer: from the asked node, or from here when its session
+//! ends. What is open to a peer is bounded in number and in bytes, since queues
+//! below are not.
+
+mod answer_port;
+mod budget;
+mod pending;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use jido_core::{
+    AgentKey, Answer, AnswerStatus, Ask, Envelope, EnvelopeError, Epoch, Executed, Incarnation,
+    ManagerName, Notice, Operation, RequestId, Revision,
+};
+use parking_lot::RwLock;
+
+use crate::members::Members;
+use crate::transport::{Inbox, Peer, SendError, Transport};
+
+pub(crate) use answer_port::AnswerPort;
+use budget::Budgets;
+use pending::Pending;
+pub(crate) use pending::PendingAnswer;
+
+/// What an ask wants, before it is addressed.
+#[derive(Debug, Clone)]
+pub(crate) struct Question {
+    pub(crate) operation: Operation,
+    pub(crate) key: Option<AgentKey>,
+    pub(crate) verify: bool,
+    pub(crate) request: Option<RequestId>,
+    pub(crate) budget: Duration,
+    pub(crate) lane: u64,
+    pub(crate) payload: Bytes,
+}
+
+/// Why an ask was not sent. It was not executed.
+#[derive(Debug)]
+pub(crate) enum AskError {
+    Send(SendError),
+    Overloaded,
+}
+
+/// Whoever takes the asks to one manager.
+pub(crate) trait AskHandler: std::fmt::Debug + Send + Sync + 'static {
+    /// Takes an ask. Never blocks; the port sees to it that an answer goes back.
+    fn ask(&self, from: Incarnation, ask: Ask, port: AnswerPort);
+}
+
+/// The asks and answers of one node.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    transport: Arc<dyn Transport>,
+    members: Arc<Members>,
+    pending: Pending,
+    budgets: Budgets,
+    handlers: RwLock<BTreeMap<ManagerName, Arc<dyn AskHandler>>>,
+    me: OnceLock<Weak<Exchange>>,
+}
+
+impl Exchange {
+    pub(crate) fn new(transport: Arc<dyn Transport>, members: Arc<Members>) -> Arc<Self> {
+        let exchange = Arc::new(Self {
+            transport,
+            members,
+            pending: Pending::default(),
+            budgets: Budgets::default(),
+            handlers: RwLock::default(),
+            me: OnceLock::new(),
+        });
+        let _ = exchange.me.set(Arc::downgrade(&exchange));
+        exchange
+    }
+
+    /// Adds the manager of a name; false if there is one already.
+    pub(crate) fn add_handler(&self, name: ManagerName, handler: Arc<dyn AskHandler>) -> bool {
+        let mut handlers = self.handlers.write();
+        if handlers.contains_key(&name) {
+            return false;
+        }
+        handlers.insert(name, handler);
+        true
+    }
+
+    pub(crate) fn remove_handler(&self, name: &ManagerName) {
+        self.handlers.write().remove(name);
+    }
+
+    /// Sends an ask. When this returns it is on its way, in the order of its lane.
+    pub(crate) fn ask(
+        self: &Arc<Self>,
+        to: Incarnation,
+        manager: &ManagerName,
+        question: Question,
+    ) -> Result<PendingAnswer, AskError> {
+        let len = question.payload.len();
+        let spent = self.budgets.take(to, len).ok_or(AskError::Overloaded)?;
+        let answer = self.pending.open(self, to, spent);
+        let envelope = Ask {
+            correlation: answer.correlation(),
+            operation: question.operation,
+            verify: question.verify,
+            hops: 0,
+            budget_ms: u32::try_from(question.budget.as_millis()).unwrap_or(u32::MAX),
+            manager: manager.clone(),
+            key: question.key,
+            request: question.request,
+            payload: question.payload,
+        }
+        .encode();
+        self.transport
+            .send(to, question.lane, envelope)
+            .map_err(AskError::Send)?;
+        // The session may have ended between the look-up and the send, and what
+        // was pending then has been answered before this ask was there.
+        if !self.members.view().contains(to) {
+            self.pending.interrupt_one(answer.correlation());
+        }
+        Ok(answer)
+    }
+
+    /// Tells all peers something.
+    pub(crate) fn notify(&self, notice: Notice) {
+        let view = self.members.view();
+        for member in view.members() {
+            // A peer whose session has just ended need not be told.
+            let _ = self.transport.send(member.incarnation, 0, notice.encode());
+        }
+    }
+
+    fn send_answer(&self, to: Incarnation, lane: u64, answer: &Answer) {
+        match self.transport.send(to, lane, answer.encode()) {
+            Ok(()) => {}
+            // The asker's own exchange answers it when the session ends.
+            Err(SendError::Unreachable) => {}
+            Err(error) => {
+                tracing::warn!(%to, %error, "an answer was not sent");
+                let too_large = Answer {
+                    status: AnswerStatus::Failed,
+                    executed: Executed::Yes,
+                    code: crate::error::ErrorKind::InvalidInput as u8,
+                    payload: Bytes::from(format!("the reply was not sent: {error}")),
+                    ..answer.clone()
+                };
+                let _ = self.transport.send(to, lane, too_large.encode());
+            }
+        }
+    }
+
+    fn incompatible(&self, to: Incarnation, correlation: u64, why: String) {
+        let answer = Answer {
+            correlation,
+            status: AnswerStatus::Incompatible,
+            executed: Executed::No,
+            code: 0,
+            epoch: Epoch::ZERO,
+            revision: Revision::ZERO,
+            hint: None,
+            payload: Bytes::from(why),
+        };
+        self.send_answer(to, correlation, &answer);
+    }
+
+    fn deliver_ask(&self, from: Incarnation, ask: Ask) {
+        let handler = self.handlers.read().get(&ask.manager).cloned();
+        match handler {
+            Some(handler) => {
+                let port = AnswerPort::new(
+                    self.me.get().cloned().unwrap_or_default(),
+                    from,
+                    ask.correlation,
+                );
+                handler.ask(from, ask, port);
+            }
+            None => self.incompatible(
+                from,
+                ask.correlation,
+                format!("this node has no manager named {}", ask.manager),
+            ),
+        }
+    }
+}
+
+impl Inbox for Exchange {
+    fn peer_up(&self, peer: Peer) {
+        tracing::info!(node = %peer.name, incarnation = %peer.incarnation, "node joined");
+        self.members.joined(peer);
+    }
+
+    fn peer_down(&self, incarnation: Incarnation) {
+        if let Some(member) = self.members.view().get(incarnation) {
+            tracing::info!(node = %member.name, %incarnation, "session with node ended");
+        }
+        self.members.left(incarnation);
+        self.pending.interrupt(incarnation);
+        self.budgets.forget(incarnation);
+    }
+
+    fn deliver(&self, from: Incarnation, envelope: Bytes) {
+        match Envelope::decode(envelope) {
+            Ok(Envelope::Ask(ask)) => self.deliver_ask(from, ask),
+            Ok(Envelope::Answer(answer)) => self.pending.answer(from, answer),
+            Ok(Envelope::Notice(Notice::Leaving)) => self.members.leaving(from),
+            Err(
+                error @ EnvelopeError::Version {
+                    ask: Some(correlation),
+                    ..
+                },
+            ) => {
+                self.incompatible(from, correlation, error.to_string());
+            }
+            Err(error) => {
+                // Without a correlation number nobody can be answered; the asker's
+                // own time-out ends the call.
+                tracing::warn!(%from, %error, "an envelope was not readable");
+            }
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The way back for an answer.
+
+use std::sync::Weak;
+
+use bytes::Bytes;
+use jido_core::{Answer, AnswerStatus, Epoch, Executed, Incarnation, Revision};
+
+use super::Exchange;
+use crate::error::Error;
+
+/// Answers one ask from a peer, exactly once: whoever drops it unused answers
+/// that the ask's agent has stopped.
+#[derive(Debug)]
+pub(crate) struct AnswerPort {
+    exchange: Weak<Exchange>,
+    to: Incarnation,
+    correlation: u64,
+    executed: Executed,
+    answered: bool,
+}
+
+impl AnswerPort {
+    pub(super) fn new(exchange: Weak<Exchange>, to: Incarnation, correlation: u64) -> Self {
+        Self {
+            exchange,
+            to,
+            correlation,
+            executed: Executed::No,
+            answered: false,
+        }
+    }
+
+    /// From here on, an ask that is dropped may have been executed.
+    pub(crate) fn begin(&mut self) {
+        self.executed = Executed::Maybe;
+    }
+
+    pub(crate) fn ok(self, epoch: Epoch, revision: Revision, reply: Bytes) {
+        self.send(
+            AnswerStatus::Ok,
+            Executed::Yes,
+            0,
+            epoch,
+            revision,
+            None,
+            reply,
+        );
+    }
+
+    pub(crate) fn failed(self, error: &Error) {
+        let why = Bytes::from(error.to_string());
+        let (executed, code) = (error.executed(), error.kind() as u8);
+        self.send(
+            AnswerStatus::Failed,
+            executed,
+            code,
+            Epoch::ZERO,
+            Revision::ZERO,
+            None,
+            why,
+        );
+    }
+
+    /// Answers that nothing was executed: the ask belongs elsewhere, or must be
+    /// made again.
+    pub(crate) fn refused(self, status: AnswerStatus, hint: Option<Incarnation>, why: Bytes) {
+        self.send(
+            status,
+            Executed::No,
+            0,
+            Epoch::ZERO,
+            Revision::ZERO,
+            hint,
+            why,
+        );
+    }
+
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "the fields of an answer, each named once"
+    )]
+    fn send(
+        mut self,
+        status: AnswerStatus,
+        executed: Executed,
+        code: u8,
+        epoch: Epoch,
+        revision: Revision,
+        hint: Option<Incarnation>,
+        payload: Bytes,
+    ) {
+        self.answered = true;
+        let correlation = self.correlation;
+        if let Some(exchange) = self.exchange.upgrade() {
+            exchange.send_answer(
+                self.to,
+                correlation,
+                &Answer {
+                    correlation,
+                    status,
+                    executed,
+                    code,
+                    epoch,
+                    revision,
+                    hint,
+                    payload,
+                },
+            );
+        }
+    }
+}
+
+impl Drop for AnswerPort {
+    fn drop(&mut self) {
+        if self.answered {
+            return;
+        }
+        if let Some(exchange) = self.exchange.upgrade() {
+            exchange.send_answer(
+                self.to,
+                self.correlation,
+                &Answer {
+                    correlation: self.correlation,
+                    status: AnswerStatus::Stopped,
+                    executed: self.executed,
+                    code: 0,
+                    epoch: Epoch::ZERO,
+                    revision: Revision::ZERO,
+                    hint: None,
+                    payload: Bytes::from_static(b"the agent stopped before it answered"),
+                },
+            );
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! A node's lease in one storage, and the watch that it keeps over others.
+//!
+//! A node registers its life and renews its beat. Whoever sees a beat unchanged
+//! for the time to live, on its own clock, may declare that life dead, which is
+//! final: its agents may then be claimed by others, and the node itself, should it
+//! still be there, stops all that it runs as soon as it hears of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use jido_core::Incarnation;
+use jido_storage::{NodeRecord, NodeRegistration, NodeState, Registration, Renewal, Storage};
+
+use crate::error::{Error, ErrorKind};
+use crate::node::Core;
+use crate::runtime::OwnedTask;
+use crate::transport::Peer;
+
+/// When a node may take an agent over from another.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Takeover {
+    /// When its owner has released it, or is dead: shut down, or without a renewal
+    /// of its lease for the time to live.
+    #[default]
+    AfterLease,
+    /// As soon as the session to its owner is gone, too. Writes stay fenced: an
+    /// owner that is cut off but runs on can commit nothing any more. Until it
+    /// notices, it may answer reads from a state that is no longer the latest.
+    OnDisconnect,
+}
+
+/// The part of the time to live after which a lease is renewed. Two renewals may
+/// fail before it runs out.
+const RENEWALS: u32 = 3;
+
+/// By how much clocks of two machines may drift apart: what others' beats are
+/// given beyond the time to live.
+fn with_drift(ttl: Duration) -> Duration {
+    ttl + ttl / 4
+}
+
+/// What was seen of others' beats: a pure state machine.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    seen: BTreeMap<Incarnation, (u64, Duration)>,
+}
+
+impl Watch {
+    /// Takes in the records as they are `now`; gives the lives whose beat has stood
+    /// still for too long, with that beat.
+    pub(crate) fn observe(
+        &mut self,
+        now: Duration,
+        records: &[NodeRecord],
+        ttl: Duration,
+    ) -> Vec<(Incarnation, u64)> {
+        self.seen
+            .retain(|life, _| records.iter().any(|record| record.incarnation == *life));
+        let mut silent = Vec::new();
+        for record in records
+            .iter()
+            .filter(|record| record.state == NodeState::Up)
+        {
+            let (beat, since) = self
+                .seen
+                .entry(record.incarnation)
+                .or_insert((record.beat, now));
+            if *beat != record.beat {
+                (*beat, *since) = (record.beat, now);
+            } else if now.saturating_sub(*since) >= with_drift(ttl) {
+                silent.push((record.incarnation, record.beat));
+            }
+        }
+        silent
+    }
+}
+
+/// The lease of this node in one storage.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    storage: Arc<dyn Storage>,
+    /// When the last renewal that went well was sent, in milliseconds of the
+    /// environment's clock.
+    renewed_ms: AtomicU64,
+    ttl: Duration,
+}
+
+/// The lease with the task that renews it.
+#[derive(Debug)]
+pub(crate) struct HeldLease {
+    pub(crate) lease: Arc<Lease>,
+    _task: OwnedTask,
+}
+
+impl Lease {
+    /// Registers this node in a storage and goes on renewing. Waits for a former
+    /// life of the same name that no longer renews to run out.
+    pub(crate) async fn hold(
+        core: &Arc<Core>,
+        storage: Arc<dyn Storage>,
+        ttl: Duration,
+    ) -> Result<HeldLease, Error> {
+        register(core, &*storage, ttl).await?;
+        let lease = Arc::new(Self {
+            storage,
+            renewed_ms: AtomicU64::new(0),
+            ttl,
+        });
+        lease.note(core.environment.elapsed());
+        let task = OwnedTask::spawn(renew(lease.clone(), Arc::downgrade(core)));
+        Ok(HeldLease { lease, _task: task })
+    }
+
+    pub(crate) fn storage(&self) -> &Arc<dyn Storage> {
+        &self.storage
+    }
+
+    fn note(&self, sent: Duration) {
+        let sent = u64::try_from(sent.as_millis()).unwrap_or(u64::MAX);
+        self.renewed_ms.store(sent, Ordering::Release);
+    }
+
+    /// Whether the last renewal is younger than the time to live.
+    pub(crate) fn is_held(&self, now: Duration) -> bool {
+        let renewed = Duration::from_millis(self.renewed_ms.load(Ordering::Acquire));
+        now.saturating_sub(renewed) < self.ttl
+    }
+
+    /// Ends this life in storage, so that nobody waits for the lease to run out.
+    pub(crate) async fn give_up(&self, core: &Core) {
+        if let Err(error) = self
+            .storage
+            .declare_dead(&core.cluster, core.incarnation, None)
+            .await
+        {
+            tracing::warn!(%error, "the lease was not given up and will run out by itself");
+        }
+    }
+}
+
+async fn register(core: &Core, storage: &dyn Storage, ttl: Duration) -> Result<(), Error> {
+    let mut watch = Watch::default();
+    let mut first_beat = None;
+    loop {
+        let registration = NodeRegistration {
+            cluster: core.cluster.clone(),
+            name: core.name.clone(),
+            incarnation: core.incarnation,
+            address: core.transport.address(),
+            metadata: BTreeMap::new(),
+            at: core.environment.wall(),
+        };
+        let other = match storage.register_node(registration).await? {
+            Registration::Registered(_) => return Ok(()),
+            Registration::NameTaken(other) => other,
+        };
+        let beat = *first_beat.get_or_insert((other.incarnation, other.beat));
+        if other.incarnation == core.incarnation || beat != (other.incarnation, other.beat) {
+            return Err(Error::new(
+                ErrorKind::Startup,
+                format!(
+                    "a node named {} is up already, at {}: every node needs a name of its own",
+                    other.name, other.address
+                ),
+            ));
+        }
+        if first_beat.is_some() {
+            tracing::debug!(node = %other.name, "waiting for a former life's lease to run out");
+        }
+        let now = core.environment.elapsed();
+        for (life, beat) in watch.observe(now, std::slice::from_ref(&other), ttl) {
+            storage
+                .declare_dead(&core.cluster, life, Some(beat))
+                .await?;
+        }
+        tokio::time::sleep(ttl / 20).await;
+    }
+}
+
+async fn renew(lease: Arc<Lease>, core: std::sync::Weak<Core>) {
+    let mut watch = Watch::default();
+    loop {
+        tokio::time::sleep(lease.ttl / RENEWALS).await;
+        let Some(core) = core.upgrade() else { return };
+        let sent = core.environment.elapsed();
+        match lease
+            .storage
+            .renew_node(&core.cluster, core.incarnation)
+            .await
+        {
+            Ok(Renewal::Renewed(_)) => lease.note(sent),
+            Ok(Renewal::Dead) => {
+                tracing::error!(node = %core.name, "this node was declared dead and stops");
+                core.declared_dead().await;
+                return;
+            }
+            Err(error) => tracing::warn!(%error, "the lease was not renewed"),
+        }
+        if let Err(error) = watch_others(&lease, &core, &mut watch).await {
+            tracing::warn!(%error, "the other nodes' leases were not read");
+        }
+    }
+}
+
+async fn watch_others(
+    lease: &Lease,
+    core: &Core,
+    watch: &mut Watch,
+) -> Result<(), jido_storage::Error> {
+    let mut records = lease.storage.nodes(&core.cluster).await?;
+    records.retain(|record| record.incarnation != core.incarnation);
+    for (life, beat) in watch.observe(core.environment.elapsed(), &records, lease.ttl) {
+        tracing::info!(incarnation = %life, "a node's lease has run out");
+        lease
+            .storage
+            .declare_dead(&core.cluster, life, Some(beat))
+            .await?;
+    }
+    let view = core.members.view();
+    for record in records {
+        if record.state == NodeState::Up && !view.contains(record.incarnation) {
+            let NodeRecord {
+                name,
+                incarnation,
+                address,
+                ..
+            } = record;
+            core.transport.discovered(Peer {
+                name,
+                incarnation,
+                address,
+            });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jido_core::{NodeName, Timestamp};
+
+    fn record(life: u128, beat: u64) -> NodeRecord {
+        NodeRecord {
+            name: NodeName::new("n1").unwrap(),
+            incarnation: Incarnation(life),
+            beat,
+            state: NodeState::Up,
+            address: String::new(),
+            metadata: BTreeMap::new(),
+            registered_at: Timestamp(0),
+        }
+    }
+
+    fn at(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn a_beat_that_stands_still_for_the_time_to_live_and_drift_is_silent() {
+        let (mut watch, ttl) = (Watch::default(), at(1_000));
+        assert!(
+            watch
+                .observe(at(0), &[record(1, 1), record(2, 1)], ttl)
+                .is_empty()
+        );
+        assert!(
+            watch
+                .observe(at(1_249), &[record(1, 1), record(2, 2)], ttl)
+                .is_empty()
+        );
+        let silent = watch.observe(at(1_250), &[record(1, 1), record(2, 2)], ttl);
+        assert_eq!(silent, [(Incarnation(1), 1)]);
+    }
+
+    #[test]
+    fn one_missed_observation_is_no_silence() {
+        // Two looks far apart show one beat each: that of the second is new.
+        let (mut watch, ttl) = (Watch::default(), at(1_000));
+        watch.observe(at(0), &[record(1, 1)], ttl);
+        assert!(watch.observe(at(60_000), &[record(1, 2)], ttl).is_empty());
+        assert!(watch.observe(at(60_100), &[record(1, 2)], ttl).is_empty());
+    }
+
+    #[test]
+    fn the_dead_are_not_watched() {
+        let (mut watch, ttl) = (Watch::default(), at(1_000));
+        let dead = NodeRecord {
+            state: NodeState::Dead,
+            ..record(1, 1)
+        };
+        watch.observe(at(0), std::slice::from_ref(&dead), ttl);
+        assert!(watch.observe(at(9_000), &[dead], ttl).is_empty());
+    }
+}

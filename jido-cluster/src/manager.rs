@@ -1,0 +1,192 @@
+//! `InstanceManager`: one ractor actor a node for one kind of agent.
+
+mod builder;
+mod message;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jido_core::{Agent, ManagerName};
+use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+
+pub use builder::ManagerBuilder;
+pub use message::ManagerMessage;
+
+use crate::error::{Error, ErrorKind};
+use crate::handle::Handle;
+use crate::node::Managed;
+use crate::router::Router;
+use crate::runtime::OwnedTask;
+
+/// How long the agents of a manager that is stopped by its supervisor are given
+/// to hibernate.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often idle agents are looked for, at the most and at the least.
+const SWEEP: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(30));
+
+/// Runs the agents of one kind on one node, as a ractor actor: it supervises their
+/// activations. The managers of the same name on all nodes make up one key space.
+///
+/// [`ManagerBuilder::start`] spawns it under the node; to put it under a supervisor
+/// of your own, [`ManagerBuilder::build`] it and spawn it like any actor:
+///
+/// ```
+/// # use jido_cluster::*;
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Default, Serialize, Deserialize)]
+/// # struct Counter { count: i64 }
+/// # impl Agent for Counter {
+/// #     const KIND: &'static str = "counter";
+/// #     type Message = i64;
+/// #     type Reply = i64;
+/// #     async fn handle(&mut self, by: i64, _: &mut Context<'_>) -> Result<i64, AgentError> {
+/// #         self.count += by;
+/// #         Ok(self.count)
+/// #     }
+/// # }
+/// # async fn example(node: Node, supervisor: ractor::ActorCell) -> Result<(), Box<dyn std::error::Error>> {
+/// use ractor::Actor;
+///
+/// let manager = InstanceManager::<Counter>::builder("counters")
+///     .storage(storage::MemoryStorage::new())
+///     .build(&node)
+///     .await?;
+/// let (actor, _) = Actor::spawn_linked(None, manager, (), supervisor).await?;
+/// let count = ractor::call!(actor, ManagerMessage::Call, "counter-1".to_owned(), 1)??;
+/// # Ok(()) }
+/// ```
+pub struct InstanceManager<A: Agent> {
+    router: Arc<Router<A>>,
+}
+
+/// What a running manager keeps.
+#[derive(Debug)]
+pub struct ManagerState {
+    _sweep: Option<OwnedTask>,
+}
+
+impl<A: Agent> InstanceManager<A> {
+    /// Begins to configure a manager of this name, whose fresh agents are
+    /// `A::default()`.
+    pub fn builder(name: impl Into<String>) -> ManagerBuilder<A>
+    where
+        A: Default,
+    {
+        ManagerBuilder::new(name.into(), Box::new(|_| A::default()))
+    }
+
+    /// A handle for callers on this node. It works once the actor is spawned.
+    pub fn handle(&self) -> Handle<A> {
+        Handle::new(self.router.clone())
+    }
+}
+
+impl<A: Agent> fmt::Debug for InstanceManager<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InstanceManager")
+            .field("router", &self.router)
+            .finish()
+    }
+}
+
+#[async_trait]
+impl<A: Agent> Managed for Router<A> {
+    fn name(&self) -> &ManagerName {
+        &self.settings().name
+    }
+
+    async fn drain(&self) -> usize {
+        Box::pin(self.drain()).await
+    }
+
+    async fn abandon(&self) {
+        Box::pin(self.abandon()).await;
+    }
+}
+
+impl<A: Agent> Actor for InstanceManager<A> {
+    type Msg = ManagerMessage<A>;
+    type State = ManagerState;
+    type Arguments = ();
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        (): (),
+    ) -> Result<ManagerState, ActorProcessingErr> {
+        let router = &self.router;
+        let name = router.settings().name.clone();
+        if !router
+            .core()
+            .exchange
+            .add_handler(name.clone(), router.clone())
+        {
+            return Err(Error::new(
+                ErrorKind::Startup,
+                format!("this node runs a manager named {name} already"),
+            )
+            .into());
+        }
+        router.core().add_manager(router.clone());
+        router.open(myself.get_cell());
+        let sweep = router.settings().idle_timeout.map(|idle_timeout| {
+            let router = router.clone();
+            OwnedTask::spawn(async move {
+                loop {
+                    tokio::time::sleep((idle_timeout / 4).clamp(SWEEP.0, SWEEP.1)).await;
+                    Box::pin(router.sweep(idle_timeout)).await;
+                }
+            })
+        });
+        Ok(ManagerState { _sweep: sweep })
+    }
+
+    async fn post_stop(
+        &self,
+        _myself: ActorRef<Self::Msg>,
+        _state: &mut ManagerState,
+    ) -> Result<(), ActorProcessingErr> {
+        let router = &self.router;
+        if tokio::time::timeout(STOP_TIMEOUT, Box::pin(router.drain()))
+            .await
+            .is_err()
+        {
+            tracing::error!(manager = %router.settings().name, "not all agents hibernated in time");
+        }
+        router
+            .core()
+            .exchange
+            .remove_handler(&router.settings().name);
+        Ok(())
+    }
+
+    async fn handle(
+        &self,
+        _myself: ActorRef<Self::Msg>,
+        message: Self::Msg,
+        _state: &mut ManagerState,
+    ) -> Result<(), ActorProcessingErr> {
+        message.carry_out(self.handle());
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        _myself: ActorRef<Self::Msg>,
+        event: SupervisionEvent,
+        _state: &mut ManagerState,
+    ) -> Result<(), ActorProcessingErr> {
+        // An agent's own panic is caught within its activation; what fails here is
+        // the runtime's own. The key's next message starts a new activation.
+        if let SupervisionEvent::ActorFailed(activation, error) = event {
+            tracing::error!(
+                manager = %self.router.settings().name, actor = %activation.get_id(), %error,
+                "an activation failed"
+            );
+        }
+        Ok(())
+    }
+}

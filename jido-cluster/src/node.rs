@@ -1,0 +1,159 @@
+//! One node of the cluster: what its managers share, its start and its end.
+
+mod builder;
+mod core;
+mod supervisor;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jido_core::{ClusterName, Incarnation, Notice};
+use ractor::{ActorCell, ActorRef};
+
+pub use builder::NodeBuilder;
+pub(crate) use core::{Core, Managed};
+use supervisor::SupervisorMessage;
+
+use crate::error::Error;
+use crate::members::Member;
+
+/// How long a node that leaves waits for the asks of peers that have not yet heard
+/// of it.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// A node: its place in the cluster, and the managers that run on it. Clones are
+/// handles to the same node.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), jido_cluster::Error> {
+/// use jido_cluster::Node;
+///
+/// let node = Node::builder("n1")
+///     .cluster("demo")
+///     .listen(([127, 0, 0, 1], 0).into())
+///     .cookie("a secret of sixteen bytes or more")
+///     .start()
+///     .await?;
+/// assert_eq!(node.members().len(), 1);
+/// node.drain().await;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Node {
+    core: Arc<Core>,
+    supervisor: ActorRef<SupervisorMessage>,
+}
+
+impl Node {
+    /// Begins to configure a node of this name. Placement depends on the name, so
+    /// a node keeps it when it is restarted.
+    pub fn builder(name: impl Into<String>) -> NodeBuilder {
+        NodeBuilder::new(name.into())
+    }
+
+    /// The node's own entry among the members.
+    pub fn me(&self) -> Member {
+        let core = &self.core;
+        core.members
+            .view()
+            .get(core.incarnation)
+            .cloned()
+            .unwrap_or_else(|| core.member())
+    }
+
+    /// The cluster that it belongs to.
+    pub fn cluster(&self) -> &ClusterName {
+        &self.core.cluster
+    }
+
+    /// This life of the node.
+    pub fn incarnation(&self) -> Incarnation {
+        self.core.incarnation
+    }
+
+    /// The nodes that this one has a session with, itself included, by name.
+    pub fn members(&self) -> Vec<Member> {
+        self.core.members.view().members().to_vec()
+    }
+
+    /// Whether the node can serve: it isn't leaving, every configured address was
+    /// joined or given up on for now, its leases are held and its storages answer.
+    ///
+    /// # Errors
+    ///
+    /// The first of these that isn't so, as
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) or
+    /// [`Stopped`](crate::ErrorKind::Stopped).
+    pub async fn ready(&self) -> Result<(), Error> {
+        self.core.ready().await
+    }
+
+    /// Leaves the cluster in good order: takes no further keys, hibernates every
+    /// agent and releases it to the others, ends the leases and the sessions. Calls
+    /// are served or passed on until the end of it.
+    ///
+    /// It takes as long as storage takes; bound it with a time-out of your own.
+    pub async fn drain(&self) {
+        self.core.leave();
+        self.core.exchange.notify(Notice::Leaving);
+        for manager in self.core.managers() {
+            let moved = manager.drain().await;
+            tracing::info!(manager = %manager.name(), moved, "handed a manager's agents over");
+        }
+        // Peers that have heard of it send nothing further; what they sent before
+        // is answered first.
+        if tokio::time::timeout(FAREWELL, self.core.barrier())
+            .await
+            .is_err()
+        {
+            tracing::warn!("some members did not say farewell in time");
+        }
+        self.core.end_leases().await;
+        self.stop().await;
+    }
+
+    /// Ends the node at once: agents end without hibernating, sessions are closed,
+    /// and the leases run out by themselves. What was acknowledged is safe.
+    pub async fn halt(&self) {
+        self.core.leave();
+        for manager in self.core.managers() {
+            manager.abandon().await;
+        }
+        self.core.drop_leases().await;
+        self.stop().await;
+    }
+
+    async fn stop(&self) {
+        self.core.transport.stop().await;
+        self.supervisor.stop(None);
+        self.core.forget_managers();
+        self.core.set_ended();
+    }
+
+    /// Waits until the node has ended: by [`drain`](Node::drain) or
+    /// [`halt`](Node::halt), or by itself because it was declared dead. Answers
+    /// whether it ended by itself.
+    pub async fn ended(&self) -> bool {
+        self.core.ended().await
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    pub(crate) fn supervisor(&self) -> ActorCell {
+        self.supervisor.get_cell()
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node")
+            .field("cluster", &self.core.cluster)
+            .field("name", &self.core.name)
+            .field("incarnation", &self.core.incarnation)
+            .finish_non_exhaustive()
+    }
+}

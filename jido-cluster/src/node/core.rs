@@ -1,0 +1,237 @@
+//! What everything on a node shares.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::future::join_all;
+use jido_core::{ClusterName, Incarnation, ManagerName, NodeName, Operation};
+use jido_storage::Storage;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use crate::environment::Environment;
+use crate::error::{Error, ErrorKind};
+use crate::exchange::{Exchange, Question};
+use crate::lease::{HeldLease, Lease};
+use crate::members::{Member, Members};
+use crate::transport::Transport;
+
+/// How long a storage is given to answer when it is asked whether it does.
+const STORAGE_CHECK: Duration = Duration::from_secs(2);
+
+/// Asks with which a leaving node makes sure that its peers have heard of it. An
+/// answer comes after all that the peer sent on the same lane before, so that this
+/// many cover every lane that a transport has.
+const FAREWELL_LANES: u64 = 16;
+
+/// A manager, as its node sees it.
+#[async_trait]
+pub(crate) trait Managed: std::fmt::Debug + Send + Sync + 'static {
+    fn name(&self) -> &ManagerName;
+    /// Hibernates and releases all agents; answers how many.
+    async fn drain(&self) -> usize;
+    /// Ends all agents without a word to storage.
+    async fn abandon(&self);
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Life {
+    Up,
+    Leaving,
+    Ended { by_itself: bool },
+}
+
+/// One life of one node.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) name: NodeName,
+    pub(crate) cluster: ClusterName,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) environment: Arc<dyn Environment>,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) members: Arc<Members>,
+    pub(crate) exchange: Arc<Exchange>,
+    lease_ttl: Duration,
+    leases: tokio::sync::Mutex<Vec<HeldLease>>,
+    managers: Mutex<Vec<Arc<dyn Managed>>>,
+    life: watch::Sender<Life>,
+}
+
+impl Core {
+    pub(super) fn new(
+        cluster: ClusterName,
+        me: Member,
+        environment: Arc<dyn Environment>,
+        transport: Arc<dyn Transport>,
+        lease_ttl: Duration,
+    ) -> Self {
+        let (name, incarnation) = (me.name.clone(), me.incarnation);
+        let members = Arc::new(Members::new(me));
+        Self {
+            name,
+            cluster,
+            incarnation,
+            environment,
+            exchange: Exchange::new(transport.clone(), members.clone()),
+            transport,
+            members,
+            lease_ttl,
+            leases: tokio::sync::Mutex::default(),
+            managers: Mutex::default(),
+            life: watch::Sender::new(Life::Up),
+        }
+    }
+
+    pub(super) fn member(&self) -> Member {
+        Member {
+            name: self.name.clone(),
+            incarnation: self.incarnation,
+            address: self.transport.address(),
+            leaving: *self.life.borrow() != Life::Up,
+        }
+    }
+
+    /// Registers this life in a storage, once for each storage.
+    pub(crate) async fn hold_lease(
+        self: &Arc<Self>,
+        storage: &Arc<dyn Storage>,
+    ) -> Result<(), Error> {
+        let mut leases = self.leases.lock().await;
+        if leases
+            .iter()
+            .any(|held| Arc::ptr_eq(held.lease.storage(), storage))
+        {
+            return Ok(());
+        }
+        leases.push(Lease::hold(self, storage.clone(), self.lease_ttl).await?);
+        Ok(())
+    }
+
+    pub(crate) fn add_manager(&self, manager: Arc<dyn Managed>) {
+        self.managers.lock().push(manager);
+    }
+
+    pub(super) fn managers(&self) -> Vec<Arc<dyn Managed>> {
+        self.managers.lock().clone()
+    }
+
+    pub(super) fn leave(&self) {
+        self.life.send_if_modified(|life| {
+            let up = *life == Life::Up;
+            if up {
+                *life = Life::Leaving;
+            }
+            up
+        });
+        self.members.leaving(self.incarnation);
+    }
+
+    /// Lets go of the managers, so that nothing of the node is kept alive by itself.
+    pub(super) fn forget_managers(&self) {
+        for manager in self.managers.lock().drain(..) {
+            self.exchange.remove_handler(manager.name());
+        }
+    }
+
+    pub(super) fn set_ended(&self) {
+        self.life.send_if_modified(|life| {
+            let goes_on = !matches!(life, Life::Ended { .. });
+            if goes_on {
+                *life = Life::Ended { by_itself: false };
+            }
+            goes_on
+        });
+    }
+
+    /// Storage says that this life is over: whatever still runs is stopped.
+    pub(crate) async fn declared_dead(&self) {
+        self.leave();
+        for manager in self.managers() {
+            manager.abandon().await;
+        }
+        self.transport.stop().await;
+        self.life.send_replace(Life::Ended { by_itself: true });
+    }
+
+    pub(super) async fn ended(&self) -> bool {
+        let mut life = self.life.subscribe();
+        let ended = life
+            .wait_for(|life| matches!(life, Life::Ended { .. }))
+            .await;
+        matches!(ended.as_deref(), Ok(Life::Ended { by_itself: true }))
+    }
+
+    pub(super) async fn end_leases(&self) {
+        for held in self.leases.lock().await.drain(..) {
+            held.lease.give_up(self).await;
+        }
+    }
+
+    pub(super) async fn drop_leases(&self) {
+        self.leases.lock().await.clear();
+    }
+
+    pub(super) async fn ready(&self) -> Result<(), Error> {
+        if *self.life.borrow() != Life::Up {
+            return Err(Error::new(ErrorKind::Stopped, "the node is leaving"));
+        }
+        let unavailable = |why: String| Error::new(ErrorKind::Unavailable, why);
+        if !self.transport.is_settled() {
+            return Err(unavailable("not every seed was tried yet".into()));
+        }
+        let now = self.environment.elapsed();
+        let mut storages = Vec::new();
+        for held in self.leases.lock().await.iter() {
+            if !held.lease.is_held(now) {
+                return Err(unavailable("the lease is not held".into()));
+            }
+            storages.push(held.lease.storage().clone());
+        }
+        for storage in storages {
+            match tokio::time::timeout(STORAGE_CHECK, storage.nodes(&self.cluster)).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => return Err(error.into()),
+                Err(_) => return Err(unavailable("the storage does not answer".into())),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until every member has answered on every lane, or is gone.
+    pub(super) async fn barrier(&self) {
+        let Some(manager) = self
+            .managers()
+            .first()
+            .map(|manager| manager.name().clone())
+        else {
+            return;
+        };
+        let mut asked = Vec::new();
+        let view = self.members.view();
+        for member in view
+            .members()
+            .iter()
+            .filter(|m| m.incarnation != self.incarnation)
+        {
+            for lane in 0..FAREWELL_LANES {
+                let question = Question {
+                    operation: Operation::Stats,
+                    key: None,
+                    verify: false,
+                    request: None,
+                    budget: STORAGE_CHECK,
+                    lane,
+                    payload: bytes::Bytes::new(),
+                };
+                asked.extend(
+                    self.exchange
+                        .ask(member.incarnation, &manager, question)
+                        .ok(),
+                );
+            }
+        }
+        drop(view);
+        join_all(asked.into_iter().map(|answer| answer.wait())).await;
+    }
+}

@@ -1,0 +1,230 @@
+//! From a key to the activation that answers for it, wherever that is.
+//!
+//! One way for all: an activation on this node, found without a lock; else the
+//! node that is known to own the key; else the node that it is placed on. What is
+//! refused there comes back and goes on to where it belongs, within the time of
+//! the call.
+
+mod course;
+mod errands;
+mod inbound;
+mod queries;
+mod request;
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use jido_core::{Agent, AgentId, AgentKey, Incarnation, ManagerName};
+use jido_storage::Storage;
+use parking_lot::Mutex;
+use ractor::{ActorCell, ActorRuntime};
+use tokio::sync::Semaphore;
+
+use crate::activation::{Activation, Durability, Start};
+use crate::delivery::{Delivery, Refusal};
+use crate::lease::Takeover;
+use crate::local::{Gauge, Local, LocalMap};
+use crate::node::Core;
+use crate::placement;
+
+pub use queries::{AgentPage, Ownership, Stats};
+pub(crate) use request::RequestOptions;
+
+/// How many owners of keys placed elsewhere are remembered.
+const HINTS: usize = 100_000;
+
+/// What a manager was built with.
+pub(crate) struct Settings<A: Agent> {
+    pub(crate) name: ManagerName,
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) durability: Durability,
+    pub(crate) takeover: Takeover,
+    pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) mailbox_limit: usize,
+    pub(crate) concurrent_activations: usize,
+    pub(crate) initial: Box<dyn Fn(&AgentKey) -> A + Send + Sync>,
+    pub(crate) prepare: Box<dyn Fn(&mut A, &AgentKey) + Send + Sync>,
+}
+
+/// Where a message for a key goes from here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// To an activation on this node.
+    Here,
+    /// To another node, because it is placed there or, as remembered, owns it.
+    There { node: Incarnation, hinted: bool },
+    /// Nowhere: all members are leaving.
+    Nowhere,
+}
+
+/// Routes the messages of one manager on one node.
+pub(crate) struct Router<A: Agent> {
+    core: Arc<Core>,
+    settings: Settings<A>,
+    seed: u64,
+    local: LocalMap<A>,
+    /// Owners that differ from the placement, as they were heard of.
+    hints: quick_cache::sync::Cache<AgentKey, Incarnation>,
+    /// Held while an activation is started, so that a key gets one.
+    starting: Mutex<()>,
+    activations: Semaphore,
+    supervisor: OnceLock<ActorCell>,
+    closed: AtomicBool,
+    me: Weak<Router<A>>,
+}
+
+impl<A: Agent> Router<A> {
+    pub(crate) fn new(core: Arc<Core>, settings: Settings<A>) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            seed: placement::manager_seed(&core.cluster, &settings.name),
+            local: LocalMap::new(core.environment.random()),
+            hints: quick_cache::sync::Cache::new(HINTS),
+            starting: Mutex::new(()),
+            activations: Semaphore::new(settings.concurrent_activations),
+            supervisor: OnceLock::new(),
+            closed: AtomicBool::new(false),
+            me: me.clone(),
+            core,
+            settings,
+        })
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    pub(crate) fn settings(&self) -> &Settings<A> {
+        &self.settings
+    }
+
+    pub(crate) fn local(&self) -> &LocalMap<A> {
+        &self.local
+    }
+
+    pub(crate) fn activations(&self) -> &Semaphore {
+        &self.activations
+    }
+
+    pub(crate) fn key_hash(&self, key: &str) -> u64 {
+        placement::key_hash(self.seed, key)
+    }
+
+    pub(crate) fn agent_id(&self, key: &AgentKey) -> AgentId {
+        AgentId::new(
+            self.core.cluster.clone(),
+            self.settings.name.clone(),
+            key.clone(),
+        )
+    }
+
+    /// Takes messages from here on, its activations being supervised by the manager.
+    pub(crate) fn open(&self, supervisor: ActorCell) {
+        let _ = self.supervisor.set(supervisor);
+    }
+
+    /// Starts no activation any more.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Where a message for a key goes that no activation on this node answers for.
+    /// With `verify`, what was heard of owners is not believed.
+    pub(crate) fn target(&self, key: &str, hash: u64, verify: bool) -> Target {
+        let me = self.core.incarnation;
+        let view = self.core.members.view();
+        if !verify
+            && !self.hints.is_empty()
+            && let Some(owner) = self.hints.get(key)
+        {
+            if owner != me && view.contains(owner) {
+                return Target::There {
+                    node: owner,
+                    hinted: true,
+                };
+            }
+            self.hints.remove(key);
+        }
+        match view.place(hash) {
+            Some(node) if node == me => Target::Here,
+            Some(node) => Target::There {
+                node,
+                hinted: false,
+            },
+            None => Target::Nowhere,
+        }
+    }
+
+    pub(crate) fn remember_owner(&self, key: &AgentKey, owner: Incarnation) {
+        if owner != self.core.incarnation {
+            self.hints.insert(key.clone(), owner);
+        }
+    }
+
+    pub(crate) fn forget_owner(&self, key: &str) {
+        self.hints.remove(key);
+    }
+
+    /// Delivers to the activation on this node, starting one if there is none.
+    pub(crate) fn deliver_here(&self, key: &AgentKey, mut delivery: Delivery<A>) {
+        loop {
+            let local = match self.find_or_start(key) {
+                Ok(local) => local,
+                Err(refusal) => return delivery.refuse(refusal),
+            };
+            match local.deliver(delivery, self.settings.mailbox_limit) {
+                Ok(()) => return,
+                Err(back) => {
+                    // It has ended: the next one takes its place.
+                    self.local.remove(key.as_str(), &local.gauge);
+                    delivery = back;
+                }
+            }
+        }
+    }
+
+    /// The activation of a key on this node, started if there is none.
+    pub(crate) fn find_or_start(&self, key: &AgentKey) -> Result<Arc<Local<A>>, Refusal> {
+        if let Some(local) = self.local.get(key.as_str()) {
+            return Ok(local);
+        }
+        let _starting = self.starting.lock();
+        if let Some(local) = self.local.get(key.as_str()) {
+            return Ok(local);
+        }
+        let (Some(supervisor), Some(router), false) =
+            (self.supervisor.get(), self.me.upgrade(), self.is_closed())
+        else {
+            return Err(Refusal::Stopped);
+        };
+        let gauge = Arc::new(Gauge::default());
+        let start = Start {
+            router,
+            key: key.clone(),
+            gauge: gauge.clone(),
+        };
+        let (actor, _) =
+            ActorRuntime::spawn_linked_instant(None, Activation::new(), start, supervisor.clone())
+                .map_err(|error| {
+                    Refusal::unsettled(format!("an activation did not start: {error}"))
+                })?;
+        let local = Arc::new(Local { actor, gauge });
+        self.local.insert(key.clone(), local.clone());
+        Ok(local)
+    }
+}
+
+impl<A: Agent> fmt::Debug for Router<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Router")
+            .field("manager", &self.settings.name)
+            .field("node", &self.core.name)
+            .field("local", &self.local.len())
+            .finish_non_exhaustive()
+    }
+}

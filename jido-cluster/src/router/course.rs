@@ -1,0 +1,209 @@
+//! What to do with a message that came back: a pure policy.
+
+use std::time::Duration;
+
+use crate::delivery::Refusal;
+use crate::router::Target;
+
+/// Pauses between tries grow from the first to the second.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+
+/// How many tries in a row may follow each other at once. Three lead from a stale
+/// hint by way of the placed node to the owner.
+const QUICK_TRIES: u32 = 3;
+
+/// The tries of one request.
+#[derive(Debug, Default)]
+pub(crate) struct Course {
+    tries: u32,
+    verify: bool,
+    here: bool,
+}
+
+/// What comes next.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Try again, after this pause at the most (it is drawn from its second half).
+    Retry { pause: Duration },
+    /// Tell the caller.
+    GiveUp,
+}
+
+/// What was learned about who owns the key.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Learned {
+    Nothing,
+    /// The remembered owner isn't it.
+    Forget,
+    /// The owner is the hinted node.
+    Remember,
+}
+
+impl Course {
+    /// Whether storage must be asked, rather than what is remembered.
+    pub(crate) fn verify(&self) -> bool {
+        self.verify
+    }
+
+    /// Whether this node must take the message, wherever the key is placed:
+    /// storage says that it is the owner.
+    pub(crate) fn here(&self) -> bool {
+        self.here
+    }
+
+    /// A try at `target` was refused. `hint_is_me` says that the hint, if there is
+    /// one, names this node.
+    pub(crate) fn refused(
+        &mut self,
+        target: Target,
+        refusal: &Refusal,
+        hint_is_me: bool,
+    ) -> (Next, Learned) {
+        self.tries += 1;
+        self.here = false;
+        let quick = self.tries <= QUICK_TRIES;
+        match refusal {
+            Refusal::Overloaded | Refusal::Broken(..) => (Next::GiveUp, Learned::Nothing),
+            Refusal::Stopped => (self.retry(quick), Learned::Nothing),
+            Refusal::Unsettled(_) => (self.retry(false), Learned::Forget),
+            Refusal::NotOwner { hint } => {
+                if matches!(target, Target::There { hinted: true, .. }) {
+                    // What was remembered is stale: the placed node must look at
+                    // storage, and not at what it remembers itself.
+                    self.verify = true;
+                    return (self.retry(quick), Learned::Forget);
+                }
+                match hint {
+                    // The placed node has looked at storage: this node owns the
+                    // agent, though it doesn't run here.
+                    Some(_) if hint_is_me && self.verify => {
+                        self.here = true;
+                        (self.retry(quick), Learned::Forget)
+                    }
+                    // It only remembers so, and it is wrong.
+                    Some(_) if hint_is_me => {
+                        self.verify = true;
+                        (self.retry(quick), Learned::Forget)
+                    }
+                    Some(_) => {
+                        self.verify = false;
+                        (self.retry(quick), Learned::Remember)
+                    }
+                    None => {
+                        self.verify = true;
+                        (self.retry(false), Learned::Forget)
+                    }
+                }
+            }
+        }
+    }
+
+    /// The node was not reached: nothing was sent.
+    pub(crate) fn unreachable(&mut self) -> Next {
+        self.tries += 1;
+        self.here = false;
+        self.verify = true;
+        self.retry(false)
+    }
+
+    fn retry(&self, quick: bool) -> Next {
+        if quick {
+            return Next::Retry {
+                pause: Duration::ZERO,
+            };
+        }
+        let doubled = FIRST_PAUSE.saturating_mul(1 << self.tries.min(10));
+        Next::Retry {
+            pause: doubled.min(LONGEST_PAUSE),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jido_core::Incarnation;
+
+    const PLACED: Target = Target::There {
+        node: Incarnation(1),
+        hinted: false,
+    };
+    const HINTED: Target = Target::There {
+        node: Incarnation(2),
+        hinted: true,
+    };
+
+    fn not_owner(hint: Option<u128>) -> Refusal {
+        Refusal::NotOwner {
+            hint: hint.map(Incarnation),
+        }
+    }
+
+    fn at_once() -> Next {
+        Next::Retry {
+            pause: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn a_hint_of_the_placed_node_is_followed_at_once() {
+        let mut course = Course::default();
+        let next = course.refused(PLACED, &not_owner(Some(2)), false);
+        assert_eq!(next, (at_once(), Learned::Remember));
+        assert!(!course.verify());
+    }
+
+    #[test]
+    fn a_stale_hint_is_forgotten_and_storage_is_asked() {
+        let mut course = Course::default();
+        let next = course.refused(HINTED, &not_owner(Some(1)), false);
+        assert_eq!(next, (at_once(), Learned::Forget));
+        assert!(course.verify());
+    }
+
+    #[test]
+    fn a_hint_at_this_node_that_storage_confirms_starts_it_here() {
+        let mut course = Course::default();
+        let next = course.refused(PLACED, &not_owner(Some(9)), true);
+        assert_eq!(next, (at_once(), Learned::Forget));
+        assert!(
+            course.verify() && !course.here(),
+            "the placed node may be mistaken"
+        );
+        course.refused(PLACED, &not_owner(Some(9)), true);
+        assert!(course.here());
+    }
+
+    #[test]
+    fn pauses_grow_to_a_bound_when_nothing_is_settled() {
+        let mut course = Course::default();
+        let mut last = Duration::ZERO;
+        for _ in 0..40 {
+            let (Next::Retry { pause }, _) = course.refused(PLACED, &not_owner(None), false) else {
+                panic!("gave up");
+            };
+            assert!(pause >= last && pause > Duration::ZERO && pause <= LONGEST_PAUSE);
+            last = pause;
+        }
+        assert_eq!(last, LONGEST_PAUSE);
+    }
+
+    #[test]
+    fn nodes_that_send_each_other_around_are_not_followed_without_a_pause() {
+        let mut course = Course::default();
+        let quick = (0..10)
+            .filter(|i| {
+                let target = if i % 2 == 0 { PLACED } else { HINTED };
+                course.refused(target, &not_owner(Some(2)), false).0 == at_once()
+            })
+            .count();
+        assert_eq!(quick, QUICK_TRIES as usize);
+    }
+
+    #[test]
+    fn overload_is_told_at_once() {
+        let next = Course::default().refused(PLACED, &Refusal::Overloaded, false);
+        assert_eq!(next, (Next::GiveUp, Learned::Nothing));
+    }
+}

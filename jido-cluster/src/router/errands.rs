@@ -1,0 +1,248 @@
+//! Activating, stopping and deleting agents, wherever they are.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use jido_core::{Agent, AgentKey, Answer, AnswerStatus, Executed, Incarnation, Operation};
+use tokio::sync::oneshot;
+
+use super::course::Course;
+use super::request::timed_out;
+use super::{Router, Target};
+use crate::activation::{ActivationMessage, Errand};
+use crate::delivery::Refusal;
+use crate::error::{Error, ErrorKind};
+use crate::exchange::{AskError, PendingAnswer, Question};
+use crate::transport::SendError;
+
+/// How many agents of one node hibernate at a time when it drains: enough to fill
+/// the batches of a storage, few enough to leave it room for those that still serve.
+const DRAIN_CONCURRENCY: usize = 64;
+
+impl<A: Agent> Router<A> {
+    /// Runs an errand where the agent is or ought to be, starting it there.
+    pub(crate) async fn run(
+        &self,
+        key: &AgentKey,
+        errand: Errand,
+        timeout: Duration,
+    ) -> Result<(), Error> {
+        let expires = self.core.environment.elapsed() + timeout;
+        let mut time_out = pin!(tokio::time::sleep(timeout));
+        let mut course = Course::default();
+        loop {
+            let here = course.here() || self.local.get(key.as_str()).is_some();
+            let target = match here {
+                true => Target::Here,
+                false => self.target(key.as_str(), self.key_hash(key.as_str()), course.verify()),
+            };
+            let budget = expires.saturating_sub(self.core.environment.elapsed());
+            let tried = self.try_errand(key, errand, target, course.verify(), budget);
+            let ended = tokio::select! {
+                biased;
+                ended = tried => ended?,
+                () = &mut time_out => return Err(timed_out(timeout, Executed::Maybe)),
+            };
+            let (next, refusal) = match ended {
+                Ok(()) => return Ok(()),
+                Err(Some(refusal)) => (
+                    self.learn(key.as_str(), target, &refusal, &mut course)?,
+                    Some(refusal),
+                ),
+                Err(None) => {
+                    self.forget_owner(key.as_str());
+                    (course.unreachable(), None)
+                }
+            };
+            self.pause(next, refusal, timeout, time_out.as_mut())
+                .await?;
+        }
+    }
+
+    /// One try. The inner error is a refusal, or none where the node was out of reach.
+    async fn try_errand(
+        &self,
+        key: &AgentKey,
+        errand: Errand,
+        target: Target,
+        verify: bool,
+        budget: Duration,
+    ) -> Result<Result<(), Option<Refusal>>, Error> {
+        match target {
+            Target::Here => Ok(self.run_here(key, errand).await.map_err(Some)),
+            Target::Nowhere => Ok(Err(Some(Refusal::unsettled(
+                "every node of the cluster is leaving",
+            )))),
+            Target::There { node, .. } => {
+                let operation = match errand {
+                    Errand::Activate => Operation::Activate,
+                    Errand::Delete => Operation::Delete,
+                    Errand::Hibernate | Errand::Abandon => Operation::Stop,
+                };
+                let asked = match self.ask_node(node, key, operation, verify, budget) {
+                    Ok(asked) => asked,
+                    Err(AskError::Send(SendError::Unreachable)) => return Ok(Err(None)),
+                    Err(AskError::Send(error)) => {
+                        return Err(Error::new(ErrorKind::InvalidInput, error.to_string()));
+                    }
+                    Err(AskError::Overloaded) => return Ok(Err(Some(Refusal::Overloaded))),
+                };
+                // An errand may be run twice, so that one whose session ended is
+                // simply tried again.
+                match asked.wait().await {
+                    Some(answer) => errand_answer(&answer),
+                    None => Ok(Err(None)),
+                }
+            }
+        }
+    }
+
+    pub(super) fn ask_node(
+        &self,
+        node: Incarnation,
+        key: &AgentKey,
+        operation: Operation,
+        verify: bool,
+        budget: Duration,
+    ) -> Result<PendingAnswer, AskError> {
+        let question = Question {
+            operation,
+            key: Some(key.clone()),
+            verify,
+            request: None,
+            budget,
+            lane: self.key_hash(key.as_str()),
+            payload: Bytes::new(),
+        };
+        self.core.exchange.ask(node, &self.settings.name, question)
+    }
+
+    /// Runs an errand on this node.
+    pub(super) async fn run_here(&self, key: &AgentKey, errand: Errand) -> Result<(), Refusal> {
+        loop {
+            let local = match (errand, self.local.get(key.as_str())) {
+                (_, Some(local)) => local,
+                (Errand::Hibernate | Errand::Abandon, None) => return Ok(()),
+                (Errand::Activate | Errand::Delete, None) => self.find_or_start(key)?,
+            };
+            let (done, outcome) = oneshot::channel();
+            if local
+                .actor
+                .send_message(ActivationMessage::Errand(errand, done))
+                .is_err()
+            {
+                self.local.remove(key.as_str(), &local.gauge);
+                continue;
+            }
+            // An activation that ended before it came to the errand dropped it.
+            return outcome.await.unwrap_or(Err(Refusal::Stopped));
+        }
+    }
+
+    /// Hibernates an agent wherever it runs; false if it runs nowhere.
+    pub(crate) async fn stop(&self, key: &AgentKey, timeout: Duration) -> Result<bool, Error> {
+        if self.local.get(key.as_str()).is_some() {
+            return self.stop_here(key).await;
+        }
+        let Some(node) = self.locate(key, timeout).await? else {
+            return Ok(false);
+        };
+        let Ok(asked) = self.ask_node(node, key, Operation::Stop, false, timeout) else {
+            return Err(Refusal::unsettled("the agent's node is out of reach").into_error());
+        };
+        let Ok(answer) = tokio::time::timeout(timeout, asked.wait()).await else {
+            return Err(timed_out(timeout, Executed::Maybe));
+        };
+        match answer.map(|answer| errand_answer(&answer)).transpose()? {
+            Some(Ok(())) => Ok(true),
+            Some(Err(Some(Refusal::NotOwner { .. }))) => Ok(false),
+            Some(Err(Some(refusal))) => Err(refusal.into_error()),
+            Some(Err(None)) | None => Err(Error::new(
+                ErrorKind::Interrupted,
+                "the session with the agent's node ended before the answer came",
+            )
+            .with_executed(Executed::Maybe)),
+        }
+    }
+
+    async fn stop_here(&self, key: &AgentKey) -> Result<bool, Error> {
+        match self.run_here(key, Errand::Hibernate).await {
+            // One that was refused is not running either.
+            Ok(()) | Err(Refusal::NotOwner { .. } | Refusal::Stopped) => Ok(true),
+            Err(refusal) => Err(refusal.into_error()),
+        }
+    }
+
+    /// Hibernates every agent on this node, a bounded number at a time, until none
+    /// is left. Answers how many there were.
+    pub(crate) async fn drain(&self) -> usize {
+        self.close();
+        let mut moved = 0;
+        loop {
+            let all = self.local.all();
+            if all.is_empty() {
+                return moved;
+            }
+            let failed = futures_util::stream::iter(all)
+                .map(|(key, _)| async move { (self.run_here(&key, Errand::Hibernate).await, key) })
+                .buffer_unordered(DRAIN_CONCURRENCY)
+                .fold(0usize, |failed, (result, key)| {
+                    match result {
+                        Ok(()) => moved += 1,
+                        Err(refusal) => tracing::debug!(%key, ?refusal, "an agent is still here"),
+                    }
+                    let left = usize::from(self.local.get(key.as_str()).is_some());
+                    std::future::ready(failed + left)
+                })
+                .await;
+            if failed > 0 {
+                // Storage is away, or an agent is just being activated.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+
+    /// Ends every activation on this node without a word to storage: the node may
+    /// not own agents any more.
+    pub(crate) async fn abandon(&self) {
+        self.close();
+        for (key, _) in self.local.all() {
+            if let Err(refusal) = self.run_here(&key, Errand::Abandon).await {
+                tracing::debug!(%key, ?refusal, "an activation had ended already");
+            }
+        }
+    }
+
+    /// Hibernates the agents that were idle for as long as the manager allows.
+    pub(crate) async fn sweep(&self, idle_timeout: Duration) {
+        let now = self.core.environment.elapsed();
+        for (key, local) in self.local.all() {
+            if local.gauge.idle(now) >= idle_timeout {
+                match self.run_here(&key, Errand::Hibernate).await {
+                    Ok(()) => tracing::debug!(%key, "an idle agent hibernates"),
+                    Err(refusal) => tracing::debug!(%key, ?refusal, "an idle agent stays"),
+                }
+            }
+        }
+    }
+}
+
+/// What another node's answer to an errand means.
+fn errand_answer(answer: &Answer) -> Result<Result<(), Option<Refusal>>, Error> {
+    let why = || String::from_utf8_lossy(&answer.payload).into_owned();
+    match answer.status {
+        AnswerStatus::Ok => Ok(Ok(())),
+        AnswerStatus::NotOwner if answer.payload.is_empty() => {
+            Ok(Err(Some(Refusal::NotOwner { hint: answer.hint })))
+        }
+        AnswerStatus::NotOwner => Ok(Err(Some(Refusal::unsettled(why())))),
+        AnswerStatus::Stopped => Ok(Err(Some(Refusal::Stopped))),
+        AnswerStatus::Overloaded => Ok(Err(Some(Refusal::Overloaded))),
+        AnswerStatus::Failed => {
+            Err(Error::new(ErrorKind::from_code(answer.code), why()).with_executed(answer.executed))
+        }
+        AnswerStatus::Incompatible => Err(Error::new(ErrorKind::Incompatible, why())),
+    }
+}

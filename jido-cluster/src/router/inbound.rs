@@ -1,0 +1,136 @@
+//! Asks that other nodes make of this one.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use jido_core::{
+    Agent, AgentKey, AnswerStatus, Ask, Epoch, Incarnation, Operation, Revision, decode_payload,
+    encode_payload,
+};
+
+use jido_storage::Sharing;
+
+use super::{Router, Target};
+use crate::activation::Errand;
+use crate::delivery::{Delivery, Refusal, ReplyTo};
+use crate::exchange::{AnswerPort, AskHandler};
+use crate::runtime;
+
+impl<A: Agent> AskHandler for Router<A> {
+    fn ask(&self, _from: Incarnation, ask: Ask, port: AnswerPort) {
+        match (ask.operation, &ask.key) {
+            (Operation::Call | Operation::Cast, Some(key)) => {
+                let key = key.clone();
+                self.deliver_asked(&key, ask, port);
+            }
+            (Operation::Stats, _) => {
+                let running = u64::try_from(self.local.len()).unwrap_or(u64::MAX);
+                match encode_payload(&running) {
+                    Ok(bytes) => port.ok(Epoch::ZERO, Revision::ZERO, bytes),
+                    Err(error) => port.failed(&error.into()),
+                }
+            }
+            (Operation::Lookup, Some(key)) => {
+                if self.local.get(key.as_str()).is_some() {
+                    port.ok(Epoch::ZERO, Revision::ZERO, Bytes::new());
+                } else {
+                    port.refused(AnswerStatus::NotOwner, None, Bytes::new());
+                }
+            }
+            (Operation::Activate, Some(key)) => self.run_asked(key, &ask, Errand::Activate, port),
+            (Operation::Stop, Some(key)) => self.run_asked(key, &ask, Errand::Hibernate, port),
+            (Operation::Delete, Some(key)) => self.run_asked(key, &ask, Errand::Delete, port),
+            // The envelope's decoder lets no operation on an agent through without
+            // its key.
+            (_, None) => port.refused(AnswerStatus::Incompatible, None, Bytes::from("no key")),
+        }
+    }
+}
+
+impl<A: Agent> Router<A> {
+    fn deliver_asked(&self, key: &AgentKey, ask: Ask, port: AnswerPort) {
+        if let Err(hint) = self.admits(key, ask.verify) {
+            return self.answer_elsewhere(key, ask, hint, port);
+        }
+        self.deliver_admitted(key, ask, port);
+    }
+
+    /// Answers an ask that is neither for an activation here nor for a key placed
+    /// here. Should storage say all the same that this node owns the agent (a claim
+    /// that could not be given back), nobody else can take it: it runs here again.
+    fn answer_elsewhere(
+        &self,
+        key: &AgentKey,
+        ask: Ask,
+        hint: Option<Incarnation>,
+        port: AnswerPort,
+    ) {
+        if self.settings.storage.capabilities().sharing == Sharing::Process {
+            return port.refused(AnswerStatus::NotOwner, hint, Bytes::new());
+        }
+        let Some(router) = self.me.upgrade() else {
+            return;
+        };
+        let key = key.clone();
+        runtime::spawn(async move {
+            match router.settings.storage.head(&router.agent_id(&key)).await {
+                Ok(Some(record)) if record.owner == Some(router.core.incarnation) => {
+                    router.deliver_admitted(&key, ask, port);
+                }
+                Ok(_) => port.refused(AnswerStatus::NotOwner, hint, Bytes::new()),
+                Err(error) => Refusal::unsettled(error.to_string()).answer(port),
+            }
+        });
+    }
+
+    fn deliver_admitted(&self, key: &AgentKey, ask: Ask, port: AnswerPort) {
+        let message = match decode_payload(&ask.payload) {
+            Ok(message) => message,
+            Err(error) => {
+                let why = Bytes::from(error.to_string());
+                return port.refused(AnswerStatus::Incompatible, None, why);
+            }
+        };
+        let budget = Duration::from_millis(u64::from(ask.budget_ms));
+        let deadline = self.core.environment.elapsed() + budget;
+        let cast = ask.operation == Operation::Cast;
+        let reply = ReplyTo::Peer(port);
+        self.deliver_here(
+            key,
+            Delivery::new(message, cast, ask.request, deadline, reply),
+        );
+    }
+
+    /// Whether this node answers for a key that it is asked about; if not, who may.
+    fn admits(&self, key: &AgentKey, verify: bool) -> Result<(), Option<Incarnation>> {
+        if self.local.get(key.as_str()).is_some() {
+            return Ok(());
+        }
+        match self.target(key.as_str(), self.key_hash(key.as_str()), verify) {
+            Target::Here => Ok(()),
+            Target::There { node, .. } => Err(Some(node)),
+            Target::Nowhere => Err(None),
+        }
+    }
+
+    fn run_asked(&self, key: &AgentKey, ask: &Ask, errand: Errand, port: AnswerPort) {
+        let runs = self.local.get(key.as_str()).is_some();
+        if errand == Errand::Hibernate && !runs {
+            // Nothing to stop here; whoever asks looks further.
+            return port.refused(AnswerStatus::NotOwner, None, Bytes::new());
+        }
+        if let Err(hint) = self.admits(key, ask.verify) {
+            return port.refused(AnswerStatus::NotOwner, hint, Bytes::new());
+        }
+        let Some(router) = self.me.upgrade() else {
+            return;
+        };
+        let key = key.clone();
+        runtime::spawn(async move {
+            match router.run_here(&key, errand).await {
+                Ok(()) => port.ok(Epoch::ZERO, Revision::ZERO, Bytes::new()),
+                Err(refusal) => refusal.answer(port),
+            }
+        });
+    }
+}

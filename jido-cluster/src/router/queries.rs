@@ -1,0 +1,197 @@
+//! Who owns an agent, which agents there are, and how many run where.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use jido_core::{Agent, AgentKey, AnswerStatus, Incarnation, NodeName, Operation, decode_payload};
+use jido_storage::{AgentRecord, Cursor, DirectoryPage, DirectoryQuery, Sharing};
+
+use super::Router;
+use crate::error::{Error, ErrorKind};
+use crate::exchange::Question;
+
+/// Where an agent is and where it ought to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Ownership {
+    /// The node that the key is placed on by the members as this node sees them;
+    /// none while all of them are leaving.
+    pub placed: Option<NodeName>,
+    /// The live member that owns the agent; none when it is dormant, or when its
+    /// owner is not a member any more.
+    pub owner: Option<NodeName>,
+}
+
+/// How many agents of a manager are active.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// By node, for every member that answered.
+    pub by_node: BTreeMap<NodeName, u64>,
+    /// In total.
+    pub total: u64,
+}
+
+/// A page of a manager's agents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AgentPage {
+    /// The agents, dormant ones too.
+    pub agents: Vec<AgentRecord>,
+    /// Where the next page starts; none after the last.
+    pub next: Option<Cursor>,
+}
+
+impl<A: Agent> Router<A> {
+    /// The member that runs the agent, as far as it can be told without starting it.
+    pub(crate) async fn locate(
+        &self,
+        key: &AgentKey,
+        timeout: Duration,
+    ) -> Result<Option<Incarnation>, Error> {
+        if self.local.get(key.as_str()).is_some() {
+            return Ok(Some(self.core.incarnation));
+        }
+        if self.settings.storage.capabilities().sharing == Sharing::Process {
+            return Ok(self.runs_elsewhere(key, timeout).await);
+        }
+        let head = self.settings.storage.head(&self.agent_id(key)).await?;
+        Ok(head
+            .and_then(|record| record.owner)
+            .filter(|owner| self.core.members.view().contains(*owner)))
+    }
+
+    /// Asks all other members whether they run the agent. There is nobody else to ask
+    /// where storage isn't shared; one that doesn't answer in time is taken not to.
+    pub(crate) async fn runs_elsewhere(
+        &self,
+        key: &AgentKey,
+        timeout: Duration,
+    ) -> Option<Incarnation> {
+        let answers = self.ask_all(Some(key), Operation::Lookup, timeout).await;
+        answers
+            .into_iter()
+            .find_map(|(member, answer)| answer.map(|_| member))
+    }
+
+    pub(crate) async fn ownership(
+        &self,
+        key: &AgentKey,
+        timeout: Duration,
+    ) -> Result<Ownership, Error> {
+        let owner = self.locate(key, timeout).await?;
+        let view = self.core.members.view();
+        let name = |incarnation| view.get(incarnation).map(|member| member.name.clone());
+        Ok(Ownership {
+            placed: view.place(self.key_hash(key.as_str())).and_then(name),
+            owner: owner.and_then(name),
+        })
+    }
+
+    /// Whether the agent runs on some node.
+    pub(crate) async fn is_running(
+        &self,
+        key: &AgentKey,
+        timeout: Duration,
+    ) -> Result<bool, Error> {
+        match self.locate(key, timeout).await? {
+            None => Ok(false),
+            Some(node) if node == self.core.incarnation => {
+                Ok(self.local.get(key.as_str()).is_some())
+            }
+            Some(node) => {
+                let Ok(asked) = self.ask_node(node, key, Operation::Lookup, false, timeout) else {
+                    return Ok(false);
+                };
+                let answer = tokio::time::timeout(timeout, asked.wait()).await;
+                Ok(matches!(answer, Ok(Some(answer)) if answer.status == AnswerStatus::Ok))
+            }
+        }
+    }
+
+    pub(crate) async fn stats(&self, timeout: Duration) -> Result<Stats, Error> {
+        let mut by_node = BTreeMap::new();
+        by_node.insert(self.core.name.clone(), self.local.len() as u64);
+        let answers = self.ask_all(None, Operation::Stats, timeout).await;
+        let view = self.core.members.view();
+        for (member, answer) in answers {
+            let Some(member) = view.get(member) else {
+                continue;
+            };
+            let Some(payload) = answer else { continue };
+            let running: u64 = decode_payload(&payload).map_err(|error| {
+                Error::new(ErrorKind::Incompatible, error.to_string()).caused_by(error)
+            })?;
+            // Of two lives of a name for a moment, both are counted.
+            *by_node.entry(member.name.clone()).or_insert(0) += running;
+        }
+        let total = by_node.values().sum();
+        Ok(Stats { by_node, total })
+    }
+
+    pub(crate) async fn agents(
+        &self,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<AgentPage, Error> {
+        let query = DirectoryQuery {
+            cluster: self.core.cluster.clone(),
+            manager: self.settings.name.clone(),
+            after,
+            limit,
+        };
+        let DirectoryPage { agents, next } = self.settings.storage.directory(query).await?;
+        Ok(AgentPage { agents, next })
+    }
+
+    /// Asks all other members; gives the payload of each that answered well in time.
+    async fn ask_all(
+        &self,
+        key: Option<&AgentKey>,
+        operation: Operation,
+        timeout: Duration,
+    ) -> Vec<(Incarnation, Option<Bytes>)> {
+        let asked: FuturesUnordered<_> = self
+            .core
+            .members
+            .view()
+            .members()
+            .iter()
+            .map(|member| member.incarnation)
+            .filter(|member| *member != self.core.incarnation)
+            .map(|member| {
+                let question = Question {
+                    operation,
+                    key: key.cloned(),
+                    verify: false,
+                    request: None,
+                    budget: timeout,
+                    lane: 0,
+                    payload: Bytes::new(),
+                };
+                let asked = self
+                    .core
+                    .exchange
+                    .ask(member, &self.settings.name, question);
+                async move {
+                    let Ok(asked) = asked else {
+                        return (member, None);
+                    };
+                    // A member that is too slow is left out.
+                    let answer = tokio::time::timeout(timeout, asked.wait())
+                        .await
+                        .ok()
+                        .flatten();
+                    let ok = answer.filter(|answer| answer.status == AnswerStatus::Ok);
+                    (member, ok.map(|answer| answer.payload))
+                }
+            })
+            .collect();
+        let mut answers: Vec<_> = asked.collect().await;
+        answers.sort_by_key(|(member, _)| *member);
+        answers
+    }
+}

@@ -1,0 +1,247 @@
+//! A storage that fails before, fails after, or doesn't say.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use jido_cluster::storage::{
+    AgentRecord, AppendOutcome, Capabilities, ClaimOutcome, ClaimRequest, Commit, DirectoryPage,
+    DirectoryQuery, Error, ErrorKind, Loaded, MemoryStorage, NodeRecord, NodeRegistration,
+    Registration, Renewal, Storage,
+};
+use jido_cluster::{
+    AgentId, ClusterName, Entry, Epoch, Executed, Incarnation, RequestId, Seq, Timestamp,
+};
+
+use crate::harness::{Cluster, Message};
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[repr(u8)]
+enum Fault {
+    None = 0,
+    FailBefore,
+    UnknownNotApplied,
+    UnknownApplied,
+    Unavailable,
+}
+
+#[derive(Debug)]
+struct Faulty {
+    inner: MemoryStorage,
+    fault: AtomicU8,
+}
+
+impl Faulty {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            inner: MemoryStorage::shared(),
+            fault: AtomicU8::new(0),
+        })
+    }
+
+    fn set(&self, fault: Fault) {
+        self.fault.store(fault as u8, Ordering::SeqCst);
+    }
+
+    fn is(&self, fault: Fault) -> bool {
+        self.fault.load(Ordering::SeqCst) == fault as u8
+    }
+
+    fn reachable(&self) -> Result<(), Error> {
+        if self.is(Fault::Unavailable) {
+            return Err(Error::new(ErrorKind::Unavailable, "the storage is away"));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Storage for Faulty {
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    async fn register_node(&self, node: NodeRegistration) -> Result<Registration, Error> {
+        self.inner.register_node(node).await
+    }
+
+    async fn renew_node(&self, cluster: &ClusterName, life: Incarnation) -> Result<Renewal, Error> {
+        self.inner.renew_node(cluster, life).await
+    }
+
+    async fn declare_dead(
+        &self,
+        cluster: &ClusterName,
+        life: Incarnation,
+        observed: Option<u64>,
+    ) -> Result<bool, Error> {
+        self.inner.declare_dead(cluster, life, observed).await
+    }
+
+    async fn nodes(&self, cluster: &ClusterName) -> Result<Vec<NodeRecord>, Error> {
+        self.inner.nodes(cluster).await
+    }
+
+    async fn claim(&self, claim: ClaimRequest) -> Result<ClaimOutcome, Error> {
+        self.reachable()?;
+        self.inner.claim(claim).await
+    }
+
+    async fn load(&self, id: &AgentId) -> Result<Option<Loaded>, Error> {
+        self.reachable()?;
+        self.inner.load(id).await
+    }
+
+    async fn head(&self, id: &AgentId) -> Result<Option<AgentRecord>, Error> {
+        self.inner.head(id).await
+    }
+
+    async fn read_thread(
+        &self,
+        id: &AgentId,
+        from: Seq,
+        limit: usize,
+    ) -> Result<Vec<Entry>, Error> {
+        self.inner.read_thread(id, from, limit).await
+    }
+
+    async fn reply_of(&self, id: &AgentId, request: RequestId) -> Result<Option<Bytes>, Error> {
+        self.inner.reply_of(id, request).await
+    }
+
+    async fn append_many(&self, commits: Vec<Commit>) -> Vec<AppendOutcome> {
+        // A commit takes its time, so that messages come while it is in flight.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        let failed = || Error::new(ErrorKind::Unavailable, "failed as asked");
+        let lost: Vec<usize> = (0..commits.len()).collect();
+        if self.is(Fault::FailBefore) || self.is(Fault::Unavailable) {
+            return lost
+                .into_iter()
+                .map(|_| AppendOutcome::Failed(failed()))
+                .collect();
+        }
+        if self.is(Fault::UnknownNotApplied) {
+            self.set(Fault::None);
+            return lost
+                .into_iter()
+                .map(|_| AppendOutcome::Unknown(failed()))
+                .collect();
+        }
+        let outcomes = self.inner.append_many(commits).await;
+        if self.is(Fault::UnknownApplied) {
+            self.set(Fault::None);
+            return lost
+                .into_iter()
+                .map(|_| AppendOutcome::Unknown(failed()))
+                .collect();
+        }
+        outcomes
+    }
+
+    async fn delete(&self, id: &AgentId, epoch: Epoch, at: Timestamp) -> AppendOutcome {
+        self.inner.delete(id, epoch, at).await
+    }
+
+    async fn directory(&self, query: DirectoryQuery) -> Result<DirectoryPage, Error> {
+        self.inner.directory(query).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_commit_that_failed_is_undone_and_its_callers_know_it() {
+    let storage = Faulty::new();
+    let nodes = Cluster::on(storage.clone()).start_many(1).await;
+    let handle = &nodes[0].1;
+    handle.call("a", Message::Add(1)).await.unwrap();
+    storage.set(Fault::FailBefore);
+    // The second and third build on the first while its commit is in flight.
+    let (a, b, c) = tokio::join!(
+        handle.call("a", Message::Add(10)),
+        handle.call("a", Message::Add(100)),
+        handle.call("a", Message::Get),
+    );
+    for error in [a.unwrap_err(), b.unwrap_err(), c.unwrap_err()] {
+        assert_eq!(error.executed(), Executed::No);
+        assert!(error.is_retryable());
+    }
+    storage.set(Fault::None);
+    let reply = handle.request("a", Message::Add(1)).send().await.unwrap();
+    assert_eq!((reply.value, reply.epoch.0, reply.revision.0), (2, 1, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_outcome_that_took_effect_is_found_and_answered() {
+    let storage = Faulty::new();
+    let nodes = Cluster::on(storage.clone()).start_many(1).await;
+    let handle = &nodes[0].1;
+    handle.call("a", Message::Add(1)).await.unwrap();
+    storage.set(Fault::UnknownApplied);
+    let (a, b) = tokio::join!(
+        handle.request("a", Message::Add(10)).send(),
+        handle.request("a", Message::Add(100)).send(),
+    );
+    let (a, b) = (a.unwrap(), b.unwrap());
+    assert_eq!((a.value, a.revision.0), (11, 2));
+    assert_eq!((b.value, b.revision.0), (111, 3));
+    assert!(b.epoch.0 > 1, "a new epoch settled it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_outcome_without_effect_is_undone() {
+    let storage = Faulty::new();
+    let nodes = Cluster::on(storage.clone()).start_many(1).await;
+    let handle = &nodes[0].1;
+    handle.call("a", Message::Add(1)).await.unwrap();
+    storage.set(Fault::UnknownNotApplied);
+    let error = handle.call("a", Message::Add(10)).await.unwrap_err();
+    assert_eq!(error.executed(), Executed::No);
+    let reply = handle.request("a", Message::Add(1)).send().await.unwrap();
+    assert_eq!((reply.value, reply.revision.0), (2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_storage_is_away_callers_are_told_and_it_heals_by_itself() {
+    let storage = Faulty::new();
+    let nodes = Cluster::on(storage.clone()).start_many(2).await;
+    let handle = &nodes[0].1;
+    handle.call("running", Message::Add(1)).await.unwrap();
+    storage.set(Fault::Unavailable);
+    let error = handle.call("running", Message::Add(1)).await.unwrap_err();
+    assert!(error.is_retryable());
+    assert_eq!(error.executed(), Executed::No);
+    assert_eq!(handle.call("running", Message::Get).await.unwrap(), 1);
+    let error = handle
+        .call_timeout("cold", Message::Get, Duration::from_secs(1))
+        .await
+        .unwrap_err();
+    assert!(error.is_retryable());
+    assert_eq!(error.executed(), Executed::No);
+    storage.set(Fault::None);
+    assert_eq!(handle.call("running", Message::Add(1)).await.unwrap(), 2);
+    assert_eq!(handle.call("cold", Message::Add(1)).await.unwrap(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_could_not_be_given_back_does_not_lock_the_key() {
+    let storage = Faulty::new();
+    let cluster = Cluster::on(storage.clone());
+    let nodes = cluster.start_many(2).await;
+    for i in 0..20 {
+        let key = format!("key-{i}");
+        nodes[0].1.call(&key, Message::Add(1)).await.unwrap();
+        storage.set(Fault::FailBefore);
+        assert!(nodes[0].1.stop(&key).await.unwrap());
+        storage.set(Fault::None);
+    }
+    // A third node is now placed for some of the keys, whose claims n1 and n2 hold.
+    let (node, third) = cluster.start("n3").await;
+    crate::harness::met(&node, 3).await;
+    for i in 0..20 {
+        assert_eq!(
+            third.call(format!("key-{i}"), Message::Get).await.unwrap(),
+            1
+        );
+    }
+}

@@ -1,0 +1,144 @@
+//! A cluster in one process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jido_cluster::loopback::LoopbackNetwork;
+use jido_cluster::storage::{MemoryStorage, Storage};
+use jido_cluster::transport::Peer;
+use jido_cluster::{
+    Agent, AgentError, Context, Durability, Handle, InstanceManager, ManagerBuilder, Node,
+    NodeBuilder, Takeover,
+};
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Counter {
+    pub(crate) count: i64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Message {
+    Add(i64),
+    Get,
+    /// Changes the count, then fails.
+    Fail,
+    /// Changes the count, then panics.
+    Panic,
+    /// Takes this many milliseconds, then adds one.
+    Slow(u64),
+    /// Journals an entry.
+    Note(String),
+}
+
+impl Agent for Counter {
+    const KIND: &'static str = "counter";
+    type Message = Message;
+    type Reply = i64;
+
+    async fn handle(&mut self, message: Message, ctx: &mut Context<'_>) -> Result<i64, AgentError> {
+        match message {
+            Message::Add(by) => self.count += by,
+            Message::Get => {}
+            Message::Fail => {
+                self.count += 1_000;
+                return Err(AgentError::new("failed as asked"));
+            }
+            Message::Panic => {
+                self.count += 1_000;
+                panic!("panicked as asked");
+            }
+            Message::Slow(ms) => {
+                tokio::time::sleep(Duration::from_millis(ms)).await;
+                self.count += 1;
+            }
+            Message::Note(note) => ctx.append("note", &note)?,
+        }
+        Ok(self.count)
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Cluster {
+    pub(crate) network: LoopbackNetwork,
+    pub(crate) storage: Arc<dyn Storage>,
+}
+
+impl Cluster {
+    pub(crate) fn new() -> Self {
+        Self::on(Arc::new(MemoryStorage::shared()))
+    }
+
+    pub(crate) fn on(storage: Arc<dyn Storage>) -> Self {
+        Self {
+            network: LoopbackNetwork::new(),
+            storage,
+        }
+    }
+
+    pub(crate) fn node(&self, name: &str) -> NodeBuilder {
+        let network = self.network.clone();
+        Node::builder(name)
+            .cluster("test")
+            .transport(move |name, incarnation| {
+                network.transport(Peer {
+                    name: name.clone(),
+                    incarnation,
+                    address: format!("{name}.loopback"),
+                })
+            })
+    }
+
+    pub(crate) fn manager(&self) -> ManagerBuilder<Counter> {
+        InstanceManager::<Counter>::builder("counters")
+            .shared_storage(self.storage.clone())
+            .durability(Durability::Command)
+            .takeover(Takeover::OnDisconnect)
+    }
+
+    /// A node with a manager on it, once it has met all others.
+    pub(crate) async fn start(&self, name: &str) -> (Node, Handle<Counter>) {
+        let node = self.node(name).start().await.unwrap();
+        let handle = self.manager().start(&node).await.unwrap();
+        (node, handle)
+    }
+
+    /// Nodes `n1`, `n2`, … that have all met.
+    pub(crate) async fn start_many(&self, count: usize) -> Vec<(Node, Handle<Counter>)> {
+        let mut nodes = Vec::new();
+        for i in 1..=count {
+            nodes.push(self.start(&format!("n{i}")).await);
+        }
+        for (node, _) in &nodes {
+            met(node, count).await;
+        }
+        nodes
+    }
+}
+
+/// Waits until a node sees this many members.
+pub(crate) async fn met(node: &Node, count: usize) {
+    eventually(|| node.members().len() == count).await;
+}
+
+pub(crate) async fn eventually(mut holds: impl FnMut() -> bool) {
+    tokio::time::timeout(Duration::from_secs(600), async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await
+    .expect("it never came to hold");
+}
+
+/// A key that is placed on the node of this name.
+pub(crate) async fn key_on(handle: &Handle<Counter>, node: &Node) -> String {
+    let name = node.me().name;
+    for i in 0..10_000 {
+        let key = format!("key-{i}");
+        if handle.owner(&key).await.unwrap().placed.as_ref() == Some(&name) {
+            return key;
+        }
+    }
+    panic!("no key is placed on {name}");
+}

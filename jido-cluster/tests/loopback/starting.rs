@@ -1,0 +1,161 @@
+//! Starting nodes and managers, and refusing to.
+
+use std::time::Duration;
+
+use jido_cluster::storage::MemoryStorage;
+use jido_cluster::{ErrorKind, InstanceManager};
+
+use crate::harness::{Cluster, Counter, Message, met};
+
+#[tokio::test]
+async fn a_second_node_of_a_name_that_is_up_is_refused() {
+    let cluster = Cluster::new();
+    let ttl = Duration::from_millis(300);
+    let first = cluster.node("n1").lease_ttl(ttl).start().await.unwrap();
+    let handle = cluster.manager().start(&first).await.unwrap();
+    let second = cluster.node("n1").lease_ttl(ttl).start().await.unwrap();
+    let error = cluster.manager().start(&second).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Startup);
+    assert!(error.to_string().contains("n1 is up already"), "{error}");
+    second.halt().await;
+    assert_eq!(handle.call("a", Message::Add(1)).await.unwrap(), 1);
+
+    // Its former life over, the name is free again: at once when it was drained.
+    first.drain().await;
+    let third = cluster
+        .node("n1")
+        .lease_ttl(Duration::from_secs(600))
+        .start()
+        .await
+        .unwrap();
+    let handle = cluster.manager().start(&third).await.unwrap();
+    assert_eq!(handle.call("a", Message::Get).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_node_that_crashed_comes_back_when_its_former_lease_has_run_out() {
+    let cluster = Cluster::new();
+    let ttl = Duration::from_millis(300);
+    let node = cluster.node("n1").lease_ttl(ttl).start().await.unwrap();
+    let handle = cluster.manager().start(&node).await.unwrap();
+    handle.call("a", Message::Add(1)).await.unwrap();
+    node.halt().await;
+    let again = cluster.node("n1").lease_ttl(ttl).start().await.unwrap();
+    let handle = cluster.manager().start(&again).await.unwrap();
+    assert_eq!(handle.call("a", Message::Add(1)).await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn a_node_that_was_declared_dead_stops_by_itself() {
+    let cluster = Cluster::new();
+    let node = cluster
+        .node("n1")
+        .lease_ttl(Duration::from_millis(300))
+        .start()
+        .await
+        .unwrap();
+    let handle = cluster.manager().start(&node).await.unwrap();
+    handle.call("a", Message::Add(1)).await.unwrap();
+    cluster
+        .storage
+        .declare_dead(node.cluster(), node.incarnation(), None)
+        .await
+        .unwrap();
+    assert!(node.ended().await, "it ended by itself");
+    assert_eq!(node.ready().await.unwrap_err().kind(), ErrorKind::Stopped);
+    let late = handle
+        .call_timeout("a", Message::Get, Duration::from_millis(200))
+        .await;
+    assert!(late.is_err());
+    let (_, next) = cluster.start("n2").await;
+    assert_eq!(next.call("a", Message::Get).await.unwrap(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn values_that_are_refused_name_the_field_and_the_limit() {
+    let cluster = Cluster::new();
+    for (builder, word) in [
+        (cluster.node(""), "node name"),
+        (cluster.node("a b"), "node name"),
+        (cluster.node("n1").cluster(""), "cluster name"),
+        (
+            cluster.node("n1").lease_ttl(Duration::from_millis(1)),
+            "lease_ttl",
+        ),
+    ] {
+        let error = builder.start().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(error.to_string().contains(word), "{error}");
+    }
+    let node = cluster.node("n1").start().await.unwrap();
+    for (manager, word) in [
+        (InstanceManager::<Counter>::builder("counters"), "storage"),
+        (
+            InstanceManager::<Counter>::builder("/").storage(MemoryStorage::new()),
+            "manager name",
+        ),
+        (cluster.manager().mailbox_limit(0), "mailbox_limit"),
+        (
+            cluster.manager().concurrent_activations(0),
+            "concurrent_activations",
+        ),
+        (
+            cluster.manager().idle_timeout(Duration::ZERO),
+            "idle_timeout",
+        ),
+    ] {
+        let error = manager.start(&node).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(error.to_string().contains(word), "{error}");
+    }
+    cluster.manager().start(&node).await.unwrap();
+    let error = cluster.manager().start(&node).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Startup);
+    assert!(error.to_string().contains("counters already"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_without_the_manager_says_so() {
+    let cluster = Cluster::new();
+    let (node, handle) = cluster.start("n1").await;
+    let bare = cluster.node("n2").start().await.unwrap();
+    met(&node, 2).await;
+    let key = crate::harness::key_on(&handle, &bare).await;
+    let error = handle.call(&key, Message::Get).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Incompatible);
+    assert!(
+        error.to_string().contains("no manager named counters"),
+        "{error}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn storage_that_is_not_shared_keeps_a_key_on_the_node_that_runs_it() {
+    let cluster = Cluster::new();
+    let mut nodes = Vec::new();
+    for name in ["n1", "n2"] {
+        let node = cluster.node(name).start().await.unwrap();
+        let manager = InstanceManager::<Counter>::builder("counters").storage(MemoryStorage::new());
+        let handle = manager.start(&node).await.unwrap();
+        nodes.push((node, handle));
+    }
+    met(&nodes[0].0, 2).await;
+    for i in 0..30 {
+        nodes[i % 2]
+            .1
+            .call(format!("key-{i}"), Message::Add(1))
+            .await
+            .unwrap();
+    }
+    let node = cluster.node("n3").start().await.unwrap();
+    let manager = InstanceManager::<Counter>::builder("counters").storage(MemoryStorage::new());
+    let third = manager.start(&node).await.unwrap();
+    met(&node, 3).await;
+    met(&nodes[0].0, 3).await;
+    for i in 0..30 {
+        let key = format!("key-{i}");
+        assert_eq!(third.call(&key, Message::Get).await.unwrap(), 1);
+        assert_eq!(nodes[0].1.call(&key, Message::Add(1)).await.unwrap(), 2);
+    }
+    assert_eq!(third.stats().await.unwrap().by_node[&node.me().name], 0);
+}
