@@ -117,8 +117,9 @@ pub(super) async fn dial(
             }
             Err(error) => {
                 settle();
-                // Said once, and again only after a session.
-                if failures == 0 {
+                // One failure is usual where both ends start or dial at once, so that
+                // the second is told of, and no more before there was a session.
+                if failures == 1 {
                     tracing::warn!(address, %error, "no session yet; it is tried again");
                 } else {
                     tracing::debug!(address, %error, failures, "still no session");

@@ -16,6 +16,7 @@ mod frame;
 mod gateway;
 mod hello;
 mod link;
+mod options;
 mod server;
 mod session;
 mod sessions;
@@ -24,13 +25,12 @@ mod stream;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use jido_core::{ClusterName, Incarnation, NodeName};
+use jido_core::Incarnation;
 use parking_lot::Mutex;
 use ractor::SpawnErr;
 use tokio::net::TcpListener;
@@ -41,6 +41,7 @@ use tokio::time::timeout;
 pub use self::cookie::{Cookie, MIN_COOKIE_LEN};
 use self::dialer::{Target, Unsettled};
 use self::hello::Hello;
+pub use self::options::NetworkOptions;
 use self::server::{Course, reached};
 use self::sessions::Sessions;
 use crate::environment::Environment;
@@ -50,56 +51,6 @@ use crate::transport::{Inbox, MAX_ENVELOPE_LEN, Peer, SendError, Transport};
 
 /// How long a stop waits for peers to get what was sent to them.
 const GOODBYE_WITHIN: Duration = Duration::from_secs(1);
-
-/// What a [`NetworkTransport`] is made of.
-#[derive(Debug, Clone)]
-pub struct NetworkOptions {
-    /// The cluster. Nodes of another one are refused.
-    pub cluster: ClusterName,
-    /// This node.
-    pub name: NodeName,
-    /// This life of it.
-    pub incarnation: Incarnation,
-    /// Where to accept connections. Port 0 takes a free one.
-    pub listen: SocketAddr,
-    /// Where other nodes reach this one, as `host:port`, if that is not the
-    /// address at which it listens.
-    pub advertise: Option<String>,
-    /// The cluster's secret.
-    pub cookie: Cookie,
-    /// Where other nodes accept connections, as `host:port`. This node's own
-    /// address may be among them.
-    pub seeds: Vec<String>,
-}
-
-impl NetworkOptions {
-    fn check(&self) -> Result<(), Error> {
-        let startup = |message: String| Error::new(ErrorKind::Startup, message);
-        let mut is_shared = !self.listen.ip().is_loopback();
-        for (field, address) in self
-            .advertise
-            .iter()
-            .map(|address| ("advertise", address))
-            .chain(self.seeds.iter().map(|address| ("seeds", address)))
-        {
-            let (host, _) =
-                address::check(address).map_err(|e| startup(format!("{field}: {e}")))?;
-            is_shared |= !address::is_loopback(host);
-        }
-        if self.advertise.is_none() && self.listen.ip().is_unspecified() {
-            return Err(startup(format!(
-                "advertise: needed with listen {}, at which no other node reaches this one",
-                self.listen
-            )));
-        }
-        if is_shared && !self.cookie.is_long() {
-            return Err(startup(format!(
-                "cookie: has fewer than {MIN_COOKIE_LEN} bytes, which is enough on loopback only"
-            )));
-        }
-        Ok(())
-    }
-}
 
 /// A [`Transport`] over TCP.
 #[derive(Debug)]
@@ -140,7 +91,8 @@ impl NetworkTransport {
         })
     }
 
-    /// How many sessions there are, whether ready or opening.
+    /// How many sessions there are, whether ready or opening. It takes a lock that
+    /// is held during calls to an inbox, so an inbox must not ask.
     pub fn session_count(&self) -> usize {
         self.running
             .get()

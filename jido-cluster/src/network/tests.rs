@@ -1,7 +1,7 @@
 //! What needs no second node: see `tests/network.rs` for the rest.
 
 use bytes::BufMut;
-use jido_core::Incarnation;
+use jido_core::{ClusterName, Incarnation, NodeName};
 
 use super::frame::{Content, SessionId};
 use super::session::{Session, Stage};

@@ -67,6 +67,7 @@ fn main() {
             "only_gateways_can_be_reached_from_other_nodes",
             only_gateways,
         ),
+        trial("actors_that_die_are_started_again", actors_that_die),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
@@ -297,5 +298,17 @@ fn only_gateways() {
     for peer in [&mut a, &mut b] {
         peer.tell("remotable");
         peer.says("remotable 2");
+    }
+}
+
+fn actors_that_die() {
+    let (mut a, mut b) = pair();
+    for actor in ["gateway", "server"] {
+        a.tell(&format!("kill {actor}"));
+        a.says(&format!("down {}", b.incarnation));
+        b.says(&format!("down {}", a.incarnation));
+        a.sees_up(&b);
+        b.sees_up(&a);
+        exchange(&mut a, &mut b, GREETINGS, 1000);
     }
 }

@@ -11,7 +11,9 @@ use jido_cluster::environment::{Environment, SystemEnvironment};
 use jido_cluster::network::{Cookie, NetworkOptions, NetworkTransport};
 use jido_cluster::transport::{Inbox, Peer, SendError, Transport};
 use jido_core::{ClusterName, Incarnation, NodeName};
+use ractor::ActorCell;
 use ractor::registry::pid_registry;
+use ractor_cluster::NodeServerMessage;
 
 use crate::GREETINGS;
 
@@ -217,6 +219,17 @@ async fn follow(options: NetworkOptions) {
                 let all = pid_registry::get_all_pids();
                 let remotable = all.iter().filter(|actor| actor.supports_remoting()).count();
                 say(&format!("remotable {remotable}"));
+            }
+            ["kill", what] => {
+                let is_it = |actor: &&ActorCell| match what {
+                    "gateway" => actor.supports_remoting(),
+                    _ => actor.is_message_type_of::<NodeServerMessage>() == Some(true),
+                };
+                pid_registry::get_all_pids()
+                    .iter()
+                    .find(is_it)
+                    .unwrap()
+                    .kill();
             }
             ["stop"] => {
                 transport.stop().await;
