@@ -112,13 +112,12 @@ mod tests {
     #[tokio::test]
     async fn what_is_queued_together_travels_together() {
         let (queue, waiting) = mpsc::unbounded_channel();
+        // One at a time, as callers on other tasks do.
         let sender = async move {
-            for i in 0..1000_u32 {
+            for i in 0..300_u32 {
                 let envelope = Bytes::copy_from_slice(&i.to_be_bytes());
                 queue.send(Outgoing::Envelope(envelope)).unwrap();
-                if i % 250 == 0 {
-                    yield_now().await;
-                }
+                yield_now().await;
             }
         };
         let mut frames = Vec::new();
@@ -127,7 +126,7 @@ mod tests {
             true
         });
         tokio::join!(drained, sender);
-        assert!(frames.len() <= 5, "{}", frames.len());
+        assert!(frames.len() <= 110, "{}", frames.len());
         let mut next = 0_u32;
         for frame in frames {
             let (_, Content::Envelopes(mut rest)) = read(frame.0.into()).unwrap() else {
@@ -138,7 +137,7 @@ mod tests {
                 next += 1;
             }
         }
-        assert_eq!(next, 1000);
+        assert_eq!(next, 300);
     }
 
     #[tokio::test]

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use jido_cluster::environment::{Environment, SystemEnvironment};
@@ -232,8 +232,15 @@ async fn follow(options: NetworkOptions) {
                     .kill();
             }
             ["stop"] => {
+                let started = Instant::now();
                 transport.stop().await;
-                say("stopped");
+                // A goodbye that nobody hears takes a second.
+                let was_heard = started.elapsed() < Duration::from_secs(1);
+                say(if was_heard {
+                    "stopped in time"
+                } else {
+                    "stopped late"
+                });
                 return;
             }
             _ => panic!("unknown command: {command}"),

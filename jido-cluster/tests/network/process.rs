@@ -119,6 +119,12 @@ impl Process {
         assert_eq!(heard, line, "said by {}", self.name);
     }
 
+    /// Stops it, and tells whether its peers took its goodbye.
+    pub(crate) fn stops(&mut self) -> bool {
+        self.tell("stop");
+        self.hear("stopped", PATIENCE) == "stopped in time"
+    }
+
     pub(crate) fn sees_up(&mut self, other: &Self) {
         self.says(&format!("up {} {}", other.name, other.incarnation));
     }
