@@ -68,6 +68,7 @@ mod local;
 pub mod loopback;
 mod manager;
 mod members;
+pub mod network;
 mod node;
 pub mod placement;
 mod router;

@@ -137,6 +137,15 @@ impl Members {
         });
     }
 
+    /// Where this node accepts connections is known once it does.
+    pub(crate) fn found_address(&self, me: Incarnation, address: String) {
+        self.change(|state| {
+            if let Some(member) = state.members.iter_mut().find(|m| m.incarnation == me) {
+                member.address = address;
+            }
+        });
+    }
+
     pub(crate) fn left(&self, incarnation: Incarnation) {
         self.change(|state| {
             state

@@ -10,7 +10,12 @@
 //! 2. Envelopes get lost only with the session, and then `peer_down` follows. A
 //!    peer may come up again under the same incarnation: a new session.
 //! 3. Nothing is delivered from a peer before its `peer_up` or after its `peer_down`.
-//! 4. Calls to an inbox never overlap for one peer; an inbox never blocks.
+//! 4. Calls to [`Inbox::deliver`] never overlap for one peer and lane, but may for
+//!    different lanes. [`Inbox::peer_up`] returns before the first of them, and
+//!    [`Inbox::peer_down`] is called after the last.
+//! 5. Once `peer_down` is called, `send` refuses until the next `peer_up`. So who
+//!    notes an ask down before sending it either gets an error, or finds the note
+//!    in `peer_down`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -54,6 +59,10 @@ pub enum SendError {
 }
 
 /// Where a transport delivers to.
+///
+/// Its functions return soon and never block. They may call [`Transport::send`],
+/// [`Transport::discovered`], [`Transport::address`] and
+/// [`Transport::is_settled`].
 pub trait Inbox: fmt::Debug + Send + Sync + 'static {
     /// A session with a peer is ready.
     fn peer_up(&self, peer: Peer);

@@ -1,5 +1,6 @@
 //! How a node is configured and started.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use super::{Core, Node};
 use crate::environment::{Environment, SystemEnvironment};
 use crate::error::{Error, ErrorKind};
 use crate::members::Member;
+use crate::network::{Cookie, NetworkOptions, NetworkTransport};
 use crate::transport::Transport;
 
 /// The bounds of a lease's time to live: shorter, and a busy machine misses it;
@@ -19,15 +21,18 @@ use crate::transport::Transport;
 const LEASE_TTL: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(200)..=Duration::from_secs(600);
 
-/// Makes a transport for a node, given its life.
-type MakeTransport =
-    Box<dyn FnOnce(&NodeName, Incarnation) -> Result<Arc<dyn Transport>, Error> + Send>;
+/// Makes a transport for a node, given its name and its life.
+type MakeTransport = Box<dyn FnOnce(&NodeName, Incarnation) -> Arc<dyn Transport> + Send>;
 
 /// Configures a [`Node`].
 #[must_use]
 pub struct NodeBuilder {
     name: String,
     cluster: String,
+    listen: Option<SocketAddr>,
+    advertise: Option<String>,
+    cookie: Option<Result<Cookie, Error>>,
+    seeds: Vec<String>,
     lease_ttl: Duration,
     environment: Arc<dyn Environment>,
     transport: Option<MakeTransport>,
@@ -38,6 +43,10 @@ impl NodeBuilder {
         Self {
             name,
             cluster: "jido".into(),
+            listen: None,
+            advertise: None,
+            cookie: None,
+            seeds: Vec::new(),
             lease_ttl: Duration::from_secs(3),
             environment: Arc::new(SystemEnvironment),
             transport: None,
@@ -47,6 +56,35 @@ impl NodeBuilder {
     /// The cluster that it belongs to; `jido` by default.
     pub fn cluster(mut self, cluster: impl Into<String>) -> Self {
         self.cluster = cluster.into();
+        self
+    }
+
+    /// Where to accept connections from other nodes. Port 0 takes a free one.
+    /// Required.
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.listen = Some(address);
+        self
+    }
+
+    /// Where other nodes reach this one, as `host:port`, if that is not the address
+    /// at which it listens.
+    pub fn advertise(mut self, address: impl Into<String>) -> Self {
+        self.advertise = Some(address.into());
+        self
+    }
+
+    /// The secret that the nodes of a cluster share, at least
+    /// [`MIN_COOKIE_LEN`](crate::network::MIN_COOKIE_LEN) bytes unless every address
+    /// is on loopback. Required.
+    pub fn cookie(mut self, cookie: impl Into<String>) -> Self {
+        self.cookie = Some(Cookie::new(cookie));
+        self
+    }
+
+    /// Where other nodes accept connections, as `host:port`. Its own address may be
+    /// among them. Nodes that share storage find each other by it as well.
+    pub fn seeds<S: Into<String>>(mut self, seeds: impl IntoIterator<Item = S>) -> Self {
+        self.seeds = seeds.into_iter().map(Into::into).collect();
         self
     }
 
@@ -64,23 +102,25 @@ impl NodeBuilder {
     }
 
     /// Another transport than the network, made for the node's name and life.
+    /// `listen`, `advertise`, `cookie` and `seeds` are not used then.
     pub fn transport<T: Transport>(
         mut self,
         make: impl FnOnce(&NodeName, Incarnation) -> T + Send + 'static,
     ) -> Self {
         self.transport = Some(Box::new(move |name, incarnation| {
-            Ok(Arc::new(make(name, incarnation)))
+            Arc::new(make(name, incarnation))
         }));
         self
     }
 
-    /// Starts the node.
+    /// Starts the node. A process can have one node on the network at a time.
     ///
     /// # Errors
     ///
     /// [`InvalidInput`](ErrorKind::InvalidInput) for a value that is refused, with
-    /// the field and the limit; [`Startup`](ErrorKind::Startup) when it can't listen.
-    pub async fn start(self) -> Result<Node, Error> {
+    /// the field and the limit; [`Startup`](ErrorKind::Startup) when it can't listen,
+    /// or when addresses and cookie don't go together.
+    pub async fn start(mut self) -> Result<Node, Error> {
         let name = NodeName::new(&self.name)?;
         let cluster = ClusterName::new(&self.cluster)?;
         if !LEASE_TTL.contains(&self.lease_ttl) {
@@ -95,14 +135,14 @@ impl NodeBuilder {
             ));
         }
         let incarnation = self.environment.incarnation();
-        let Some(make) = self.transport else {
-            return Err(Error::new(ErrorKind::Startup, "no transport"));
+        let transport = match self.transport.take() {
+            Some(make) => make(&name, incarnation),
+            None => Arc::new(self.network(&cluster, &name, incarnation)?),
         };
-        let transport = make(&name, incarnation)?;
         let me = Member {
             name,
             incarnation,
-            address: transport.address(),
+            address: String::new(),
             leaving: false,
         };
         let core = Arc::new(Core::new(
@@ -113,6 +153,8 @@ impl NodeBuilder {
             self.lease_ttl,
         ));
         core.transport.start(core.exchange.clone()).await?;
+        core.members
+            .found_address(incarnation, core.transport.address());
         let (supervisor, _) = Actor::spawn(None, Supervisor, ()).await.map_err(|error| {
             Error::new(
                 ErrorKind::Startup,
@@ -121,5 +163,42 @@ impl NodeBuilder {
         })?;
         tracing::info!(node = %core.name, %incarnation, address = core.transport.address(), "node started");
         Ok(Node { core, supervisor })
+    }
+
+    fn network(
+        &mut self,
+        cluster: &ClusterName,
+        name: &NodeName,
+        incarnation: Incarnation,
+    ) -> Result<NetworkTransport, Error> {
+        let missing = |field: &str| {
+            Error::new(
+                ErrorKind::InvalidInput,
+                format!("{field} is not set: a node on the network needs it"),
+            )
+        };
+        let options = NetworkOptions {
+            cluster: cluster.clone(),
+            name: name.clone(),
+            incarnation,
+            listen: self.listen.ok_or_else(|| missing("listen"))?,
+            advertise: self.advertise.take(),
+            cookie: self.cookie.take().ok_or_else(|| missing("cookie"))??,
+            seeds: std::mem::take(&mut self.seeds),
+        };
+        NetworkTransport::new(options, self.environment.clone())
+    }
+}
+
+impl fmt::Debug for NodeBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NodeBuilder")
+            .field("name", &self.name)
+            .field("cluster", &self.cluster)
+            .field("listen", &self.listen)
+            .field("advertise", &self.advertise)
+            .field("seeds", &self.seeds)
+            .field("lease_ttl", &self.lease_ttl)
+            .finish_non_exhaustive()
     }
 }

@@ -1,0 +1,202 @@
+//! Dials one address, and again whenever the session with whoever is there is lost.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use jido_core::Incarnation;
+use thiserror::Error as ThisError;
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+
+use super::frame::SessionId;
+use super::hello::{self, HelloError, READY_WITHIN};
+use super::sessions::Sessions;
+use super::stream::configure;
+use crate::environment::Environment;
+
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// A node that was found elsewhere is given up after so many failures in a row,
+/// about 40 seconds; whoever still finds it tells of it again.
+const FOUND_ATTEMPTS: u32 = 12;
+
+/// What is dialed.
+#[derive(Debug)]
+pub(super) enum Target {
+    /// A configured address, for ever: whoever is there.
+    Seed(String),
+    /// A node that was found elsewhere.
+    Found {
+        /// The life that was found.
+        incarnation: Incarnation,
+        /// Where it accepts.
+        address: String,
+    },
+}
+
+/// How many seeds have not been tried yet.
+#[derive(Debug, Default)]
+pub(super) struct Unsettled(AtomicUsize);
+
+impl Unsettled {
+    pub(super) fn new(seeds: usize) -> Self {
+        Self(AtomicUsize::new(seeds))
+    }
+
+    pub(super) fn is_none(&self) -> bool {
+        self.0.load(Ordering::Acquire) == 0
+    }
+}
+
+/// What came of a dial.
+enum Reached {
+    /// A peer, and there is a session with it, this one or another.
+    Peer(Incarnation),
+    /// This node.
+    Myself,
+}
+
+#[derive(Debug, ThisError)]
+enum DialError {
+    #[error("it can't be reached: {0}")]
+    Connect(#[from] io::Error),
+    #[error(transparent)]
+    Hello(#[from] HelloError),
+    #[error("it belongs to the cluster {0:?}")]
+    Cluster(String),
+    #[error("another life of the node is there")]
+    OtherLife,
+    #[error("no session with {0} came of it: has it another cookie?")]
+    NoSession(String),
+    #[error("the session was not ready within {READY_WITHIN:?}")]
+    TooSlow,
+}
+
+/// Dials as long as it makes sense: for ever, but for an address that is our own
+/// or a node that is gone.
+pub(super) async fn dial(
+    target: Target,
+    sessions: Arc<Sessions>,
+    environment: Arc<dyn Environment>,
+    unsettled: Arc<Unsettled>,
+) {
+    let (address, expected, mut is_unsettled) = match target {
+        Target::Seed(address) => (address, None, true),
+        Target::Found {
+            incarnation,
+            address,
+        } => (address, Some(incarnation), false),
+    };
+    let mut settle = || {
+        if std::mem::take(&mut is_unsettled) {
+            unsettled.0.fetch_sub(1, Ordering::AcqRel);
+        }
+    };
+    let mut known = expected;
+    let mut failures = 0_u32;
+    loop {
+        let up = known
+            .filter(|known| sessions.is_up(*known))
+            .or_else(|| sessions.up_at(&address));
+        let reached = match up {
+            Some(peer) => Ok(Reached::Peer(peer)),
+            None => attempt(&address, expected, &sessions, &*environment).await,
+        };
+        match reached {
+            Ok(Reached::Peer(peer)) => {
+                settle();
+                known = Some(peer);
+                sessions.down(peer).await;
+                failures = 0;
+            }
+            Ok(Reached::Myself) => {
+                tracing::debug!(address, "the address is our own");
+                return settle();
+            }
+            Err(error) => {
+                settle();
+                // One failure is usual where both ends start or dial at once, so that
+                // the second is told of, and no more before there was a session.
+                if failures == 1 {
+                    tracing::warn!(address, %error, "no session yet; it is tried again");
+                } else {
+                    tracing::debug!(address, %error, failures, "still no session");
+                }
+                failures = failures.saturating_add(1);
+                let is_gone = matches!(error, DialError::OtherLife) || failures >= FOUND_ATTEMPTS;
+                if expected.is_some() && is_gone {
+                    return tracing::info!(address, "a node that was found is gone");
+                }
+            }
+        }
+        sleep(pause(failures, &*environment)).await;
+    }
+}
+
+/// From 100 ms on, doubled by each failure, up to 5 s; the upper half by chance.
+fn pause(failures: u32, environment: &dyn Environment) -> Duration {
+    let doubled = SHORTEST_PAUSE.saturating_mul(2 << failures.min(16));
+    let half = doubled.min(LONGEST_PAUSE) / 2;
+    half + environment.jitter(half)
+}
+
+async fn attempt(
+    address: &str,
+    expected: Option<Incarnation>,
+    sessions: &Sessions,
+    environment: &dyn Environment,
+) -> Result<Reached, DialError> {
+    let id = SessionId(u128::from(environment.random()) << 64 | u128::from(environment.random()));
+    let reached = async {
+        let mut stream = TcpStream::connect(address).await?;
+        configure(&stream)?;
+        let me = sessions.me();
+        hello::say(&mut stream, &me.for_session(id)).await?;
+        let peer = hello::hear(&mut stream).await?;
+        let incarnation = peer.incarnation;
+        if incarnation == me.incarnation {
+            return Ok(Reached::Myself);
+        }
+        if peer.cluster != me.cluster {
+            return Err(DialError::Cluster(peer.cluster.to_string()));
+        }
+        if expected.is_some_and(|expected| expected != incarnation) {
+            return Err(DialError::OtherLife);
+        }
+        let name = peer.name.to_string();
+        // It may have dialed us, and that session may have been elected.
+        if sessions.is_up(incarnation)
+            || sessions.open(stream, id, peer, false).await
+            || sessions.is_up(incarnation)
+        {
+            return Ok(Reached::Peer(incarnation));
+        }
+        Err(DialError::NoSession(name))
+    };
+    timeout(READY_WITHIN, reached)
+        .await
+        .unwrap_or(Err(DialError::TooSlow))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::environment::SystemEnvironment;
+
+    #[test]
+    fn pauses_grow_up_to_a_limit() {
+        for (failures, least) in [
+            (0, 100),
+            (1, 200),
+            (2, 400),
+            (5, 2500),
+            (40, 2500),
+            (u32::MAX, 2500),
+        ] {
+            let pause = pause(failures, &SystemEnvironment).as_millis();
+            assert!((least..=2 * least).contains(&pause), "{failures}: {pause}");
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! What a transport is made of.
+
+use std::net::SocketAddr;
+
+use jido_core::{ClusterName, Incarnation, NodeName};
+
+use super::address;
+use super::cookie::{Cookie, MIN_COOKIE_LEN};
+use crate::error::{Error, ErrorKind};
+
+/// What a [`NetworkTransport`](super::NetworkTransport) is made of.
+#[derive(Debug, Clone)]
+pub struct NetworkOptions {
+    /// The cluster. Nodes of another one are refused.
+    pub cluster: ClusterName,
+    /// This node.
+    pub name: NodeName,
+    /// This life of it.
+    pub incarnation: Incarnation,
+    /// Where to accept connections. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Where other nodes reach this one, as `host:port`, if that is not the
+    /// address at which it listens.
+    pub advertise: Option<String>,
+    /// The cluster's secret.
+    pub cookie: Cookie,
+    /// Where other nodes accept connections, as `host:port`. This node's own
+    /// address may be among them.
+    pub seeds: Vec<String>,
+}
+
+impl NetworkOptions {
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let startup = |message: String| Error::new(ErrorKind::Startup, message);
+        let mut is_shared = !self.listen.ip().is_loopback();
+        for (field, address) in self
+            .advertise
+            .iter()
+            .map(|address| ("advertise", address))
+            .chain(self.seeds.iter().map(|address| ("seeds", address)))
+        {
+            let (host, _) =
+                address::check(address).map_err(|e| startup(format!("{field}: {e}")))?;
+            is_shared |= !address::is_loopback(host);
+        }
+        if self.advertise.is_none() && self.listen.ip().is_unspecified() {
+            return Err(startup(format!(
+                "advertise: needed with listen {}, at which no other node reaches this one",
+                self.listen
+            )));
+        }
+        if is_shared && !self.cookie.is_long() {
+            return Err(startup(format!(
+                "cookie: has fewer than {MIN_COOKIE_LEN} bytes, which is enough on loopback only"
+            )));
+        }
+        Ok(())
+    }
+}

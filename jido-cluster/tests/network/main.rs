@@ -1,0 +1,324 @@
+//! The transport between real processes.
+//!
+//! The session layer's registries belong to the process, so each node is a child
+//! process: this program again, told what to do over its standard input.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "this is a test program, and there is no simulated clock in it"
+)]
+
+mod peer;
+mod process;
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use jido_cluster::transport::MAX_ENVELOPE_LEN;
+use libtest_mimic::{Arguments, Failed, Trial};
+use process::{Process, free_address};
+use serde::Serialize;
+
+/// What each peer sends to another one as soon as that is up.
+const GREETINGS: u64 = 500;
+
+fn main() {
+    let arguments: Vec<_> = std::env::args().collect();
+    if arguments.get(1).is_some_and(|first| first == "--peer") {
+        return peer::run(&arguments[2..]);
+    }
+    let trial = |name: &str, run: fn()| {
+        Trial::test(name, move || {
+            run();
+            Ok::<(), Failed>(())
+        })
+    };
+    let trials = vec![
+        trial(
+            "envelopes_go_both_ways_in_order",
+            envelopes_go_both_ways_in_order,
+        ),
+        trial(
+            "large_envelopes_pass_and_larger_ones_are_refused",
+            large_envelopes,
+        ),
+        trial(
+            "a_wrong_cookie_never_comes_up",
+            a_wrong_cookie_never_comes_up,
+        ),
+        trial("another_cluster_is_refused", another_cluster_is_refused),
+        trial("a_killed_peer_goes_down_and_comes_up_again", a_killed_peer),
+        trial(
+            "two_that_dial_each_other_settle_on_one_session",
+            two_that_dial_each_other,
+        ),
+        trial("garbage_and_silence_disturb_nobody", garbage_and_silence),
+        trial(
+            "a_discovered_node_is_dialed_by_the_smaller_name",
+            a_discovered_node,
+        ),
+        trial("a_stop_hands_over_what_was_sent", a_stop_hands_over),
+        trial("a_goodbye_is_heard", a_goodbye_is_heard),
+        trial(
+            "only_gateways_can_be_reached_from_other_nodes",
+            only_gateways,
+        ),
+        trial("actors_that_die_are_started_again", actors_that_die),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}
+
+/// Two peers that are up for each other, the second having dialed the first.
+fn pair() -> (Process, Process) {
+    let mut a = Process::start("a", &[]);
+    let mut b = Process::start("b", &[a.address.as_str()]);
+    a.sees_up(&b);
+    b.sees_up(&a);
+    (a, b)
+}
+
+/// Sends from one to the other, all of which must arrive once and in order.
+fn exchange(a: &mut Process, b: &mut Process, sent_before: u64, count: u64) {
+    a.tell(&format!("send {} {count} 100", b.incarnation));
+    b.tell(&format!("send {} {count} 100", a.incarnation));
+    a.tell(&format!("expect {} {}", b.incarnation, sent_before + count));
+    b.tell(&format!("expect {} {}", a.incarnation, sent_before + count));
+    for peer in [a, b] {
+        peer.says("sent 0");
+        peer.says(&format!("got {} 0", sent_before + count));
+    }
+}
+
+fn envelopes_go_both_ways_in_order() {
+    let (mut a, mut b) = pair();
+    exchange(&mut a, &mut b, GREETINGS, 100_000);
+}
+
+fn large_envelopes() {
+    let (mut a, mut b) = pair();
+    let to = b.incarnation.clone();
+    a.tell(&format!("send {to} 20 {MAX_ENVELOPE_LEN}"));
+    a.says("sent 0");
+    b.tell(&format!("expect {} {}", a.incarnation, GREETINGS + 20));
+    b.says(&format!("got {} 0", GREETINGS + 20));
+    let len = MAX_ENVELOPE_LEN + 1;
+    a.tell(&format!("large {to} {len}"));
+    a.says(&format!(
+        "large an envelope of {len} bytes is refused: the limit is {MAX_ENVELOPE_LEN}"
+    ));
+    // The session is none the worse for it.
+    b.tell(&format!("send {} 1000 100", a.incarnation));
+    b.says("sent 0");
+    a.tell(&format!("expect {} {}", b.incarnation, GREETINGS + 1000));
+    a.says(&format!("got {} 0", GREETINGS + 1000));
+}
+
+fn a_wrong_cookie_never_comes_up() {
+    let (mut a, mut b) = pair();
+    let seed = a.address.clone();
+    let mut stranger = Process::start_with("c", "cluster", "another cookie", None, &[&seed]);
+    stranger.tell("settled");
+    stranger.says("settled");
+    // Dialed by an honest node it fares no better.
+    let mut honest = Process::start("d", &[&stranger.address, &seed]);
+    honest.tell("settled");
+    honest.says("settled");
+    honest.sees_up(&a);
+    exchange(&mut a, &mut b, GREETINGS, 1000);
+    for peer in [&mut a, &mut b, &mut stranger] {
+        peer.never_said("down");
+    }
+    stranger.never_said("up");
+    a.never_said("up c");
+    honest.never_said("up c");
+}
+
+fn another_cluster_is_refused() {
+    let (mut a, mut b) = pair();
+    let seed = a.address.clone();
+    let mut stranger = Process::start_with("c", "other", "the cookie of all", None, &[&seed]);
+    stranger.tell("settled");
+    stranger.says("settled");
+    exchange(&mut a, &mut b, GREETINGS, 1000);
+    stranger.never_said("up");
+    a.never_said("up c");
+    a.never_said("down");
+}
+
+fn a_killed_peer() {
+    let (at_a, at_b) = (free_address(), free_address());
+    let mut a = Process::start_at("a", Some(&at_a), &[&at_b]);
+    let mut b = Process::start_at("b", Some(&at_b), &[&at_a]);
+    a.sees_up(&b);
+    for _ in 0..3 {
+        let first_life = b.incarnation.clone();
+        b.kill();
+        a.says_within(&format!("down {first_life}"), Duration::from_secs(2));
+        b = Process::start_at("b", Some(&at_b), &[&at_a]);
+        assert_ne!(b.incarnation, first_life);
+        a.sees_up(&b);
+        b.sees_up(&a);
+    }
+    settle(&mut a, &mut b);
+}
+
+fn two_that_dial_each_other() {
+    for _ in 0..5 {
+        let (at_a, at_b) = (free_address(), free_address());
+        let mut a = Process::launch("a", "cluster", "the cookie of all", Some(&at_a), &[&at_b]);
+        let mut b = Process::launch("b", "cluster", "the cookie of all", Some(&at_b), &[&at_a]);
+        a.is_listening();
+        b.is_listening();
+        settle(&mut a, &mut b);
+        a.forget();
+        b.forget();
+        a.tell(&format!("send {} 1000 100", b.incarnation));
+        a.says("sent 0");
+        a.stops();
+        // The stop is what ends the session, and nothing before it.
+        b.says(&format!("down {}", a.incarnation));
+        a.never_said("up");
+        b.never_said("up");
+    }
+}
+
+/// Waits until two peers that dial each other are done with it.
+fn settle(a: &mut Process, b: &mut Process) {
+    for peer in [&mut *a, &mut *b] {
+        peer.tell("settled");
+        peer.says("settled");
+    }
+    for peer in [a, b] {
+        peer.tell("sessions 1");
+        peer.says("sessions 1");
+        peer.tell("peers 1");
+        peer.says("peers 1");
+    }
+}
+
+#[derive(Serialize)]
+struct Hello {
+    cluster: &'static str,
+    name: &'static str,
+    incarnation: String,
+    address: &'static str,
+    session: u128,
+}
+
+fn hello() -> Vec<u8> {
+    let body = rmp_serde::to_vec_named(&Hello {
+        cluster: "cluster",
+        name: "x",
+        incarnation: "f".repeat(32),
+        address: "127.0.0.1:1",
+        session: 5,
+    })
+    .unwrap();
+    let len = u16::try_from(body.len()).unwrap().to_be_bytes();
+    [&b"jido\0\x01"[..], &len, &body].concat()
+}
+
+fn garbage_and_silence() {
+    let (mut a, mut b) = pair();
+    let connect = |first: &[u8]| {
+        let mut stream = TcpStream::connect(&a.address).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
+        stream.write_all(first).unwrap();
+        stream
+    };
+    let openings: [Vec<u8>; 5] = [
+        // Says nothing at all, or nothing after a piece of a hello or a whole one.
+        Vec::new(),
+        hello()[..20].to_vec(),
+        hello(),
+        b"GET / HTTP/1.1\r\nHost: n1\r\n\r\n".to_vec(),
+        [hello(), vec![0xff; 100_000]].concat(),
+    ];
+    let streams: Vec<_> = openings.iter().map(|opening| connect(opening)).collect();
+    exchange(&mut a, &mut b, GREETINGS, 10_000);
+    for (i, mut stream) in streams.into_iter().enumerate() {
+        // Each is ended by the other side; a reset is as good as an end.
+        let ended = stream.read_to_end(&mut Vec::new());
+        let is_end = |kind| kind == std::io::ErrorKind::ConnectionReset;
+        assert!(
+            ended.as_ref().map_or_else(|e| is_end(e.kind()), |_| true),
+            "{i}: {ended:?}"
+        );
+    }
+    a.tell("sessions 1");
+    a.says("sessions 1");
+    exchange(&mut a, &mut b, GREETINGS + 10_000, 1000);
+    a.never_said("down");
+}
+
+fn a_discovered_node() {
+    let mut a = Process::start("a", &[]);
+    let mut b = Process::start("b", &[]);
+    b.tell(&format!("discovered a {} {}", a.incarnation, a.address));
+    a.tell(&format!("discovered b {} {}", b.incarnation, b.address));
+    a.sees_up(&b);
+    b.sees_up(&a);
+    exchange(&mut a, &mut b, GREETINGS, 1000);
+    // The larger name did nothing about it.
+    a.tell("sessions 1");
+    a.says("sessions 1");
+    b.tell("sessions 1");
+    b.says("sessions 1");
+}
+
+fn a_stop_hands_over() {
+    let (mut a, mut b) = pair();
+    let seed_is_own = a.address.clone();
+    a.tell(&format!("send {} 50000 100", b.incarnation));
+    a.stops();
+    b.says(&format!("down {}", a.incarnation));
+    b.tell(&format!("expect {} {}", a.incarnation, GREETINGS + 50_000));
+    b.says(&format!("got {} 0", GREETINGS + 50_000));
+    a.exits();
+    // Its own address among its seeds is no reason to wait.
+    let mut again = Process::start_at("a", Some(&seed_is_own), &[&seed_is_own]);
+    again.tell("settled");
+    again.says("settled");
+    again.tell("sessions 0");
+    again.says("sessions 0");
+    again.never_said("up");
+    b.sees_up(&again);
+}
+
+fn a_goodbye_is_heard() {
+    // A machine with much else to do may be late now and then, but not always.
+    let heard = (0..5).any(|_| {
+        let (mut a, mut b) = pair();
+        let heard = a.stops();
+        b.says(&format!("down {}", a.incarnation));
+        heard
+    });
+    assert!(heard);
+}
+
+fn only_gateways() {
+    let (mut a, mut b) = pair();
+    for peer in [&mut a, &mut b] {
+        peer.tell("remotable");
+        peer.says("remotable 2");
+    }
+}
+
+fn actors_that_die() {
+    let (mut a, mut b) = pair();
+    for actor in ["gateway", "server"] {
+        a.tell(&format!("kill {actor}"));
+        a.says(&format!("down {}", b.incarnation));
+        b.says(&format!("down {}", a.incarnation));
+        a.sees_up(&b);
+        b.sees_up(&a);
+        exchange(&mut a, &mut b, GREETINGS, 1000);
+    }
+}
