@@ -10,12 +10,16 @@
 
 mod commit;
 mod error;
+#[cfg(feature = "lmdb")]
+mod lmdb;
 mod memory;
 mod records;
 mod storage;
 
 pub use commit::{AppendOutcome, Commit, RequestRecord};
 pub use error::{Error, ErrorKind};
+#[cfg(feature = "lmdb")]
+pub use lmdb::{LmdbOptions, LmdbStorage};
 pub use memory::MemoryStorage;
 pub use records::{
     AgentRecord, ClaimOutcome, ClaimRequest, Cursor, DirectoryPage, DirectoryQuery, Loaded,

@@ -1,0 +1,308 @@
+//! The environment: one memory map of one folder, how it is opened and grown.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use heed::types::Bytes as Raw;
+use heed::{CommitOrAbort, Database, EnvOpenOptions, MdbError, RoTxn, RwTxn, WithoutTls};
+use parking_lot::RwLock;
+
+use super::fault::{Fault, definite, is_map_full, is_map_resized};
+use super::options::{GRANULE, LmdbOptions};
+use super::tables::Tables;
+use crate::{Error, ErrorKind};
+
+/// The version of the tables and their keys. It changes when a build of before
+/// could not read them.
+pub(super) const SCHEMA: u32 = 1;
+const SCHEMA_KEY: &[u8] = b"schema";
+const SCHEMA_MAGIC: &[u8; 4] = b"jido";
+
+/// Threads and processes that may read at once. A read holds its slot for as
+/// long as it runs, which is well under a millisecond.
+const MAX_READERS: u32 = 1024;
+
+/// How far work that makes room may go beyond the bound: a delete writes new
+/// pages before it frees old ones.
+const RESERVE: usize = 16 * 1024 * 1024;
+
+/// How long opening waits for an environment of this process that is closing,
+/// that is for the commit that its writer still makes.
+const CLOSING: Duration = Duration::from_secs(10);
+
+/// How often following a map that others grow is tried before giving up.
+pub(super) const FOLLOWS: usize = 16;
+
+/// An open environment with its tables.
+#[derive(Debug)]
+pub(super) struct Environment {
+    env: heed::Env<WithoutTls>,
+    tables: Tables,
+    /// Readers share it while they look at the map; the writer takes it alone to
+    /// move the map. `false` once a map could not be put back.
+    mapped: RwLock<bool>,
+    folder: PathBuf,
+    bound: usize,
+    transactions: AtomicU64,
+}
+
+impl Environment {
+    /// Opens the environment in `folder`, which exists, and makes or checks its tables.
+    pub(super) fn open(folder: &Path, options: &LmdbOptions) -> Result<Self, Error> {
+        if let Some(closing) = heed::env_closing_event(folder)
+            && !closing.wait_timeout(CLOSING)
+        {
+            return Err(Error::new(
+                ErrorKind::Unavailable,
+                format!("{} is open in this process by other means than this adapter, or has not closed within {CLOSING:?}", folder.display()),
+            ));
+        }
+        let mut how = EnvOpenOptions::new().read_txn_without_tls();
+        // Default flags: every commit is on disk before it is answered.
+        how.map_size(options.map_size).max_readers(MAX_READERS).max_dbs(8);
+        #[allow(
+            unsafe_code,
+            reason = "heed asks that nothing but LMDB changes the files while they are mapped: the \
+                      folder is the adapter's own, which its docs ask of the user, and locking is on"
+        )]
+        let opened = unsafe { how.open(folder) };
+        let env = opened.map_err(|e| definite(&e, folder, "opening the environment"))?;
+        let tables = open_tables(&env, folder, options.max_map_size)?;
+        let stale = env
+            .clear_stale_readers()
+            .map_err(|e| definite(&e, folder, "clearing readers that are gone"))?;
+        if stale > 0 {
+            tracing::info!(folder = %folder.display(), stale, "cleared readers of processes that are gone");
+        }
+        Ok(Self {
+            env,
+            tables,
+            mapped: RwLock::new(true),
+            folder: folder.to_owned(),
+            bound: options.max_map_size,
+            transactions: AtomicU64::new(0),
+        })
+    }
+
+    pub(super) fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    /// Write transactions that were committed.
+    pub(super) fn transactions(&self) -> u64 {
+        self.transactions.load(Ordering::Relaxed)
+    }
+
+    /// Runs a read in a transaction of its own.
+    pub(super) fn read<T>(
+        &self,
+        work: impl FnOnce(&Tables, &RoTxn<'_>) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let mapped = self.mapped.read();
+        if !*mapped {
+            return Err(Fault::Refused(self.unmapped()));
+        }
+        let txn = match self.env.read_txn() {
+            Err(heed::Error::Mdb(MdbError::ReadersFull)) => {
+                self.env.clear_stale_readers()?;
+                self.env.read_txn()?
+            }
+            begun => begun?,
+        };
+        work(&self.tables, &txn)
+    }
+
+    /// Begins a write transaction, following a map that others have grown. It
+    /// waits while another process writes. For the writer's thread alone.
+    pub(super) fn begin(&self) -> Result<RwTxn<'_>, Fault> {
+        for _ in 0..FOLLOWS {
+            if !*self.mapped.read() {
+                return Err(Fault::Refused(self.unmapped()));
+            }
+            match self.env.write_txn() {
+                // 0 means the size that the file says.
+                Err(error) if is_map_resized(&error) => self.remap(0)?,
+                begun => return Ok(begun?),
+            }
+        }
+        Err(Fault::Refused(Error::new(
+            ErrorKind::Unavailable,
+            format!("the map of {} is grown by others faster than it can be followed", self.folder.display()),
+        )))
+    }
+
+    /// Commits.
+    pub(super) fn commit(&self, txn: RwTxn<'_>) -> Result<(), heed::Error> {
+        txn.commit()?;
+        self.transactions.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Whether a commit failed while it wrote the page that makes it valid, so
+    /// that nobody knows what is on disk. LMDB then refuses every further
+    /// transaction of this process; a commit that fails before that page leaves
+    /// no trace, since nothing points to what it wrote.
+    pub(super) fn is_poisoned(&self) -> bool {
+        matches!(self.env.read_txn(), Err(heed::Error::Mdb(MdbError::Panic)))
+    }
+
+    /// Doubles the map, up to the bound; with `reserve`, to a little beyond it.
+    /// Answers whether it grew. For the writer's thread alone, outside of a transaction.
+    pub(super) fn grow(&self, reserve: bool) -> Result<bool, Error> {
+        let bound = if reserve { self.bound.saturating_add(RESERVE) } else { self.bound };
+        let size = self.env.info().map_size;
+        if size >= bound {
+            return Ok(false);
+        }
+        // Readers that died keep old pages from being used again.
+        self.clear_stale_readers();
+        let new_size = size.saturating_mul(2).min(bound) / GRANULE * GRANULE;
+        self.remap(new_size)?;
+        tracing::info!(folder = %self.folder.display(), from = size, to = new_size, "grew the map");
+        Ok(true)
+    }
+
+    /// Gives the reserve back, as far as it isn't used.
+    pub(super) fn shrink(&self) -> Result<(), Error> {
+        if self.env.info().map_size > self.bound { self.remap(self.bound) } else { Ok(()) }
+    }
+
+    /// Frees what readers held who died.
+    pub(super) fn clear_stale_readers(&self) {
+        if let Err(error) = self.env.clear_stale_readers() {
+            tracing::warn!(folder = %self.folder.display(), %error, "readers that are gone could not be cleared");
+        }
+    }
+
+    /// Moves the map to one of another size.
+    fn remap(&self, size: usize) -> Result<(), Error> {
+        let mut mapped = self.mapped.write();
+        if !*mapped {
+            return Err(self.unmapped());
+        }
+        #[allow(
+            unsafe_code,
+            reason = "heed asks that no transaction of this process is active: the lock is held alone, \
+                      so there is no reader, and this is the writer's thread, which has none open"
+        )]
+        let resized = unsafe { self.env.resize(size) };
+        resized.map_err(|error| {
+            // LMDB has let the old map go: to touch it now would crash.
+            *mapped = false;
+            definite(&error, &self.folder, format_args!("mapping {size} bytes"))
+        })
+    }
+
+    fn unmapped(&self) -> Error {
+        Error::new(
+            ErrorKind::Unavailable,
+            format!("the map of {} could not be put back after it was resized: open it again", self.folder.display()),
+        )
+    }
+
+    /// The error for work that finds no room at the bound.
+    pub(super) fn full(&self) -> Error {
+        full(&self.folder, self.env.info().map_size, self.bound)
+    }
+
+    /// An error of LMDB after which nothing was written.
+    pub(super) fn definite(&self, error: &heed::Error, doing: &str) -> Error {
+        if is_map_full(error) { self.full() } else { definite(error, &self.folder, doing) }
+    }
+}
+
+fn full(folder: &Path, size: usize, bound: usize) -> Error {
+    Error::new(
+        ErrorKind::Full,
+        format!(
+            "the map of {} is full at {size} bytes: delete agents, or open it with a larger max_map_size than {bound}",
+            folder.display()
+        ),
+    )
+}
+
+/// Makes the tables, or opens them and checks who laid them down.
+fn open_tables(
+    env: &heed::Env<WithoutTls>,
+    folder: &Path,
+    bound: usize,
+) -> Result<Tables, Error> {
+    let explain = |fault: Fault| match fault {
+        Fault::Refused(error) => error,
+        Fault::Engine(error) if is_map_full(&error) => full(folder, env.info().map_size, bound),
+        Fault::Engine(error) => definite(&error, folder, "opening the tables"),
+    };
+    let mut follows = 0;
+    let txn = loop {
+        match env.write_txn() {
+            Err(error) if is_map_resized(&error) && follows < FOLLOWS => {
+                follows += 1;
+                #[allow(
+                    unsafe_code,
+                    reason = "heed asks that no transaction of this process is active: nobody else has the \
+                              environment yet"
+                )]
+                unsafe { env.resize(0) }.map_err(|e| explain(e.into()))?;
+            }
+            begun => break begun.map_err(|e| explain(e.into()))?,
+        }
+    };
+    let opened = env.create_databases_and_commit(txn, |opener, txn| -> Result<_, Fault> {
+        let unnamed = opener.open_database::<Raw, Raw>(txn, None)?;
+        let fresh = match unnamed {
+            Some(unnamed) => unnamed.is_empty(txn)?,
+            None => true,
+        };
+        let meta = opener.create_database(txn, Some("meta"))?;
+        check_schema(&meta, txn, folder, fresh)?;
+        Ok(CommitOrAbort::<_, ()>::Commit((
+            meta,
+            opener.create_database(txn, Some("nodes"))?,
+            opener.create_database(txn, Some("agents"))?,
+            opener.create_database(txn, Some("checkpoints"))?,
+            opener.create_database(txn, Some("entries"))?,
+            opener.create_database(txn, Some("requests"))?,
+        )))
+    });
+    match opened.map_err(explain)? {
+        CommitOrAbort::Commit((meta, nodes, agents, checkpoints, entries, requests)) => {
+            Ok(Tables { meta, nodes, agents, checkpoints, entries, requests })
+        }
+        CommitOrAbort::Abort(()) => {
+            Err(Error::new(ErrorKind::Unavailable, "opening the tables was given up"))
+        }
+    }
+}
+
+/// Writes the schema's version into a fresh folder, or compares it.
+fn check_schema(meta: &Database<'_, Raw, Raw>, txn: &mut RwTxn<'_>, folder: &Path, fresh: bool) -> Result<(), Fault> {
+    let refused = |kind, message: String| {
+        Err(Fault::Refused(Error::new(kind, format!("{}: {message}", folder.display()))))
+    };
+    match meta.get(txn, SCHEMA_KEY)? {
+        Some(stored) => match stored.split_first_chunk::<4>() {
+            Some((SCHEMA_MAGIC, version)) if version.len() == 4 => {
+                let version = version.iter().rev().fold(0, |sum, byte| sum << 8 | u32::from(*byte));
+                if version == SCHEMA {
+                    Ok(())
+                } else {
+                    refused(
+                        ErrorKind::Schema,
+                        format!("the data has schema version {version}: this build has {SCHEMA}"),
+                    )
+                }
+            }
+            _ => refused(ErrorKind::Corrupt, "the record of the schema's version is corrupt".into()),
+        },
+        None if fresh => {
+            let mut record = SCHEMA_MAGIC.to_vec();
+            record.extend_from_slice(&SCHEMA.to_le_bytes());
+            Ok(meta.put(txn, SCHEMA_KEY, &record)?)
+        }
+        None => refused(
+            ErrorKind::Schema,
+            format!("the data is not jido's: there is no schema version, where this build expects {SCHEMA}"),
+        ),
+    }
+}
