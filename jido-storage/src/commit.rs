@@ -63,7 +63,11 @@ impl Commit {
             .entries
             .iter()
             .map(|e| {
-                let refs: usize = e.refs.iter().map(|(name, value)| name.len() + value.len()).sum();
+                let refs: usize = e
+                    .refs
+                    .iter()
+                    .map(|(name, value)| name.len() + value.len())
+                    .sum();
                 e.kind.len() + e.payload.len() + refs
             })
             .sum();
@@ -83,7 +87,10 @@ impl Commit {
         if len > limit {
             return Err(Error::new(
                 ErrorKind::TooLarge,
-                format!("commit of agent {} has {len} bytes: the limit is {limit}", self.id),
+                format!(
+                    "commit of agent {} has {len} bytes: the limit is {limit}",
+                    self.id
+                ),
             ));
         }
         Ok(())

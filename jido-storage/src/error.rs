@@ -41,7 +41,11 @@ pub struct Error {
 impl Error {
     /// Makes an error of the given kind with a message for people.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), source: None }
+        Self {
+            kind,
+            message: message.into(),
+            source: None,
+        }
     }
 
     /// Adds the error that caused this one.
@@ -58,7 +62,10 @@ impl Error {
 
     /// Whether the same call can succeed later without a change to it.
     pub fn is_retryable(&self) -> bool {
-        matches!(self.kind, ErrorKind::Full | ErrorKind::Unavailable | ErrorKind::Overloaded)
+        matches!(
+            self.kind,
+            ErrorKind::Full | ErrorKind::Unavailable | ErrorKind::Overloaded
+        )
     }
 }
 
@@ -80,6 +87,8 @@ impl fmt::Display for Error {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source.as_deref().map(|s| s as &(dyn StdError + 'static))
+        self.source
+            .as_deref()
+            .map(|s| s as &(dyn StdError + 'static))
     }
 }

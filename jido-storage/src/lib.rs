@@ -9,6 +9,8 @@
 //! This crate knows nothing of actors, of a network, or of how a cluster decides.
 
 mod commit;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod error;
 #[cfg(feature = "lmdb")]
 mod lmdb;

@@ -61,7 +61,12 @@ impl Tables {
     }
 
     fn claim(&mut self, claim: ClaimRequest) -> ClaimOutcome {
-        let ClaimRequest { id, claimant, take_from, at } = claim;
+        let ClaimRequest {
+            id,
+            claimant,
+            take_from,
+            at,
+        } = claim;
         if !self.is_up(&id.cluster, claimant) {
             return ClaimOutcome::ClaimantDead;
         }
@@ -71,7 +76,10 @@ impl Tables {
             && take_from != Some(owner)
             && self.is_up(&id.cluster, owner)
         {
-            return ClaimOutcome::Held { owner, epoch: stored.record.epoch };
+            return ClaimOutcome::Held {
+                owner,
+                epoch: stored.record.epoch,
+            };
         }
         let stored = self.agents.entry(id.clone()).or_insert_with(|| Stored {
             record: AgentRecord {
@@ -103,16 +111,22 @@ impl Tables {
             Some(stored) if stored.record.epoch == epoch && stored.record.owner.is_some() => {
                 Ok(stored)
             }
-            Some(stored) => Err(AppendOutcome::Fenced { epoch: stored.record.epoch }),
+            Some(stored) => Err(AppendOutcome::Fenced {
+                epoch: stored.record.epoch,
+            }),
             None => Err(AppendOutcome::Fenced { epoch: Epoch::ZERO }),
         }
     }
 
     fn append(&mut self, commit: Commit) -> Result<Revision, AppendOutcome> {
-        commit.check_size(MAX_COMMIT_BYTES).map_err(AppendOutcome::Failed)?;
+        commit
+            .check_size(MAX_COMMIT_BYTES)
+            .map_err(AppendOutcome::Failed)?;
         let stored = self.owned(&commit.id, commit.epoch)?;
         if stored.record.revision != commit.expected {
-            return Err(AppendOutcome::Conflict { actual: stored.record.revision });
+            return Err(AppendOutcome::Conflict {
+                actual: stored.record.revision,
+            });
         }
         let thread_len = Seq(stored.record.thread_len.0 + commit.entries.len() as u64);
         if let Some(checkpoint) = &commit.checkpoint
@@ -131,13 +145,17 @@ impl Tables {
         }
         let revision = stored.record.revision;
         for (seq, entry) in (stored.record.thread_len.0..).zip(&commit.entries) {
-            stored.entries.push(Entry::committed(entry, Seq(seq), revision, commit.epoch));
+            stored
+                .entries
+                .push(Entry::committed(entry, Seq(seq), revision, commit.epoch));
         }
         stored.record.thread_len = thread_len;
         if commit.checkpoint.is_some() {
             stored.checkpoint = commit.checkpoint;
         }
-        stored.replies.extend(commit.requests.into_iter().map(|r| (r.request, r.reply)));
+        stored
+            .replies
+            .extend(commit.requests.into_iter().map(|r| (r.request, r.reply)));
         if commit.release {
             stored.record.owner = None;
         }
@@ -145,7 +163,12 @@ impl Tables {
         Ok(revision)
     }
 
-    fn delete(&mut self, id: &AgentId, epoch: Epoch, at: Timestamp) -> Result<Revision, AppendOutcome> {
+    fn delete(
+        &mut self,
+        id: &AgentId,
+        epoch: Epoch,
+        at: Timestamp,
+    ) -> Result<Revision, AppendOutcome> {
         let stored = self.owned(id, epoch)?;
         stored.deleted = true;
         stored.checkpoint = None;
@@ -204,7 +227,12 @@ impl Tables {
 }
 
 fn cursor_key(cursor: &Cursor) -> Result<AgentKey, Error> {
-    let refused = || Error::new(ErrorKind::InvalidInput, "the cursor is none that a page gave");
+    let refused = || {
+        Error::new(
+            ErrorKind::InvalidInput,
+            "the cursor is none that a page gave",
+        )
+    };
     let text = std::str::from_utf8(&cursor.0).map_err(|e| refused().caused_by(e))?;
     AgentKey::new(text).map_err(|e| refused().caused_by(e))
 }
@@ -228,19 +256,18 @@ impl Storage for MemoryStorage {
 
     async fn register_node(&self, node: NodeRegistration) -> Result<Registration, Error> {
         let mut tables = self.tables.lock();
-        let taken = tables.nodes.iter().find(|((cluster, incarnation), other)| {
-            *cluster == node.cluster
-                && (*incarnation == node.incarnation
-                    || (other.name == node.name && other.state == NodeState::Up))
+        let own = tables.nodes.get(&(node.cluster.clone(), node.incarnation));
+        if let Some(own) = own {
+            return Ok(match own.state {
+                NodeState::Up => Registration::Registered(own.clone()),
+                NodeState::Dead => Registration::NameTaken(own.clone()),
+            });
+        }
+        let taken = tables.nodes.iter().find(|((cluster, _), other)| {
+            *cluster == node.cluster && other.name == node.name && other.state == NodeState::Up
         });
         if let Some((_, other)) = taken {
-            let same = other.incarnation == node.incarnation && other.state == NodeState::Up;
-            let other = other.clone();
-            return Ok(if same {
-                Registration::Registered(other)
-            } else {
-                Registration::NameTaken(other)
-            });
+            return Ok(Registration::NameTaken(other.clone()));
         }
         let record = NodeRecord {
             name: node.name,
@@ -251,7 +278,9 @@ impl Storage for MemoryStorage {
             metadata: node.metadata,
             registered_at: node.at,
         };
-        tables.nodes.insert((node.cluster, node.incarnation), record.clone());
+        tables
+            .nodes
+            .insert((node.cluster, node.incarnation), record.clone());
         Ok(Registration::Registered(record))
     }
 
@@ -261,13 +290,15 @@ impl Storage for MemoryStorage {
         incarnation: Incarnation,
     ) -> Result<Renewal, Error> {
         let mut tables = self.tables.lock();
-        Ok(match tables.nodes.get_mut(&(cluster.clone(), incarnation)) {
-            Some(node) if node.state == NodeState::Up => {
-                node.beat += 1;
-                Renewal::Renewed(node.beat)
-            }
-            _ => Renewal::Dead,
-        })
+        Ok(
+            match tables.nodes.get_mut(&(cluster.clone(), incarnation)) {
+                Some(node) if node.state == NodeState::Up => {
+                    node.beat += 1;
+                    Renewal::Renewed(node.beat)
+                }
+                _ => Renewal::Dead,
+            },
+        )
     }
 
     async fn declare_dead(
@@ -323,18 +354,31 @@ impl Storage for MemoryStorage {
         let from = usize::try_from(from.0).unwrap_or(usize::MAX);
         Ok(tables
             .live(id)
-            .map(|stored| stored.entries.iter().skip(from).take(limit).cloned().collect())
+            .map(|stored| {
+                stored
+                    .entries
+                    .iter()
+                    .skip(from)
+                    .take(limit)
+                    .cloned()
+                    .collect()
+            })
             .unwrap_or_default())
     }
 
     async fn reply_of(&self, id: &AgentId, request: RequestId) -> Result<Option<Bytes>, Error> {
         let tables = self.tables.lock();
-        Ok(tables.live(id).and_then(|stored| stored.replies.get(&request).cloned()))
+        Ok(tables
+            .live(id)
+            .and_then(|stored| stored.replies.get(&request).cloned()))
     }
 
     async fn append_many(&self, commits: Vec<Commit>) -> Vec<AppendOutcome> {
         let mut tables = self.tables.lock();
-        commits.into_iter().map(|commit| outcome(tables.append(commit))).collect()
+        commits
+            .into_iter()
+            .map(|commit| outcome(tables.append(commit)))
+            .collect()
     }
 
     async fn delete(&self, id: &AgentId, epoch: Epoch, at: Timestamp) -> AppendOutcome {

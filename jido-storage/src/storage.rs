@@ -108,12 +108,8 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// Reads up to `limit` entries of a thread from place `from` on, in order.
     /// Fewer come at the thread's end, or where the adapter bounds the bytes of a
     /// page; at least one comes where there is one and `limit` is not 0.
-    async fn read_thread(
-        &self,
-        id: &AgentId,
-        from: Seq,
-        limit: usize,
-    ) -> Result<Vec<Entry>, Error>;
+    async fn read_thread(&self, id: &AgentId, from: Seq, limit: usize)
+    -> Result<Vec<Entry>, Error>;
 
     /// The reply that was committed for a request, encoded.
     async fn reply_of(

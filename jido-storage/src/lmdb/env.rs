@@ -55,12 +55,17 @@ impl Environment {
         {
             return Err(Error::new(
                 ErrorKind::Unavailable,
-                format!("{} is open in this process by other means than this adapter, or has not closed within {CLOSING:?}", folder.display()),
+                format!(
+                    "{} is open in this process by other means than this adapter, or has not closed within {CLOSING:?}",
+                    folder.display()
+                ),
             ));
         }
         let mut how = EnvOpenOptions::new().read_txn_without_tls();
         // Default flags: every commit is on disk before it is answered.
-        how.map_size(options.map_size).max_readers(MAX_READERS).max_dbs(8);
+        how.map_size(options.map_size)
+            .max_readers(MAX_READERS)
+            .max_dbs(8);
         #[allow(
             unsafe_code,
             reason = "heed asks that nothing but LMDB changes the files while they are mapped: the \
@@ -128,7 +133,10 @@ impl Environment {
         }
         Err(Fault::Refused(Error::new(
             ErrorKind::Unavailable,
-            format!("the map of {} is grown by others faster than it can be followed", self.folder.display()),
+            format!(
+                "the map of {} is grown by others faster than it can be followed",
+                self.folder.display()
+            ),
         )))
     }
 
@@ -150,7 +158,11 @@ impl Environment {
     /// Doubles the map, up to the bound; with `reserve`, to a little beyond it.
     /// Answers whether it grew. For the writer's thread alone, outside of a transaction.
     pub(super) fn grow(&self, reserve: bool) -> Result<bool, Error> {
-        let bound = if reserve { self.bound.saturating_add(RESERVE) } else { self.bound };
+        let bound = if reserve {
+            self.bound.saturating_add(RESERVE)
+        } else {
+            self.bound
+        };
         let size = self.env.info().map_size;
         if size >= bound {
             return Ok(false);
@@ -165,7 +177,11 @@ impl Environment {
 
     /// Gives the reserve back, as far as it isn't used.
     pub(super) fn shrink(&self) -> Result<(), Error> {
-        if self.env.info().map_size > self.bound { self.remap(self.bound) } else { Ok(()) }
+        if self.env.info().map_size > self.bound {
+            self.remap(self.bound)
+        } else {
+            Ok(())
+        }
     }
 
     /// Frees what readers held who died.
@@ -197,7 +213,10 @@ impl Environment {
     fn unmapped(&self) -> Error {
         Error::new(
             ErrorKind::Unavailable,
-            format!("the map of {} could not be put back after it was resized: open it again", self.folder.display()),
+            format!(
+                "the map of {} could not be put back after it was resized: open it again",
+                self.folder.display()
+            ),
         )
     }
 
@@ -208,7 +227,11 @@ impl Environment {
 
     /// An error of LMDB after which nothing was written.
     pub(super) fn definite(&self, error: &heed::Error, doing: &str) -> Error {
-        if is_map_full(error) { self.full() } else { definite(error, &self.folder, doing) }
+        if is_map_full(error) {
+            self.full()
+        } else {
+            definite(error, &self.folder, doing)
+        }
     }
 }
 
@@ -223,11 +246,7 @@ fn full(folder: &Path, size: usize, bound: usize) -> Error {
 }
 
 /// Makes the tables, or opens them and checks who laid them down.
-fn open_tables(
-    env: &heed::Env<WithoutTls>,
-    folder: &Path,
-    bound: usize,
-) -> Result<Tables, Error> {
+fn open_tables(env: &heed::Env<WithoutTls>, folder: &Path, bound: usize) -> Result<Tables, Error> {
     let explain = |fault: Fault| match fault {
         Fault::Refused(error) => error,
         Fault::Engine(error) if is_map_full(&error) => full(folder, env.info().map_size, bound),
@@ -267,23 +286,42 @@ fn open_tables(
     });
     match opened.map_err(explain)? {
         CommitOrAbort::Commit((meta, nodes, agents, checkpoints, entries, requests)) => {
-            Ok(Tables { meta, nodes, agents, checkpoints, entries, requests })
+            Ok(Tables {
+                meta,
+                nodes,
+                agents,
+                checkpoints,
+                entries,
+                requests,
+            })
         }
-        CommitOrAbort::Abort(()) => {
-            Err(Error::new(ErrorKind::Unavailable, "opening the tables was given up"))
-        }
+        CommitOrAbort::Abort(()) => Err(Error::new(
+            ErrorKind::Unavailable,
+            "opening the tables was given up",
+        )),
     }
 }
 
 /// Writes the schema's version into a fresh folder, or compares it.
-fn check_schema(meta: &Database<'_, Raw, Raw>, txn: &mut RwTxn<'_>, folder: &Path, fresh: bool) -> Result<(), Fault> {
+fn check_schema(
+    meta: &Database<'_, Raw, Raw>,
+    txn: &mut RwTxn<'_>,
+    folder: &Path,
+    fresh: bool,
+) -> Result<(), Fault> {
     let refused = |kind, message: String| {
-        Err(Fault::Refused(Error::new(kind, format!("{}: {message}", folder.display()))))
+        Err(Fault::Refused(Error::new(
+            kind,
+            format!("{}: {message}", folder.display()),
+        )))
     };
     match meta.get(txn, SCHEMA_KEY)? {
         Some(stored) => match stored.split_first_chunk::<4>() {
             Some((SCHEMA_MAGIC, version)) if version.len() == 4 => {
-                let version = version.iter().rev().fold(0, |sum, byte| sum << 8 | u32::from(*byte));
+                let version = version
+                    .iter()
+                    .rev()
+                    .fold(0, |sum, byte| sum << 8 | u32::from(*byte));
                 if version == SCHEMA {
                     Ok(())
                 } else {
@@ -293,7 +331,10 @@ fn check_schema(meta: &Database<'_, Raw, Raw>, txn: &mut RwTxn<'_>, folder: &Pat
                     )
                 }
             }
-            _ => refused(ErrorKind::Corrupt, "the record of the schema's version is corrupt".into()),
+            _ => refused(
+                ErrorKind::Corrupt,
+                "the record of the schema's version is corrupt".into(),
+            ),
         },
         None if fresh => {
             let mut record = SCHEMA_MAGIC.to_vec();
@@ -302,7 +343,9 @@ fn check_schema(meta: &Database<'_, Raw, Raw>, txn: &mut RwTxn<'_>, folder: &Pat
         }
         None => refused(
             ErrorKind::Schema,
-            format!("the data is not jido's: there is no schema version, where this build expects {SCHEMA}"),
+            format!(
+                "the data is not jido's: there is no schema version, where this build expects {SCHEMA}"
+            ),
         ),
     }
 }

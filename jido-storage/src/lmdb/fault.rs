@@ -43,16 +43,25 @@ pub(super) fn definite(error: &heed::Error, folder: &Path, doing: impl fmt::Disp
     use std::io::ErrorKind as Io;
     let kind = match error {
         heed::Error::Mdb(
-            MdbError::Corrupted | MdbError::PageNotFound | MdbError::Invalid | MdbError::Incompatible,
+            MdbError::Corrupted
+            | MdbError::PageNotFound
+            | MdbError::Invalid
+            | MdbError::Incompatible,
         ) => ErrorKind::Corrupt,
         heed::Error::Mdb(MdbError::VersionMismatch) => ErrorKind::Schema,
         heed::Error::Mdb(MdbError::MapFull | MdbError::TxnFull) => ErrorKind::Full,
         heed::Error::Io(cause)
-            if matches!(cause.kind(), Io::StorageFull | Io::QuotaExceeded | Io::FileTooLarge) =>
+            if matches!(
+                cause.kind(),
+                Io::StorageFull | Io::QuotaExceeded | Io::FileTooLarge
+            ) =>
         {
             ErrorKind::Full
         }
         _ => ErrorKind::Unavailable,
     };
-    Error::new(kind, format!("LMDB in {}: {doing}: {error}", folder.display()))
+    Error::new(
+        kind,
+        format!("LMDB in {}: {doing}: {error}", folder.display()),
+    )
 }

@@ -68,7 +68,15 @@ struct Pending<O: Operation> {
 pub(super) fn job<O: Operation>(operation: O) -> (Box<dyn Job>, oneshot::Receiver<O::Outcome>) {
     let (reply, outcome) = oneshot::channel();
     let bytes = operation.bytes();
-    (Box::new(Pending { operation, bytes, outcome: None, reply }), outcome)
+    (
+        Box::new(Pending {
+            operation,
+            bytes,
+            outcome: None,
+            reply,
+        }),
+        outcome,
+    )
 }
 
 impl<O: Operation> Pending<O> {

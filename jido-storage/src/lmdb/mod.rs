@@ -99,7 +99,10 @@ impl Drop for Handle {
         self.queue.close();
         let mut open = OPEN.lock();
         // It may have been opened again in the meantime.
-        if open.get(&self.folder).is_some_and(|handle| handle.strong_count() == 0) {
+        if open
+            .get(&self.folder)
+            .is_some_and(|handle| handle.strong_count() == 0)
+        {
             open.remove(&self.folder);
         }
     }
@@ -145,7 +148,12 @@ impl LmdbStorage {
         let env = Arc::new(Environment::open(&folder, &options)?);
         let queue = Arc::new(Queue::default());
         writer::start(env.clone(), queue.clone())?;
-        let handle = Arc::new(Handle { env, queue, folder: folder.clone(), options });
+        let handle = Arc::new(Handle {
+            env,
+            queue,
+            folder: folder.clone(),
+            options,
+        });
         open.insert(folder, Arc::downgrade(&handle));
         Ok(Self { handle })
     }
@@ -190,7 +198,10 @@ impl LmdbStorage {
 /// Waits for an operation's outcome.
 async fn outcome_of<O: Operation>(outcome: oneshot::Receiver<O::Outcome>) -> O::Outcome {
     outcome.await.unwrap_or_else(|_| {
-        O::unknown(Error::new(ErrorKind::Unavailable, "the writer stopped without an answer"))
+        O::unknown(Error::new(
+            ErrorKind::Unavailable,
+            "the writer stopped without an answer",
+        ))
     })
 }
 
@@ -223,7 +234,11 @@ impl Storage for LmdbStorage {
         incarnation: Incarnation,
     ) -> Result<Renewal, Error> {
         let cluster = cluster.clone();
-        outcome_of::<Renew>(self.submit(Renew { cluster, incarnation })).await
+        outcome_of::<Renew>(self.submit(Renew {
+            cluster,
+            incarnation,
+        }))
+        .await
     }
 
     async fn declare_dead(
@@ -233,11 +248,17 @@ impl Storage for LmdbStorage {
         observed: Option<u64>,
     ) -> Result<bool, Error> {
         let cluster = cluster.clone();
-        outcome_of::<DeclareDead>(self.submit(DeclareDead { cluster, incarnation, observed })).await
+        outcome_of::<DeclareDead>(self.submit(DeclareDead {
+            cluster,
+            incarnation,
+            observed,
+        }))
+        .await
     }
 
     async fn nodes(&self, cluster: &ClusterName) -> Result<Vec<NodeRecord>, Error> {
-        self.read(|tables, txn| tables.cluster_nodes(txn, cluster)).await
+        self.read(|tables, txn| tables.cluster_nodes(txn, cluster))
+            .await
     }
 
     async fn claim(&self, claim: ClaimRequest) -> Result<ClaimOutcome, Error> {
@@ -259,11 +280,13 @@ impl Storage for LmdbStorage {
         from: Seq,
         limit: usize,
     ) -> Result<Vec<Entry>, Error> {
-        self.read(|tables, txn| tables.thread(txn, id, from, limit)).await
+        self.read(|tables, txn| tables.thread(txn, id, from, limit))
+            .await
     }
 
     async fn reply_of(&self, id: &AgentId, request: RequestId) -> Result<Option<Bytes>, Error> {
-        self.read(|tables, txn| tables.reply(txn, id, request)).await
+        self.read(|tables, txn| tables.reply(txn, id, request))
+            .await
     }
 
     async fn append_many(&self, commits: Vec<Commit>) -> Vec<AppendOutcome> {
@@ -288,7 +311,12 @@ impl Storage for LmdbStorage {
     }
 
     async fn delete(&self, id: &AgentId, epoch: Epoch, at: Timestamp) -> AppendOutcome {
-        outcome_of::<Delete>(self.submit(Delete { id: id.clone(), epoch, at })).await
+        outcome_of::<Delete>(self.submit(Delete {
+            id: id.clone(),
+            epoch,
+            at,
+        }))
+        .await
     }
 
     async fn directory(&self, query: DirectoryQuery) -> Result<DirectoryPage, Error> {

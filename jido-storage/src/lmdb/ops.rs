@@ -50,11 +50,7 @@ impl Writing<'_, '_> {
     }
 
     /// The agent's row, if `epoch` owns it.
-    fn owned(
-        &self,
-        id: &AgentId,
-        epoch: Epoch,
-    ) -> Result<Result<AgentRow, AppendOutcome>, Fault> {
+    fn owned(&self, id: &AgentId, epoch: Epoch) -> Result<Result<AgentRow, AppendOutcome>, Fault> {
         Ok(match self.tables.agent(self.txn, id)? {
             Some(row) if row.epoch == epoch && row.owner.is_some() => Ok(row),
             Some(row) => Err(AppendOutcome::Fenced { epoch: row.epoch }),
@@ -67,11 +63,16 @@ impl Writing<'_, '_> {
         let slot = match self.tables.meta.get(self.txn, NEXT_SLOT)? {
             None => 0,
             Some(bytes) => u64::from_be_bytes(bytes.try_into().map_err(|cause| {
-                Error::new(ErrorKind::Corrupt, "the record of the next slot is corrupt: it has not 8 bytes")
-                    .caused_by(cause)
+                Error::new(
+                    ErrorKind::Corrupt,
+                    "the record of the next slot is corrupt: it has not 8 bytes",
+                )
+                .caused_by(cause)
             })?),
         };
-        self.tables.meta.put(self.txn, NEXT_SLOT, &(slot + 1).to_be_bytes())?;
+        self.tables
+            .meta
+            .put(self.txn, NEXT_SLOT, &(slot + 1).to_be_bytes())?;
         Ok(slot)
     }
 }
@@ -100,18 +101,21 @@ impl Operation for NodeRegistration {
     type Outcome = Result<Registration, Error>;
 
     fn run(&self, writing: &mut Writing<'_, '_>) -> Result<Self::Outcome, Fault> {
-        let nodes = writing.tables.cluster_nodes(writing.txn, &self.cluster)?;
-        let taken = nodes.into_iter().find(|other| {
-            other.incarnation == self.incarnation
-                || (other.name == self.name && other.state == NodeState::Up)
-        });
-        if let Some(other) = taken {
-            let same = other.incarnation == self.incarnation && other.state == NodeState::Up;
-            return Ok(Ok(if same {
-                Registration::Registered(other)
-            } else {
-                Registration::NameTaken(other)
+        if let Some(own) = writing
+            .tables
+            .node(writing.txn, &self.cluster, self.incarnation)?
+        {
+            return Ok(Ok(match own.state {
+                NodeState::Up => Registration::Registered(own),
+                NodeState::Dead => Registration::NameTaken(own),
             }));
+        }
+        let nodes = writing.tables.cluster_nodes(writing.txn, &self.cluster)?;
+        let taken = nodes
+            .into_iter()
+            .find(|other| other.name == self.name && other.state == NodeState::Up);
+        if let Some(other) = taken {
+            return Ok(Ok(Registration::NameTaken(other)));
         }
         let record = NodeRecord {
             name: self.name.clone(),
@@ -122,7 +126,9 @@ impl Operation for NodeRegistration {
             metadata: self.metadata.clone(),
             registered_at: self.at,
         };
-        writing.tables.put_node(writing.txn, &self.cluster, &record)?;
+        writing
+            .tables
+            .put_node(writing.txn, &self.cluster, &record)?;
         Ok(Ok(Registration::Registered(record)))
     }
 
@@ -143,7 +149,10 @@ impl Operation for Renew {
     type Outcome = Result<Renewal, Error>;
 
     fn run(&self, writing: &mut Writing<'_, '_>) -> Result<Self::Outcome, Fault> {
-        match writing.tables.node(writing.txn, &self.cluster, self.incarnation)? {
+        match writing
+            .tables
+            .node(writing.txn, &self.cluster, self.incarnation)?
+        {
             Some(mut node) if node.state == NodeState::Up => {
                 node.beat += 1;
                 writing.tables.put_node(writing.txn, &self.cluster, &node)?;
@@ -170,7 +179,9 @@ impl Operation for DeclareDead {
     type Outcome = Result<bool, Error>;
 
     fn run(&self, writing: &mut Writing<'_, '_>) -> Result<Self::Outcome, Fault> {
-        let Some(mut node) = writing.tables.node(writing.txn, &self.cluster, self.incarnation)?
+        let Some(mut node) = writing
+            .tables
+            .node(writing.txn, &self.cluster, self.incarnation)?
         else {
             return Ok(Ok(true));
         };
@@ -209,7 +220,10 @@ impl Operation for ClaimRequest {
             && self.take_from != Some(owner)
             && writing.is_up(cluster, owner)?
         {
-            return Ok(Ok(ClaimOutcome::Held { owner, epoch: row.epoch }));
+            return Ok(Ok(ClaimOutcome::Held {
+                owner,
+                epoch: row.epoch,
+            }));
         }
         let mut row = match row {
             Some(row) => row,
@@ -253,7 +267,9 @@ impl Operation for Commit {
             Err(outcome) => return Ok(outcome),
         };
         if row.revision != self.expected {
-            return Ok(AppendOutcome::Conflict { actual: row.revision });
+            return Ok(AppendOutcome::Conflict {
+                actual: row.revision,
+            });
         }
         let first = row.thread_len;
         row.thread_len = Seq(first.0.saturating_add(self.entries.len() as u64));
@@ -280,18 +296,24 @@ impl Operation for Commit {
         for (seq, entry) in (first.0..).map(Seq).zip(&self.entries) {
             let entry = Entry::committed(entry, seq, row.revision, self.epoch);
             let record = encode(&EntryRow::from_entry(entry))?;
-            tables.entries.put(txn, &entry_key(row.slot, seq), &record)?;
+            tables
+                .entries
+                .put(txn, &entry_key(row.slot, seq), &record)?;
         }
         if let Some(checkpoint) = &self.checkpoint {
             let record = encode(&CheckpointRow {
                 covers: checkpoint.covers,
                 state: checkpoint.state.clone(),
             })?;
-            tables.checkpoints.put(txn, &checkpoint_key(row.slot), &record)?;
+            tables
+                .checkpoints
+                .put(txn, &checkpoint_key(row.slot), &record)?;
         }
         for request in &self.requests {
             let record = encode(&request.reply)?;
-            tables.requests.put(txn, &request_key(row.slot, request.request), &record)?;
+            tables
+                .requests
+                .put(txn, &request_key(row.slot, request.request), &record)?;
         }
         tables.put_agent(txn, &row)?;
         Ok(AppendOutcome::Committed(row.revision))
@@ -333,9 +355,16 @@ impl Operation for Delete {
         delete_range(&tables.entries, txn, entries)?;
         let (low, high) = (
             RequestId { client: 0, seq: 0 },
-            RequestId { client: u128::MAX, seq: u64::MAX },
+            RequestId {
+                client: u128::MAX,
+                seq: u64::MAX,
+            },
         );
-        delete_range(&tables.requests, txn, request_key(slot, low)..=request_key(slot, high))?;
+        delete_range(
+            &tables.requests,
+            txn,
+            request_key(slot, low)..=request_key(slot, high),
+        )?;
         tables.checkpoints.delete(txn, &checkpoint_key(slot))?;
         tables.put_agent(txn, &row)?;
         Ok(AppendOutcome::Committed(row.revision))
@@ -360,7 +389,10 @@ fn delete_range<const N: usize>(
     keys: RangeInclusive<[u8; N]>,
 ) -> Result<(), Fault> {
     let (low, high) = keys.into_inner();
-    let keys = (Bound::Included(low.as_slice()), Bound::Included(high.as_slice()));
+    let keys = (
+        Bound::Included(low.as_slice()),
+        Bound::Included(high.as_slice()),
+    );
     table.delete_range(txn, &keys)?;
     Ok(())
 }

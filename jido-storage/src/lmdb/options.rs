@@ -28,7 +28,10 @@ pub struct LmdbOptions {
 
 impl Default for LmdbOptions {
     fn default() -> Self {
-        Self { map_size: 256 * MIB, max_map_size: 256 * GIB }
+        Self {
+            map_size: 256 * MIB,
+            max_map_size: 256 * GIB,
+        }
     }
 }
 
@@ -77,7 +80,10 @@ impl LmdbOptions {
         if self.max_map_size < self.map_size {
             return Err(Error::new(
                 ErrorKind::InvalidInput,
-                format!("max_map_size is {} bytes: it is at least map_size, {}", self.max_map_size, self.map_size),
+                format!(
+                    "max_map_size is {} bytes: it is at least map_size, {}",
+                    self.max_map_size, self.map_size
+                ),
             ));
         }
         LmdbStorage::open_with(folder.as_ref(), self)

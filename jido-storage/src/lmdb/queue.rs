@@ -100,10 +100,15 @@ impl Queue {
 fn overloaded() -> Error {
     Error::new(
         ErrorKind::Overloaded,
-        format!("the writer's queue is full: it takes {MAX_QUEUED} operations and {MAX_QUEUED_BYTES} bytes"),
+        format!(
+            "the writer's queue is full: it takes {MAX_QUEUED} operations and {MAX_QUEUED_BYTES} bytes"
+        ),
     )
 }
 
 fn gone() -> Error {
-    Error::new(ErrorKind::Unavailable, "the writer has stopped: open the storage again")
+    Error::new(
+        ErrorKind::Unavailable,
+        "the writer has stopped: open the storage again",
+    )
 }

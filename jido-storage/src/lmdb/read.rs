@@ -26,7 +26,9 @@ impl Tables {
     }
 
     pub(super) fn load(&self, txn: &RoTxn<'_>, id: &AgentId) -> Result<Option<Loaded>, Fault> {
-        let Some(row) = self.live(txn, id)? else { return Ok(None) };
+        let Some(row) = self.live(txn, id)? else {
+            return Ok(None);
+        };
         let checkpoint = match self.checkpoints.get(txn, &checkpoint_key(row.slot))? {
             None => None,
             Some(bytes) => {
@@ -35,7 +37,10 @@ impl Tables {
                 Some(Checkpoint { state, covers })
             }
         };
-        Ok(Some(Loaded { record: row.into_record(), checkpoint }))
+        Ok(Some(Loaded {
+            record: row.into_record(),
+            checkpoint,
+        }))
     }
 
     pub(super) fn thread(
@@ -46,11 +51,16 @@ impl Tables {
         limit: usize,
     ) -> Result<Vec<Entry>, Fault> {
         let mut entries = Vec::new();
-        let Some(row) = self.live(txn, id)? else { return Ok(entries) };
+        let Some(row) = self.live(txn, id)? else {
+            return Ok(entries);
+        };
         let mut seq = from;
         let mut bytes = 0;
         let keys = entry_key(row.slot, from)..entry_key(row.slot, row.thread_len.max(from));
-        let keys = (Bound::Included(keys.start.as_slice()), Bound::Excluded(keys.end.as_slice()));
+        let keys = (
+            Bound::Included(keys.start.as_slice()),
+            Bound::Excluded(keys.end.as_slice()),
+        );
         let mut found = self.entries.range(txn, &keys)?;
         while seq < row.thread_len && entries.len() < limit && bytes < PAGE_BYTES {
             let stored = match found.next().transpose()? {
@@ -58,7 +68,10 @@ impl Tables {
                 _ => {
                     return Err(Fault::Refused(Error::new(
                         ErrorKind::Corrupt,
-                        format!("entry {seq} of agent {id} is missing: its thread has {}", row.thread_len),
+                        format!(
+                            "entry {seq} of agent {id} is missing: its thread has {}",
+                            row.thread_len
+                        ),
                     )));
                 }
             };
@@ -79,12 +92,15 @@ impl Tables {
         id: &AgentId,
         request: RequestId,
     ) -> Result<Option<Bytes>, Fault> {
-        let Some(row) = self.live(txn, id)? else { return Ok(None) };
+        let Some(row) = self.live(txn, id)? else {
+            return Ok(None);
+        };
         match self.requests.get(txn, &request_key(row.slot, request))? {
             None => Ok(None),
-            Some(bytes) => {
-                Ok(Some(decode(bytes, format_args!("the reply of request {request} of agent {id}"))?))
-            }
+            Some(bytes) => Ok(Some(decode(
+                bytes,
+                format_args!("the reply of request {request} of agent {id}"),
+            )?)),
         }
     }
 
@@ -99,15 +115,23 @@ impl Tables {
             Some(cursor) => after(cursor, &prefix)?,
         };
         let limit = query.limit.clamp(1, PAGE_AGENTS);
-        let mut page = DirectoryPage { agents: Vec::new(), next: None };
+        let mut page = DirectoryPage {
+            agents: Vec::new(),
+            next: None,
+        };
         let mut last = Vec::new();
         let range = (Bound::Excluded(start.as_slice()), Bound::Unbounded);
         for found in self.agents.range(txn, &range)? {
             let (key, bytes) = found?;
-            let Some(place) = key.strip_prefix(prefix.as_slice()) else { break };
+            let Some(place) = key.strip_prefix(prefix.as_slice()) else {
+                break;
+            };
             let name = || {
                 let place = String::from_utf8_lossy(place);
-                format!("the record of an agent of {}/{} at {place:?}", query.cluster, query.manager)
+                format!(
+                    "the record of an agent of {}/{} at {place:?}",
+                    query.cluster, query.manager
+                )
             };
             let row: AgentRow = decode(bytes, Lazy(name))?;
             if row.deleted || (row.owner.is_none() && row.revision == Revision::ZERO) {
@@ -131,7 +155,10 @@ fn after(cursor: &Cursor, prefix: &[u8]) -> Result<Vec<u8>, Error> {
         Some((&CURSOR, place)) if !place.is_empty() && prefix.len() + place.len() <= 511 => {
             Ok([prefix, place].concat())
         }
-        _ => Err(Error::new(ErrorKind::InvalidInput, "the cursor is none that a page gave")),
+        _ => Err(Error::new(
+            ErrorKind::InvalidInput,
+            "the cursor is none that a page gave",
+        )),
     }
 }
 

@@ -102,13 +102,43 @@ pub(super) struct EntryRow {
 
 impl EntryRow {
     pub(super) fn from_entry(entry: Entry) -> Self {
-        let Entry { seq: _, revision, epoch, kind, at, payload, refs } = entry;
-        Self { revision, epoch, kind, at, payload, refs }
+        let Entry {
+            seq: _,
+            revision,
+            epoch,
+            kind,
+            at,
+            payload,
+            refs,
+        } = entry;
+        Self {
+            revision,
+            epoch,
+            kind,
+            at,
+            payload,
+            refs,
+        }
     }
 
     pub(super) fn into_entry(self, seq: Seq) -> Entry {
-        let Self { revision, epoch, kind, at, payload, refs } = self;
-        Entry { seq, revision, epoch, kind, at, payload, refs }
+        let Self {
+            revision,
+            epoch,
+            kind,
+            at,
+            payload,
+            refs,
+        } = self;
+        Entry {
+            seq,
+            revision,
+            epoch,
+            kind,
+            at,
+            payload,
+            refs,
+        }
     }
 }
 
@@ -135,7 +165,10 @@ pub(super) fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>, Error> {
 ///
 /// [`Schema`](ErrorKind::Schema) for a record of another version,
 /// [`Corrupt`](ErrorKind::Corrupt) for bytes that aren't what was written.
-pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8], name: impl fmt::Display) -> Result<T, Error> {
+pub(super) fn decode<T: DeserializeOwned>(
+    bytes: &[u8],
+    name: impl fmt::Display,
+) -> Result<T, Error> {
     let corrupt = |why: &str| Error::new(ErrorKind::Corrupt, format!("{name} is corrupt: {why}"));
     let (Some([format, version, checksum @ ..]), Some(body)) =
         (bytes.first_chunk::<HEADER_LEN>(), bytes.get(HEADER_LEN..))
@@ -218,12 +251,17 @@ pub(super) fn request_key(slot: u64, request: RequestId) -> [u8; 32] {
 impl Tables {
     /// An agent's row, if it has one.
     pub(super) fn agent(&self, txn: &RoTxn<'_>, id: &AgentId) -> Result<Option<AgentRow>, Fault> {
-        let Some(bytes) = self.agents.get(txn, &agent_key(id))? else { return Ok(None) };
+        let Some(bytes) = self.agents.get(txn, &agent_key(id))? else {
+            return Ok(None);
+        };
         let row: AgentRow = decode(bytes, format_args!("the record of agent {id}"))?;
         if row.id != *id {
             return Err(Fault::Refused(Error::new(
                 ErrorKind::InvalidInput,
-                format!("key of agent {id} has the same hash as that of {}: choose another", row.id),
+                format!(
+                    "key of agent {id} has the same hash as that of {}: choose another",
+                    row.id
+                ),
             )));
         }
         Ok(Some(row))
@@ -243,7 +281,10 @@ impl Tables {
         let Some(bytes) = self.nodes.get(txn, &node_key(cluster, incarnation))? else {
             return Ok(None);
         };
-        Ok(Some(decode(bytes, format_args!("the record of node {incarnation} of {cluster}"))?))
+        Ok(Some(decode(
+            bytes,
+            format_args!("the record of node {incarnation} of {cluster}"),
+        )?))
     }
 
     /// All records of a cluster's nodes.
@@ -255,7 +296,10 @@ impl Tables {
         let mut nodes = Vec::new();
         for found in self.nodes.prefix_iter(txn, &cluster_prefix(cluster))? {
             let (_, bytes) = found?;
-            nodes.push(decode(bytes, format_args!("the record of a node of {cluster}"))?);
+            nodes.push(decode(
+                bytes,
+                format_args!("the record of a node of {cluster}"),
+            )?);
         }
         Ok(nodes)
     }
@@ -266,6 +310,8 @@ impl Tables {
         cluster: &ClusterName,
         node: &NodeRecord,
     ) -> Result<(), Fault> {
-        Ok(self.nodes.put(txn, &node_key(cluster, node.incarnation), &encode(node)?)?)
+        Ok(self
+            .nodes
+            .put(txn, &node_key(cluster, node.incarnation), &encode(node)?)?)
     }
 }

@@ -34,7 +34,11 @@ pub(super) fn start(env: Arc<Environment>, queue: Arc<Queue>) -> Result<(), Erro
         })
         .map(drop)
         .map_err(|cause| {
-            Error::new(ErrorKind::Unavailable, "the writer's thread can't be started").caused_by(cause)
+            Error::new(
+                ErrorKind::Unavailable,
+                "the writer's thread can't be started",
+            )
+            .caused_by(cause)
         })
 }
 
@@ -69,7 +73,9 @@ fn write(env: &Environment, mut batch: Vec<Box<dyn Job>>) {
                 let lost = || {
                     Error::new(
                         ErrorKind::Unavailable,
-                        format!("the commit failed half-way, and LMDB takes no more in this process: {error}"),
+                        format!(
+                            "the commit failed half-way, and LMDB takes no more in this process: {error}"
+                        ),
                     )
                 };
                 return batch.into_iter().for_each(|job| job.lose(lost()));
@@ -80,7 +86,9 @@ fn write(env: &Environment, mut batch: Vec<Box<dyn Job>>) {
                     match env.grow(false) {
                         Ok(true) => continue,
                         Ok(false) => {}
-                        Err(error) => return batch.into_iter().for_each(|job| job.fail(again(&error))),
+                        Err(error) => {
+                            return batch.into_iter().for_each(|job| job.fail(again(&error)));
+                        }
                     }
                 }
                 // Alone, each job fails or succeeds by itself. Only an error of the
@@ -105,12 +113,19 @@ fn attempt(env: &Environment, batch: &mut [Box<dyn Job>]) -> Result<(), Stopped>
         Fault::Refused(error) => Stopped::Begin(error),
         Fault::Engine(error) => Stopped::Begin(env.definite(&error, "beginning a transaction")),
     })?;
-    let mut writing = Writing { tables: env.tables(), txn: &mut txn };
+    let mut writing = Writing {
+        tables: env.tables(),
+        txn: &mut txn,
+    };
     for job in batch {
         job.run(&mut writing).map_err(Stopped::Undone)?;
     }
     env.commit(txn).map_err(|error| {
-        if env.is_poisoned() { Stopped::Lost(error) } else { Stopped::Undone(error) }
+        if env.is_poisoned() {
+            Stopped::Lost(error)
+        } else {
+            Stopped::Undone(error)
+        }
     })
 }
 
