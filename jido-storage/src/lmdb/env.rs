@@ -155,9 +155,14 @@ impl Environment {
         matches!(self.env.read_txn(), Err(heed::Error::Mdb(MdbError::Panic)))
     }
 
-    /// Doubles the map, up to the bound; with `reserve`, to a little beyond it.
-    /// Answers whether it grew. For the writer's thread alone, outside of a transaction.
+    /// Makes room: by clearing readers that died, whose old pages can't be used
+    /// again while they are listed, or else by doubling the map, up to the bound;
+    /// with `reserve`, to a little beyond it. Answers whether there is more room
+    /// now. For the writer's thread alone, outside of a transaction.
     pub(super) fn grow(&self, reserve: bool) -> Result<bool, Error> {
+        if self.clear_stale_readers() > 0 {
+            return Ok(true);
+        }
         let bound = if reserve {
             self.bound.saturating_add(RESERVE)
         } else {
@@ -167,8 +172,6 @@ impl Environment {
         if size >= bound {
             return Ok(false);
         }
-        // Readers that died keep old pages from being used again.
-        self.clear_stale_readers();
         let new_size = size.saturating_mul(2).min(bound) / GRANULE * GRANULE;
         self.remap(new_size)?;
         tracing::info!(folder = %self.folder.display(), from = size, to = new_size, "grew the map");
@@ -184,10 +187,14 @@ impl Environment {
         }
     }
 
-    /// Frees what readers held who died.
-    pub(super) fn clear_stale_readers(&self) {
-        if let Err(error) = self.env.clear_stale_readers() {
-            tracing::warn!(folder = %self.folder.display(), %error, "readers that are gone could not be cleared");
+    /// Frees what readers held who died; answers how many they were.
+    pub(super) fn clear_stale_readers(&self) -> usize {
+        match self.env.clear_stale_readers() {
+            Ok(cleared) => cleared,
+            Err(error) => {
+                tracing::warn!(folder = %self.folder.display(), %error, "readers that are gone could not be cleared");
+                0
+            }
         }
     }
 
