@@ -94,6 +94,12 @@ impl Environment {
         &self.tables
     }
 
+    /// The flags that LMDB runs with.
+    #[cfg(test)]
+    pub(super) fn flags(&self) -> u32 {
+        self.env.get_flags().expect("an open environment has flags")
+    }
+
     /// Write transactions that were committed.
     pub(super) fn transactions(&self) -> u64 {
         self.transactions.load(Ordering::Relaxed)
