@@ -1,12 +1,15 @@
 //! The adapter on LMDB: durable, shared by the processes of one machine.
 
+mod codec;
 mod env;
 mod fault;
 mod job;
+mod node_ops;
 mod ops;
 mod options;
 mod queue;
 mod read;
+mod schema;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -27,7 +30,8 @@ use tokio::sync::oneshot;
 use self::env::{Environment, FOLLOWS};
 use self::fault::{Fault, is_map_resized};
 use self::job::{Operation, job};
-use self::ops::{DeclareDead, Delete, Follow, Renew};
+use self::node_ops::{DeclareDead, Renew};
+use self::ops::{Delete, Follow};
 pub use self::options::LmdbOptions;
 use self::queue::Queue;
 use self::tables::Tables;

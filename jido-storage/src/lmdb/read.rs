@@ -5,9 +5,10 @@ use heed::RoTxn;
 use jido_core::{AgentId, Checkpoint, Entry, RequestId, Revision, Seq};
 use std::ops::Bound;
 
+use super::codec::decode;
 use super::fault::Fault;
 use super::tables::{
-    AgentRow, CheckpointRow, EntryRow, Tables, checkpoint_key, decode, entry_key, manager_prefix,
+    AgentRow, CheckpointRow, EntryRow, Tables, checkpoint_key, entry_key, manager_prefix,
     request_key,
 };
 use crate::{Cursor, DirectoryPage, DirectoryQuery, Error, ErrorKind, Loaded};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use jido_core::Epoch;
+use jido_core::{Epoch, Incarnation};
 use jido_storage::{AppendOutcome, LmdbStorage, Storage};
 
 use super::child::{Process, check, id, register, take, tell, whole};
@@ -11,27 +11,26 @@ use super::child::{Process, check, id, register, take, tell, whole};
 const AGENTS: u64 = 4;
 const ROUNDS: u64 = 30;
 
-/// Appends to all agents at once, for as long as it lives.
+/// Appends to one agent, for as long as the process lives.
+async fn append(storage: LmdbStorage, key: String, me: Incarnation) {
+    let id = id(&key);
+    let epoch = take(&storage, &id, me).await;
+    let mut revision = storage.head(&id).await.unwrap().unwrap().revision.0;
+    loop {
+        match storage.append(whole(&id, epoch, revision + 1)).await {
+            AppendOutcome::Committed(now) => revision = now.0,
+            other => panic!("{other:?}"),
+        }
+        tell(&format!("{key} {epoch} {revision}"));
+    }
+}
+
+/// Appends to all agents at once.
 pub(crate) async fn child(folder: &Path, number: u64) {
     let storage = LmdbStorage::open(folder).unwrap();
     let me = register(&storage, number).await;
     let tasks: Vec<_> = (0..AGENTS)
-        .map(|n| {
-            let storage = storage.clone();
-            tokio::spawn(async move {
-                let key = format!("a{n}");
-                let id = id(&key);
-                let epoch = take(&storage, &id, me).await;
-                let mut revision = storage.head(&id).await.unwrap().unwrap().revision.0;
-                loop {
-                    match storage.append(whole(&id, epoch, revision + 1)).await {
-                        AppendOutcome::Committed(now) => revision = now.0,
-                        other => panic!("{other:?}"),
-                    }
-                    tell(&format!("{key} {epoch} {revision}"));
-                }
-            })
-        })
+        .map(|n| tokio::spawn(append(storage.clone(), format!("a{n}"), me)))
         .collect();
     for task in tasks {
         task.await.unwrap();

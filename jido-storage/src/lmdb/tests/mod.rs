@@ -14,8 +14,9 @@ use jido_core::{
     NodeName, RequestId, Revision, Seq, Timestamp,
 };
 
+use super::codec::encode;
 use super::tables::{
-    AgentRow, Tables, agent_key, checkpoint_key, encode, entry_key, node_key, request_key,
+    AgentRow, Tables, agent_key, checkpoint_key, entry_key, node_key, request_key,
 };
 use super::*;
 use crate::{ClaimOutcome, RequestRecord};
