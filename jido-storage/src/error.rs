@@ -3,11 +3,13 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-/// What the caller of a storage does next. Whatever the kind, nothing of the
-/// call that failed was written, or will be.
+/// What the caller of a storage does next. Whatever the kind, nothing of an
+/// append that failed was written, or will be.
 ///
-/// An append whose outcome is not known is no error but
-/// [`AppendOutcome::Unknown`](crate::AppendOutcome::Unknown).
+/// An append or delete whose outcome is not known is no error but
+/// [`AppendOutcome::Unknown`](crate::AppendOutcome::Unknown). A claim or a call
+/// about a node that ends as [`Unavailable`](ErrorKind::Unavailable) may have
+/// taken effect, since each of them may simply be made again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {

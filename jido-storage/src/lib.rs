@@ -9,13 +9,19 @@
 //! This crate knows nothing of actors, of a network, or of how a cluster decides.
 
 mod commit;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod error;
+#[cfg(feature = "lmdb")]
+mod lmdb;
 mod memory;
 mod records;
 mod storage;
 
 pub use commit::{AppendOutcome, Commit, RequestRecord};
 pub use error::{Error, ErrorKind};
+#[cfg(feature = "lmdb")]
+pub use lmdb::{LmdbOptions, LmdbStorage};
 pub use memory::MemoryStorage;
 pub use records::{
     AgentRecord, ClaimOutcome, ClaimRequest, Cursor, DirectoryPage, DirectoryQuery, Loaded,

@@ -275,19 +275,18 @@ impl Storage for MemoryStorage {
 
     async fn register_node(&self, node: NodeRegistration) -> Result<Registration, Error> {
         let mut tables = self.tables.lock();
-        let taken = tables.nodes.iter().find(|((cluster, incarnation), other)| {
-            *cluster == node.cluster
-                && (*incarnation == node.incarnation
-                    || (other.name == node.name && other.state == NodeState::Up))
+        let own = tables.nodes.get(&(node.cluster.clone(), node.incarnation));
+        if let Some(own) = own {
+            return Ok(match own.state {
+                NodeState::Up => Registration::Registered(own.clone()),
+                NodeState::Dead => Registration::NameTaken(own.clone()),
+            });
+        }
+        let taken = tables.nodes.iter().find(|((cluster, _), other)| {
+            *cluster == node.cluster && other.name == node.name && other.state == NodeState::Up
         });
         if let Some((_, other)) = taken {
-            let same = other.incarnation == node.incarnation && other.state == NodeState::Up;
-            let other = other.clone();
-            return Ok(if same {
-                Registration::Registered(other)
-            } else {
-                Registration::NameTaken(other)
-            });
+            return Ok(Registration::NameTaken(other.clone()));
         }
         let record = NodeRecord {
             name: node.name,

@@ -1,0 +1,77 @@
+//! Release: rule 5.
+
+use jido_core::Revision;
+
+use super::fixture::{World, checkpoint, commit, committed, conflict, fenced, id, note};
+
+super::cases![
+    a_release_is_one_with_the_last_checkpoint,
+    a_release_alone_leaves_the_revision,
+    a_release_that_is_refused_keeps_the_claim,
+    after_a_release_anybody_may_claim,
+];
+
+async fn a_release_is_one_with_the_last_checkpoint(world: World) {
+    let one = world.node(1).await;
+    let a = id("a");
+    let epoch = world.claim(&a, one).await;
+    let mut last = note(&a, epoch, 0);
+    last.checkpoint = Some(checkpoint("last", 1));
+    last.release = true;
+    assert_eq!(committed(world.append(last).await), 1);
+    let loaded = world.storage.load(&a).await.unwrap().unwrap();
+    assert_eq!(loaded.record.owner, None);
+    assert_eq!(
+        (loaded.record.epoch, loaded.record.revision),
+        (epoch, Revision(1))
+    );
+    assert_eq!(loaded.checkpoint, Some(checkpoint("last", 1)));
+    // Nobody owns it: its own epoch is fenced too, also for a second release.
+    assert_eq!(fenced(world.append(note(&a, epoch, 1)).await), epoch);
+    let mut again = commit(&a, epoch, 1);
+    again.release = true;
+    assert_eq!(fenced(world.append(again).await), epoch);
+}
+
+async fn a_release_alone_leaves_the_revision(world: World) {
+    let one = world.node(1).await;
+    let a = id("a");
+    let epoch = world.claim(&a, one).await;
+    committed(world.append(note(&a, epoch, 0)).await);
+    let mut release = commit(&a, epoch, 1);
+    release.release = true;
+    assert_eq!(committed(world.append(release).await), 1);
+    let head = world.head(&a).await;
+    assert_eq!((head.owner, head.revision), (None, Revision(1)));
+}
+
+async fn a_release_that_is_refused_keeps_the_claim(world: World) {
+    let (one, two) = (world.node(1).await, world.node(2).await);
+    let a = id("a");
+    let epoch = world.claim(&a, one).await;
+    let mut release = note(&a, epoch, 4);
+    release.release = true;
+    assert_eq!(conflict(world.append(release).await), 0);
+    assert_eq!(world.head(&a).await.owner, Some(one));
+    // One of an epoch before frees nothing of its successor's.
+    world.bury(one).await;
+    let second = world.claim(&a, two).await;
+    let mut late = commit(&a, epoch, 0);
+    late.release = true;
+    assert_eq!(fenced(world.append(late).await), second);
+    assert_eq!(world.head(&a).await.owner, Some(two));
+}
+
+async fn after_a_release_anybody_may_claim(world: World) {
+    let (one, two) = (world.node(1).await, world.node(2).await);
+    let a = id("a");
+    let mut last = world.claim(&a, one).await;
+    for node in [two, one, one, two] {
+        let mut release = commit(&a, last, 0);
+        release.release = true;
+        committed(world.append(release).await);
+        let epoch = world.claim(&a, node).await;
+        assert!(epoch > last);
+        last = epoch;
+    }
+}

@@ -1,0 +1,253 @@
+//! The environment: one memory map of one folder, how it is opened and grown.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use heed::{EnvOpenOptions, MdbError, RoTxn, RwTxn, WithoutTls};
+use parking_lot::RwLock;
+
+use super::fault::{Fault, definite, is_map_full, is_map_resized};
+use super::options::{GRANULE, LmdbOptions};
+use super::schema::open_tables;
+use super::tables::Tables;
+use crate::{Error, ErrorKind};
+
+/// Threads and processes that may read at once. A read holds its slot for as
+/// long as it runs, which is well under a millisecond.
+const MAX_READERS: u32 = 1024;
+
+/// How far work that makes room may go beyond the bound: a delete writes new
+/// pages before it frees old ones.
+const RESERVE: usize = 16 * 1024 * 1024;
+
+/// How long opening waits for an environment of this process that is closing,
+/// that is for the commit that its writer still makes.
+const CLOSING: Duration = Duration::from_secs(10);
+
+/// How often following a map that others grow is tried before giving up.
+pub(super) const FOLLOWS: usize = 16;
+
+/// An open environment with its tables.
+#[derive(Debug)]
+pub(super) struct Environment {
+    env: heed::Env<WithoutTls>,
+    tables: Tables,
+    /// Readers share it while they look at the map; the writer takes it alone to
+    /// move the map. `false` once a map could not be put back.
+    mapped: RwLock<bool>,
+    folder: PathBuf,
+    bound: usize,
+    transactions: AtomicU64,
+}
+
+impl Environment {
+    /// Opens the environment in `folder`, which exists, and makes or checks its tables.
+    pub(super) fn open(folder: &Path, options: &LmdbOptions) -> Result<Self, Error> {
+        if let Some(closing) = heed::env_closing_event(folder)
+            && !closing.wait_timeout(CLOSING)
+        {
+            return Err(Error::new(
+                ErrorKind::Unavailable,
+                format!(
+                    "{} is open in this process by other means than this adapter, or has not closed within {CLOSING:?}",
+                    folder.display()
+                ),
+            ));
+        }
+        let mut how = EnvOpenOptions::new().read_txn_without_tls();
+        // Default flags: every commit is on disk before it is answered.
+        how.map_size(options.map_size)
+            .max_readers(MAX_READERS)
+            .max_dbs(8);
+        #[allow(
+            unsafe_code,
+            reason = "heed asks that nothing but LMDB changes the files while they are mapped: the \
+                      folder is the adapter's own, which its docs ask of the user, and locking is on"
+        )]
+        let opened = unsafe { how.open(folder) };
+        let env = opened.map_err(|e| definite(&e, folder, "opening the environment"))?;
+        let tables = open_tables(&env, folder, options.max_map_size)?;
+        let stale = env
+            .clear_stale_readers()
+            .map_err(|e| definite(&e, folder, "clearing readers that are gone"))?;
+        if stale > 0 {
+            tracing::info!(folder = %folder.display(), stale, "cleared readers of processes that are gone");
+        }
+        Ok(Self {
+            env,
+            tables,
+            mapped: RwLock::new(true),
+            folder: folder.to_owned(),
+            bound: options.max_map_size,
+            transactions: AtomicU64::new(0),
+        })
+    }
+
+    pub(super) fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    /// The flags that LMDB runs with.
+    #[cfg(test)]
+    pub(super) fn flags(&self) -> u32 {
+        self.env.get_flags().expect("an open environment has flags")
+    }
+
+    /// Write transactions that were committed.
+    pub(super) fn transactions(&self) -> u64 {
+        self.transactions.load(Ordering::Relaxed)
+    }
+
+    /// Runs a read in a transaction of its own.
+    pub(super) fn read<T>(
+        &self,
+        work: impl FnOnce(&Tables, &RoTxn<'_>) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let mapped = self.mapped.read();
+        if !*mapped {
+            return Err(Fault::Refused(self.unmapped()));
+        }
+        let txn = match self.env.read_txn() {
+            Err(heed::Error::Mdb(MdbError::ReadersFull)) => {
+                self.env.clear_stale_readers()?;
+                self.env.read_txn()?
+            }
+            begun => begun?,
+        };
+        work(&self.tables, &txn)
+    }
+
+    /// Begins a write transaction, following a map that others have grown. It
+    /// waits while another process writes. For the writer's thread alone.
+    pub(super) fn begin(&self) -> Result<RwTxn<'_>, Fault> {
+        for _ in 0..FOLLOWS {
+            if !*self.mapped.read() {
+                return Err(Fault::Refused(self.unmapped()));
+            }
+            match self.env.write_txn() {
+                // 0 means the size that the file says.
+                Err(error) if is_map_resized(&error) => self.remap(0)?,
+                begun => return Ok(begun?),
+            }
+        }
+        Err(Fault::Refused(Error::new(
+            ErrorKind::Unavailable,
+            format!(
+                "the map of {} is grown by others faster than it can be followed",
+                self.folder.display()
+            ),
+        )))
+    }
+
+    /// Commits.
+    pub(super) fn commit(&self, txn: RwTxn<'_>) -> Result<(), heed::Error> {
+        txn.commit()?;
+        self.transactions.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Whether a commit failed while it wrote the page that makes it valid, so
+    /// that nobody knows what is on disk. LMDB then refuses every further
+    /// transaction of this process; a commit that fails before that page leaves
+    /// no trace, since nothing points to what it wrote.
+    pub(super) fn is_poisoned(&self) -> bool {
+        matches!(self.env.read_txn(), Err(heed::Error::Mdb(MdbError::Panic)))
+    }
+
+    /// Makes room: by clearing readers that died, whose old pages can't be used
+    /// again while they are listed, or else by doubling the map, up to the bound;
+    /// with `reserve`, to a little beyond it. Answers whether there is more room
+    /// now. For the writer's thread alone, outside of a transaction.
+    pub(super) fn grow(&self, reserve: bool) -> Result<bool, Error> {
+        if self.clear_stale_readers() > 0 {
+            return Ok(true);
+        }
+        let bound = if reserve {
+            self.bound.saturating_add(RESERVE)
+        } else {
+            self.bound
+        };
+        let size = self.env.info().map_size;
+        if size >= bound {
+            return Ok(false);
+        }
+        let new_size = size.saturating_mul(2).min(bound) / GRANULE * GRANULE;
+        self.remap(new_size)?;
+        tracing::info!(folder = %self.folder.display(), from = size, to = new_size, "grew the map");
+        Ok(true)
+    }
+
+    /// Gives the reserve back, as far as it isn't used.
+    pub(super) fn shrink(&self) -> Result<(), Error> {
+        if self.env.info().map_size > self.bound {
+            self.remap(self.bound)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Frees what readers held who died; answers how many they were.
+    pub(super) fn clear_stale_readers(&self) -> usize {
+        match self.env.clear_stale_readers() {
+            Ok(cleared) => cleared,
+            Err(error) => {
+                tracing::warn!(folder = %self.folder.display(), %error, "readers that are gone could not be cleared");
+                0
+            }
+        }
+    }
+
+    /// Moves the map to one of another size.
+    fn remap(&self, size: usize) -> Result<(), Error> {
+        let mut mapped = self.mapped.write();
+        if !*mapped {
+            return Err(self.unmapped());
+        }
+        #[allow(
+            unsafe_code,
+            reason = "heed asks that no transaction of this process is active: the lock is held alone, \
+                      so there is no reader, and this is the writer's thread, which has none open"
+        )]
+        let resized = unsafe { self.env.resize(size) };
+        resized.map_err(|error| {
+            // LMDB has let the old map go: to touch it now would crash.
+            *mapped = false;
+            definite(&error, &self.folder, format_args!("mapping {size} bytes"))
+        })
+    }
+
+    fn unmapped(&self) -> Error {
+        Error::new(
+            ErrorKind::Unavailable,
+            format!(
+                "the map of {} could not be put back after it was resized: open it again",
+                self.folder.display()
+            ),
+        )
+    }
+
+    /// The error for work that finds no room at the bound.
+    pub(super) fn full(&self) -> Error {
+        full(&self.folder, self.env.info().map_size, self.bound)
+    }
+
+    /// An error of LMDB after which nothing was written.
+    pub(super) fn definite(&self, error: &heed::Error, doing: &str) -> Error {
+        if is_map_full(error) {
+            self.full()
+        } else {
+            definite(error, &self.folder, doing)
+        }
+    }
+}
+
+pub(super) fn full(folder: &Path, size: usize, bound: usize) -> Error {
+    Error::new(
+        ErrorKind::Full,
+        format!(
+            "the map of {} is full at {size} bytes: delete agents, or open it with a larger max_map_size than {bound}",
+            folder.display()
+        ),
+    )
+}

@@ -1,0 +1,275 @@
+//! The operations on agents, each inside a write transaction that others share.
+
+use std::ops::{Bound, RangeInclusive};
+
+use jido_core::{
+    AgentId, ClusterName, Entry, Epoch, Incarnation, RequestId, Revision, Seq, Timestamp,
+};
+
+use super::codec::encode;
+use super::fault::Fault;
+use super::job::{Operation, Writing};
+use super::tables::{
+    AgentRow, CheckpointRow, EntryRow, Table, checkpoint_key, entry_key, request_key,
+};
+use crate::{AppendOutcome, ClaimOutcome, ClaimRequest, Commit, Error, ErrorKind, NodeState};
+
+/// Where the number of the next agent's slot stands.
+const NEXT_SLOT: &[u8] = b"next_slot";
+
+/// Nothing: a transaction is begun and given up, by which the writer follows a
+/// map that others have grown.
+pub(super) struct Follow;
+
+/// A deletion of an agent.
+pub(super) struct Delete {
+    pub(super) id: AgentId,
+    pub(super) epoch: Epoch,
+    pub(super) at: Timestamp,
+}
+
+impl Writing<'_, '_> {
+    fn is_up(&self, cluster: &ClusterName, incarnation: Incarnation) -> Result<bool, Fault> {
+        let node = self.tables.node(self.txn, cluster, incarnation)?;
+        Ok(node.is_some_and(|node| node.state == NodeState::Up))
+    }
+
+    /// The agent's row, if `epoch` owns it.
+    fn owned(&self, id: &AgentId, epoch: Epoch) -> Result<Result<AgentRow, AppendOutcome>, Fault> {
+        Ok(match self.tables.agent(self.txn, id)? {
+            Some(row) if row.epoch == epoch && row.owner.is_some() => Ok(row),
+            Some(row) => Err(AppendOutcome::Fenced { epoch: row.epoch }),
+            None => Err(AppendOutcome::Fenced { epoch: Epoch::ZERO }),
+        })
+    }
+
+    /// Takes a slot for a new agent.
+    fn take_slot(&mut self) -> Result<u64, Fault> {
+        let slot = match self.tables.meta.get(self.txn, NEXT_SLOT)? {
+            None => 0,
+            Some(bytes) => u64::from_be_bytes(bytes.try_into().map_err(|cause| {
+                Error::new(
+                    ErrorKind::Corrupt,
+                    "the record of the next slot is corrupt: it has not 8 bytes",
+                )
+                .caused_by(cause)
+            })?),
+        };
+        self.tables
+            .meta
+            .put(self.txn, NEXT_SLOT, &(slot + 1).to_be_bytes())?;
+        Ok(slot)
+    }
+}
+
+impl Operation for Follow {
+    type Outcome = Result<(), Error>;
+
+    fn run(&self, _: &mut Writing<'_, '_>) -> Result<Self::Outcome, Fault> {
+        Ok(Ok(()))
+    }
+
+    fn failed(error: Error) -> Self::Outcome {
+        Err(error)
+    }
+
+    fn unknown(error: Error) -> Self::Outcome {
+        Err(error)
+    }
+
+    fn may_use_reserve(&self) -> bool {
+        true
+    }
+}
+
+impl Operation for ClaimRequest {
+    type Outcome = Result<ClaimOutcome, Error>;
+
+    fn run(&self, writing: &mut Writing<'_, '_>) -> Result<Self::Outcome, Fault> {
+        let cluster = &self.id.cluster;
+        if !writing.is_up(cluster, self.claimant)? {
+            return Ok(Ok(ClaimOutcome::ClaimantDead));
+        }
+        let row = writing.tables.agent(writing.txn, &self.id)?;
+        if let Some(row) = &row
+            && let Some(owner) = row.owner
+            && owner != self.claimant
+            && self.take_from != Some(owner)
+            && writing.is_up(cluster, owner)?
+        {
+            return Ok(Ok(ClaimOutcome::Held {
+                owner,
+                epoch: row.epoch,
+            }));
+        }
+        let mut row = match row {
+            Some(row) => row,
+            None => AgentRow {
+                slot: writing.take_slot()?,
+                id: self.id.clone(),
+                owner: None,
+                epoch: Epoch::ZERO,
+                revision: Revision::ZERO,
+                thread_len: Seq::ZERO,
+                created_at: self.at,
+                updated_at: self.at,
+                deleted: false,
+            },
+        };
+        if std::mem::take(&mut row.deleted) {
+            row.created_at = self.at;
+        }
+        row.owner = Some(self.claimant);
+        row.epoch = row.epoch.next();
+        row.updated_at = self.at;
+        writing.tables.put_agent(writing.txn, &row)?;
+        Ok(Ok(ClaimOutcome::Claimed(row.epoch)))
+    }
+
+    fn failed(error: Error) -> Self::Outcome {
+        Err(error)
+    }
+
+    fn unknown(error: Error) -> Self::Outcome {
+        Err(error)
+    }
+}
+
+impl Operation for Commit {
+    type Outcome = AppendOutcome;
+
+    fn run(&self, writing: &mut Writing<'_, '_>) -> Result<AppendOutcome, Fault> {
+        let mut row = match writing.owned(&self.id, self.epoch)? {
+            Ok(row) => row,
+            Err(outcome) => return Ok(outcome),
+        };
+        if row.revision != self.expected {
+            return Ok(AppendOutcome::Conflict {
+                actual: row.revision,
+            });
+        }
+        let first = row.thread_len;
+        row.thread_len = Seq(first.0.saturating_add(self.entries.len() as u64));
+        if let Some(checkpoint) = &self.checkpoint
+            && checkpoint.covers > row.thread_len
+        {
+            return Ok(AppendOutcome::Failed(Error::new(
+                ErrorKind::InvalidInput,
+                format!(
+                    "checkpoint of agent {} covers {} entries: its thread has {}",
+                    self.id, checkpoint.covers, row.thread_len
+                ),
+            )));
+        }
+        if self.advances_revision() {
+            row.revision = row.revision.next();
+        }
+        if self.release {
+            row.owner = None;
+        }
+        row.updated_at = self.at;
+        // From here on only the engine can fail, and that undoes all.
+        let Writing { tables, txn } = writing;
+        for (seq, entry) in (first.0..).map(Seq).zip(&self.entries) {
+            let entry = Entry::committed(entry, seq, row.revision, self.epoch);
+            let record = encode(&EntryRow::from_entry(entry))?;
+            tables
+                .entries
+                .put(txn, &entry_key(row.slot, seq), &record)?;
+        }
+        if let Some(checkpoint) = &self.checkpoint {
+            let record = encode(&CheckpointRow {
+                covers: checkpoint.covers,
+                state: checkpoint.state.clone(),
+            })?;
+            tables
+                .checkpoints
+                .put(txn, &checkpoint_key(row.slot), &record)?;
+        }
+        for request in &self.requests {
+            let record = encode(&request.reply)?;
+            tables
+                .requests
+                .put(txn, &request_key(row.slot, request.request), &record)?;
+        }
+        tables.put_agent(txn, &row)?;
+        Ok(AppendOutcome::Committed(row.revision))
+    }
+
+    fn failed(error: Error) -> AppendOutcome {
+        AppendOutcome::Failed(error)
+    }
+
+    fn unknown(error: Error) -> AppendOutcome {
+        AppendOutcome::Unknown(error)
+    }
+
+    fn bytes(&self) -> usize {
+        self.payload_len()
+    }
+
+    fn may_use_reserve(&self) -> bool {
+        self.release && !self.advances_revision()
+    }
+}
+
+impl Operation for Delete {
+    type Outcome = AppendOutcome;
+
+    fn run(&self, writing: &mut Writing<'_, '_>) -> Result<AppendOutcome, Fault> {
+        let mut row = match writing.owned(&self.id, self.epoch)? {
+            Ok(row) => row,
+            Err(outcome) => return Ok(outcome),
+        };
+        row.deleted = true;
+        row.owner = None;
+        row.thread_len = Seq::ZERO;
+        row.revision = row.revision.next();
+        row.updated_at = self.at;
+        let Writing { tables, txn } = writing;
+        let slot = row.slot;
+        let entries = entry_key(slot, Seq::ZERO)..=entry_key(slot, Seq(u64::MAX));
+        delete_range(&tables.entries, txn, entries)?;
+        let (low, high) = (
+            RequestId { client: 0, seq: 0 },
+            RequestId {
+                client: u128::MAX,
+                seq: u64::MAX,
+            },
+        );
+        delete_range(
+            &tables.requests,
+            txn,
+            request_key(slot, low)..=request_key(slot, high),
+        )?;
+        tables.checkpoints.delete(txn, &checkpoint_key(slot))?;
+        tables.put_agent(txn, &row)?;
+        Ok(AppendOutcome::Committed(row.revision))
+    }
+
+    fn failed(error: Error) -> AppendOutcome {
+        AppendOutcome::Failed(error)
+    }
+
+    fn unknown(error: Error) -> AppendOutcome {
+        AppendOutcome::Unknown(error)
+    }
+
+    fn may_use_reserve(&self) -> bool {
+        true
+    }
+}
+
+fn delete_range<const N: usize>(
+    table: &Table,
+    txn: &mut heed::RwTxn<'_>,
+    keys: RangeInclusive<[u8; N]>,
+) -> Result<(), Fault> {
+    let (low, high) = keys.into_inner();
+    let keys = (
+        Bound::Included(low.as_slice()),
+        Bound::Included(high.as_slice()),
+    );
+    table.delete_range(txn, &keys)?;
+    Ok(())
+}

@@ -1,0 +1,173 @@
+//! Reads, each in a short transaction of its own.
+
+use bytes::Bytes;
+use heed::RoTxn;
+use jido_core::{AgentId, Checkpoint, Entry, RequestId, Revision, Seq};
+use std::ops::Bound;
+
+use super::codec::decode;
+use super::fault::Fault;
+use super::tables::{
+    AgentRow, CheckpointRow, EntryRow, Tables, checkpoint_key, entry_key, manager_prefix,
+    request_key,
+};
+use crate::{Cursor, DirectoryPage, DirectoryQuery, Error, ErrorKind, Loaded};
+
+/// Bytes after which a page of a thread ends.
+const PAGE_BYTES: usize = 1024 * 1024;
+/// Agents after which a page of the directory ends.
+const PAGE_AGENTS: usize = 1024;
+/// Begins a cursor of this adapter.
+const CURSOR: u8 = b'L';
+
+impl Tables {
+    /// An agent's row, unless it is deleted.
+    pub(super) fn live(&self, txn: &RoTxn<'_>, id: &AgentId) -> Result<Option<AgentRow>, Fault> {
+        Ok(self.agent(txn, id)?.filter(|row| !row.deleted))
+    }
+
+    pub(super) fn load(&self, txn: &RoTxn<'_>, id: &AgentId) -> Result<Option<Loaded>, Fault> {
+        let Some(row) = self.live(txn, id)? else {
+            return Ok(None);
+        };
+        let checkpoint = match self.checkpoints.get(txn, &checkpoint_key(row.slot))? {
+            None => None,
+            Some(bytes) => {
+                let CheckpointRow { covers, state } =
+                    decode(bytes, format_args!("the checkpoint of agent {id}"))?;
+                Some(Checkpoint { state, covers })
+            }
+        };
+        Ok(Some(Loaded {
+            record: row.into_record(),
+            checkpoint,
+        }))
+    }
+
+    pub(super) fn thread(
+        &self,
+        txn: &RoTxn<'_>,
+        id: &AgentId,
+        from: Seq,
+        limit: usize,
+    ) -> Result<Vec<Entry>, Fault> {
+        let mut entries = Vec::new();
+        let Some(row) = self.live(txn, id)? else {
+            return Ok(entries);
+        };
+        let mut seq = from;
+        let mut bytes = 0;
+        let keys = entry_key(row.slot, from)..entry_key(row.slot, row.thread_len.max(from));
+        let keys = (
+            Bound::Included(keys.start.as_slice()),
+            Bound::Excluded(keys.end.as_slice()),
+        );
+        let mut found = self.entries.range(txn, &keys)?;
+        while seq < row.thread_len && entries.len() < limit && bytes < PAGE_BYTES {
+            let stored = match found.next().transpose()? {
+                Some((key, stored)) if *key == entry_key(row.slot, seq) => stored,
+                _ => {
+                    return Err(Fault::Refused(Error::new(
+                        ErrorKind::Corrupt,
+                        format!(
+                            "entry {seq} of agent {id} is missing: its thread has {}",
+                            row.thread_len
+                        ),
+                    )));
+                }
+            };
+            bytes += stored.len();
+            if bytes > PAGE_BYTES && !entries.is_empty() {
+                break;
+            }
+            let entry: EntryRow = decode(stored, format_args!("entry {seq} of agent {id}"))?;
+            entries.push(entry.into_entry(seq));
+            seq = seq.next();
+        }
+        Ok(entries)
+    }
+
+    pub(super) fn reply(
+        &self,
+        txn: &RoTxn<'_>,
+        id: &AgentId,
+        request: RequestId,
+    ) -> Result<Option<Bytes>, Fault> {
+        let Some(row) = self.live(txn, id)? else {
+            return Ok(None);
+        };
+        match self.requests.get(txn, &request_key(row.slot, request))? {
+            None => Ok(None),
+            Some(bytes) => Ok(Some(decode(
+                bytes,
+                format_args!("the reply of request {request} of agent {id}"),
+            )?)),
+        }
+    }
+
+    pub(super) fn directory(
+        &self,
+        txn: &RoTxn<'_>,
+        query: &DirectoryQuery,
+    ) -> Result<DirectoryPage, Fault> {
+        let prefix = manager_prefix(&query.cluster, &query.manager);
+        let start = match &query.after {
+            None => prefix.clone(),
+            Some(cursor) => after(cursor, &prefix)?,
+        };
+        let limit = query.limit.clamp(1, PAGE_AGENTS);
+        let mut page = DirectoryPage {
+            agents: Vec::new(),
+            next: None,
+        };
+        let mut last = Vec::new();
+        let range = (Bound::Excluded(start.as_slice()), Bound::Unbounded);
+        for found in self.agents.range(txn, &range)? {
+            let (key, bytes) = found?;
+            let Some(place) = key.strip_prefix(prefix.as_slice()) else {
+                break;
+            };
+            let name = || {
+                let place = String::from_utf8_lossy(place);
+                format!(
+                    "the record of an agent of {}/{} at {place:?}",
+                    query.cluster, query.manager
+                )
+            };
+            let row: AgentRow = decode(bytes, Lazy(name))?;
+            if row.deleted || (row.owner.is_none() && row.revision == Revision::ZERO) {
+                continue;
+            }
+            if page.agents.len() == limit {
+                page.next = Some(Cursor(Bytes::from([&[CURSOR], last.as_slice()].concat())));
+                break;
+            }
+            last.clear();
+            last.extend_from_slice(place);
+            page.agents.push(row.into_record());
+        }
+        Ok(page)
+    }
+}
+
+/// The key that a cursor stands for.
+fn after(cursor: &Cursor, prefix: &[u8]) -> Result<Vec<u8>, Error> {
+    match cursor.0.split_first() {
+        Some((&CURSOR, place)) if !place.is_empty() && prefix.len() + place.len() <= 511 => {
+            Ok([prefix, place].concat())
+        }
+        _ => Err(Error::new(
+            ErrorKind::InvalidInput,
+            "the cursor is none that a page gave",
+        )),
+    }
+}
+
+/// A name that is put together only when it is needed.
+struct Lazy<F>(F);
+
+impl<F: Fn() -> String> std::fmt::Display for Lazy<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&(self.0)())
+    }
+}

@@ -1,0 +1,165 @@
+//! The writer: a thread that takes what has queued up while the last
+//! transaction was on its way to the disk, and does it all in the next.
+
+use std::sync::Arc;
+
+use super::env::Environment;
+use super::fault::{Fault, is_map_full};
+use super::job::{Job, Writing};
+use super::queue::Queue;
+use crate::{Error, ErrorKind};
+
+/// After this many batches, readers that died are looked for.
+const CHECK_READERS_EVERY: u64 = 1024;
+
+/// Starts the thread. It ends once the queue is closed and empty, and then
+/// lets the environment go.
+pub(super) fn start(env: Arc<Environment>, queue: Arc<Queue>) -> Result<(), Error> {
+    // A thread, since LMDB's write lock belongs to one and its sync blocks. Not
+    // joined: its end is seen by the environment's closing.
+    std::thread::Builder::new()
+        .name("jido-lmdb".into())
+        .spawn(move || {
+            let queue = AbandonOnDrop(queue);
+            for round in 1u64.. {
+                let batch = queue.0.next_batch();
+                if batch.is_empty() {
+                    break;
+                }
+                write(&env, batch);
+                if round % CHECK_READERS_EVERY == 0 {
+                    env.clear_stale_readers();
+                }
+            }
+        })
+        .map(drop)
+        .map_err(|cause| {
+            Error::new(
+                ErrorKind::Unavailable,
+                "the writer's thread can't be started",
+            )
+            .caused_by(cause)
+        })
+}
+
+/// Nobody waits for a writer that is gone, however it went.
+struct AbandonOnDrop(Arc<Queue>);
+
+impl Drop for AbandonOnDrop {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}
+
+/// Why a transaction did not commit.
+enum Stopped {
+    /// Nothing can be begun.
+    Begin(Error),
+    /// A job, or the commit, failed: nothing of the batch is written.
+    Undone(heed::Error),
+    /// The commit failed so that nobody knows.
+    Lost(heed::Error),
+}
+
+/// Writes a batch and answers every job of it.
+fn write(env: &Environment, mut batch: Vec<Box<dyn Job>>) {
+    loop {
+        match attempt(env, &mut batch) {
+            Ok(()) => return batch.into_iter().for_each(Job::done),
+            Err(Stopped::Begin(error)) => {
+                return batch.into_iter().for_each(|job| job.fail(again(&error)));
+            }
+            Err(Stopped::Lost(error)) => {
+                let lost = || {
+                    Error::new(
+                        ErrorKind::Unavailable,
+                        format!(
+                            "the commit failed half-way, and LMDB takes no more in this process: {error}"
+                        ),
+                    )
+                };
+                return batch.into_iter().for_each(|job| job.lose(lost()));
+            }
+            Err(Stopped::Undone(error)) => {
+                let full = is_map_full(&error);
+                if full {
+                    match env.grow(false) {
+                        Ok(true) => continue,
+                        Ok(false) => {}
+                        Err(error) => {
+                            return batch.into_iter().for_each(|job| job.fail(again(&error)));
+                        }
+                    }
+                }
+                // Alone, each job fails or succeeds by itself. Only an error of the
+                // disk itself concerns them all.
+                if batch.len() > 1 && !matches!(error, heed::Error::Io(_)) {
+                    return batch.into_iter().for_each(|job| write(env, vec![job]));
+                }
+                if full && batch.iter().all(|job| job.may_use_reserve()) {
+                    return write_in_reserve(env, batch);
+                }
+                return batch
+                    .into_iter()
+                    .for_each(|job| job.fail(env.definite(&error, "writing")));
+            }
+        }
+    }
+}
+
+/// Runs a batch in one transaction and commits it.
+fn attempt(env: &Environment, batch: &mut [Box<dyn Job>]) -> Result<(), Stopped> {
+    let mut txn = env.begin().map_err(|fault| match fault {
+        Fault::Refused(error) => Stopped::Begin(error),
+        Fault::Engine(error) => Stopped::Begin(env.definite(&error, "beginning a transaction")),
+    })?;
+    let mut writing = Writing {
+        tables: env.tables(),
+        txn: &mut txn,
+    };
+    for job in batch {
+        job.run(&mut writing).map_err(Stopped::Undone)?;
+    }
+    env.commit(txn).map_err(|error| {
+        if env.is_poisoned() {
+            Stopped::Lost(error)
+        } else {
+            Stopped::Undone(error)
+        }
+    })
+}
+
+/// Writes beyond the bound, for a job that makes room, and gives the reserve back.
+fn write_in_reserve(env: &Environment, mut batch: Vec<Box<dyn Job>>) {
+    let mut outcome = Err(Stopped::Begin(env.full()));
+    loop {
+        match env.grow(true) {
+            Ok(true) => outcome = attempt(env, &mut batch),
+            Ok(false) => break,
+            Err(error) => {
+                outcome = Err(Stopped::Begin(error));
+                break;
+            }
+        }
+        match &outcome {
+            Err(Stopped::Undone(error)) if is_map_full(error) => {}
+            _ => break,
+        }
+    }
+    if let Err(error) = env.shrink() {
+        tracing::error!(%error, "the map could not be put back to its bound");
+    }
+    for job in batch {
+        match &outcome {
+            Ok(()) => job.done(),
+            Err(Stopped::Begin(error)) => job.fail(again(error)),
+            Err(Stopped::Undone(error)) => job.fail(env.definite(error, "writing")),
+            Err(Stopped::Lost(error)) => job.lose(env.definite(error, "committing")),
+        }
+    }
+}
+
+/// The same error once more, for another job.
+fn again(error: &Error) -> Error {
+    Error::new(error.kind(), error.to_string())
+}

@@ -1,0 +1,250 @@
+//! Other processes: this test binary once more, in a role, telling its parent
+//! line by line on stderr what was acknowledged.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Lines, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::Duration;
+
+use bytes::Bytes;
+use jido_core::{
+    AgentId, AgentKey, Checkpoint, ClusterName, Epoch, Incarnation, ManagerName, NewEntry,
+    NodeName, RequestId, Revision, Seq, Timestamp,
+};
+use jido_storage::{
+    ClaimOutcome, ClaimRequest, Commit, LmdbStorage, NodeRegistration, RequestRecord, Storage,
+};
+
+const ROLE: &str = "JIDO_TEST_ROLE";
+const FOLDER: &str = "JIDO_TEST_FOLDER";
+const NUMBER: &str = "JIDO_TEST_NUMBER";
+
+/// A process that is killed when its test is done with it.
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Child,
+    lines: Lines<BufReader<ChildStderr>>,
+}
+
+impl Process {
+    /// Starts this binary in a role.
+    pub(crate) fn start(role: &str, folder: &Path, number: u64) -> Self {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["child::in_a_role", "--exact", "--nocapture"])
+            .env(ROLE, role)
+            .env(FOLDER, folder)
+            .env(NUMBER, number.to_string())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    /// The next line that it tells, unless it has ended.
+    pub(crate) fn line(&mut self) -> Option<String> {
+        self.lines.next().map(Result::unwrap)
+    }
+
+    /// Ends it as a power cut would: SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+    }
+
+    /// What it still tells until its end.
+    pub(crate) fn rest(&mut self) -> Vec<String> {
+        std::iter::from_fn(|| self.line()).collect()
+    }
+
+    /// Waits for its end, which has to be a good one.
+    pub(crate) fn succeed(mut self) {
+        let rest = self.rest();
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "a child ended with {status}: {rest:?}");
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself, which is as good.
+        let _ended = self.child.kill();
+        let _status = self.child.wait();
+    }
+}
+
+/// Tells the parent a line. One write, which a kill does not tear.
+pub(crate) fn tell(line: &str) {
+    std::io::stderr()
+        .write_all(format!("{line}\n").as_bytes())
+        .unwrap();
+}
+
+/// Does nothing unless a parent gave it a role.
+#[test]
+fn in_a_role() {
+    let Ok(role) = std::env::var(ROLE) else {
+        return;
+    };
+    let folder = PathBuf::from(std::env::var(FOLDER).unwrap());
+    let number: u64 = std::env::var(NUMBER).unwrap().parse().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    match role.as_str() {
+        "race" => runtime.block_on(crate::race::child(&folder, number)),
+        "append" => runtime.block_on(crate::kill::child(&folder, number)),
+        "grow" => runtime.block_on(crate::growth::child(&folder, number)),
+        "hold" => crate::locks::child(&folder, number),
+        other => panic!("no role {other}"),
+    }
+}
+
+pub(crate) fn cluster() -> ClusterName {
+    ClusterName::new("test").unwrap()
+}
+
+pub(crate) fn id(key: &str) -> AgentId {
+    AgentId::new(
+        cluster(),
+        ManagerName::new("agents").unwrap(),
+        AgentKey::new(key).unwrap(),
+    )
+}
+
+/// Registers a node of its own for a process.
+pub(crate) async fn register(storage: &LmdbStorage, number: u64) -> Incarnation {
+    let incarnation = Incarnation(u128::from(number) + 1);
+    let node = NodeRegistration {
+        cluster: cluster(),
+        name: NodeName::new(format!("n{number}")).unwrap(),
+        incarnation,
+        address: String::new(),
+        metadata: BTreeMap::new(),
+        at: Timestamp(1),
+    };
+    storage.register_node(node).await.unwrap();
+    incarnation
+}
+
+/// Claims an agent, from whoever owns it.
+pub(crate) async fn take(storage: &LmdbStorage, id: &AgentId, me: Incarnation) -> Epoch {
+    let mut take_from = None;
+    loop {
+        let claim = ClaimRequest {
+            id: id.clone(),
+            claimant: me,
+            take_from,
+            at: Timestamp(2),
+        };
+        match storage.claim(claim).await.unwrap() {
+            ClaimOutcome::Claimed(epoch) => return epoch,
+            ClaimOutcome::Held { owner, .. } => take_from = Some(owner),
+            ClaimOutcome::ClaimantDead => panic!("the claimant is registered"),
+        }
+    }
+}
+
+/// Entries of each commit of [`whole`].
+pub(crate) const ENTRIES: u64 = 3;
+
+/// Bytes that tell where they belong, so that a torn or foreign record shows.
+fn content(key: &str, epoch: Epoch, revision: u64, part: u64) -> Bytes {
+    let word = format!("{key}|{epoch}|{revision}|{part};");
+    let len = 20 + (revision * 7919 + part * 104_729) % 9_000;
+    Bytes::from(word.repeat(len as usize / word.len() + 1))
+}
+
+/// A commit of entries, a checkpoint and a reply, all told from its place.
+pub(crate) fn whole(id: &AgentId, epoch: Epoch, revision: u64) -> Commit {
+    let key = id.key.as_str();
+    let mut commit = Commit::new(
+        id.clone(),
+        epoch,
+        Revision(revision - 1),
+        Timestamp(revision),
+    );
+    for part in 0..ENTRIES {
+        let payload = content(key, epoch, revision, part);
+        commit
+            .entries
+            .push(NewEntry::new("noted", Timestamp(revision), payload).unwrap());
+    }
+    let state = content(key, epoch, revision, 100);
+    commit.checkpoint = Some(Checkpoint {
+        state,
+        covers: Seq(revision * ENTRIES),
+    });
+    let request = RequestId {
+        client: 1,
+        seq: revision,
+    };
+    commit.requests.push(RequestRecord {
+        request,
+        reply: content(key, epoch, revision, 200),
+    });
+    commit
+}
+
+/// Checks an agent that only [`whole`] commits have written: no gap, nothing
+/// torn. Gives the epoch of each revision, from 1 on.
+pub(crate) async fn check(storage: &LmdbStorage, id: &AgentId) -> Vec<Epoch> {
+    let Some(loaded) = storage.load(id).await.unwrap() else {
+        return Vec::new();
+    };
+    let key = id.key.as_str();
+    let last = loaded.record.revision.0;
+    assert_eq!(
+        loaded.record.thread_len.0,
+        last * ENTRIES,
+        "{id} has commits without entries"
+    );
+    let mut epochs = Vec::new();
+    let mut seq = 0;
+    while seq < last * ENTRIES {
+        for entry in storage.read_thread(id, Seq(seq), 1000).await.unwrap() {
+            assert_eq!(entry.seq.0, seq);
+            let revision = seq / ENTRIES + 1;
+            assert_eq!(entry.revision.0, revision);
+            let expected = content(key, entry.epoch, revision, seq % ENTRIES);
+            assert!(entry.payload == expected, "entry {seq} of {id} is torn");
+            if seq % ENTRIES == 0 {
+                assert!(epochs.last() <= Some(&entry.epoch), "epochs fall in {id}");
+                epochs.push(entry.epoch);
+            }
+            assert_eq!(
+                epochs.last(),
+                Some(&entry.epoch),
+                "a commit of {id} is torn"
+            );
+            seq += 1;
+        }
+    }
+    if let Some(epoch) = epochs.last() {
+        let checkpoint = loaded.checkpoint.expect("every commit has one");
+        assert_eq!(checkpoint.covers, loaded.record.thread_len);
+        assert!(
+            checkpoint.state == content(key, *epoch, last, 100),
+            "the state of {id} is torn"
+        );
+        for (at, epoch) in epochs.iter().enumerate() {
+            let revision = at as u64 + 1;
+            let request = RequestId {
+                client: 1,
+                seq: revision,
+            };
+            let reply = storage.reply_of(id, request).await.unwrap();
+            assert!(
+                reply == Some(content(key, *epoch, revision, 200)),
+                "a reply of {id} is torn"
+            );
+        }
+    }
+    epochs
+}
+
+/// How long a test waits for what has to come.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
