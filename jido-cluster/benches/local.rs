@@ -60,11 +60,7 @@ impl Actor for Bare {
     type State = u64;
     type Arguments = ();
 
-    async fn pre_start(
-        &self,
-        _: ActorRef<Self::Msg>,
-        (): (),
-    ) -> Result<u64, ActorProcessingErr> {
+    async fn pre_start(&self, _: ActorRef<Self::Msg>, (): ()) -> Result<u64, ActorProcessingErr> {
         Ok(0)
     }
 
@@ -91,7 +87,9 @@ where
     T: Send + 'static,
 {
     let start = Instant::now();
-    let tasks: Vec<_> = (0..CALLERS).map(|caller| tokio::spawn(call(caller))).collect();
+    let tasks: Vec<_> = (0..CALLERS)
+        .map(|caller| tokio::spawn(call(caller)))
+        .collect();
     for task in tasks {
         task.await.unwrap();
     }
@@ -116,7 +114,10 @@ async fn floor(actors: &Arc<Vec<ActorRef<BareMessage>>>, timeout: Option<Duratio
         async move {
             for call in 0..CALLS_EACH {
                 let actor = &actors[step(caller, call)];
-                let reply = actor.call(|port| BareMessage(1, port), timeout).await.unwrap();
+                let reply = actor
+                    .call(|port| BareMessage(1, port), timeout)
+                    .await
+                    .unwrap();
                 assert!(reply.is_success());
             }
         }
@@ -154,7 +155,10 @@ fn median(mut rates: Vec<f64>) -> f64 {
 
 fn report(what: &str, ours: &[f64], floor: &[f64]) {
     let (ours, floor) = (median(ours.to_vec()), median(floor.to_vec()));
-    println!("{what:<28} ours {ours:>10.0}/s  floor {floor:>10.0}/s  ratio {:.2}", ours / floor);
+    println!(
+        "{what:<28} ours {ours:>10.0}/s  floor {floor:>10.0}/s  ratio {:.2}",
+        ours / floor
+    );
 }
 
 #[tokio::main(worker_threads = 2)]
@@ -162,7 +166,11 @@ async fn main() {
     let network = LoopbackNetwork::new();
     let node = Node::builder("n1")
         .transport(move |name, incarnation| {
-            network.transport(Peer { name: name.clone(), incarnation, address: String::new() })
+            network.transport(Peer {
+                name: name.clone(),
+                incarnation,
+                address: String::new(),
+            })
         })
         .start()
         .await

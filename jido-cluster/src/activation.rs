@@ -151,12 +151,12 @@ impl<A: Agent> Actor for Activation<A> {
         };
         let end = match message {
             ActivationMessage::Deliver(delivery) => {
+                let now = state.start.router.core().environment.elapsed();
                 state.start.gauge.taken();
-                state
-                    .start
-                    .gauge
-                    .used(state.start.router.core().environment.elapsed());
-                running.turn(delivery).await;
+                state.start.gauge.used(now);
+                if let Some(message) = running.begin(delivery, now) {
+                    running.turn(message).await;
+                }
                 running.commit_if_due(&myself);
                 None
             }

@@ -30,6 +30,13 @@ pub struct Reply<R> {
     pub revision: Revision,
 }
 
+/// An agent's answer on its way; who gave it is known to whoever asked.
+pub(crate) struct Answered<R> {
+    pub(crate) value: R,
+    pub(crate) epoch: Epoch,
+    pub(crate) revision: Revision,
+}
+
 /// Why a message was not executed here.
 #[derive(Debug, Clone)]
 pub(crate) enum Refusal {
@@ -86,7 +93,7 @@ impl Refusal {
 /// How a delivery on this node ended.
 pub(crate) enum Outcome<A: Agent> {
     /// The agent answered, or its message failed.
-    Done(Result<Reply<A::Reply>, Error>),
+    Done(Result<Answered<A::Reply>, Error>),
     /// A cast was taken.
     Accepted,
     /// It was not executed; here is the message back.
@@ -100,13 +107,17 @@ pub(crate) enum Outcome<A: Agent> {
 pub(crate) enum ReplyTo<A: Agent> {
     /// A caller on this node.
     Caller(oneshot::Sender<Outcome<A>>),
-    /// A caller on another node.
-    Peer(AnswerPort),
+    /// A caller on another node. Boxed, as the next, so that a message of this node
+    /// stays small.
+    Peer(Box<AnswerPort>),
     /// Nobody: a message that is refused is sent on by the router.
-    Nobody {
-        router: Arc<Router<A>>,
-        key: AgentKey,
-    },
+    Nobody(Box<Sender<A>>),
+}
+
+/// Who sends a message on that nobody waits for.
+pub(crate) struct Sender<A: Agent> {
+    pub(crate) router: Arc<Router<A>>,
+    pub(crate) key: AgentKey,
 }
 
 /// A message to an agent. However it ends, also when it is dropped anywhere on
@@ -162,12 +173,12 @@ impl<A: Agent> Delivery<A> {
                 let _ = caller.send(Outcome::Accepted);
             }
             Some(ReplyTo::Peer(port)) => port.ok(Epoch::ZERO, Revision::ZERO, Bytes::new()),
-            Some(ReplyTo::Nobody { .. }) | None => {}
+            Some(ReplyTo::Nobody(_)) | None => {}
         }
     }
 
     /// Answers with the agent's reply or its failure.
-    pub(crate) fn finish(mut self, result: Result<Reply<A::Reply>, Error>) {
+    pub(crate) fn finish(mut self, result: Result<Answered<A::Reply>, Error>) {
         self.message = None;
         match self.reply.take() {
             // A caller that has stopped waiting is told nothing.
@@ -181,7 +192,7 @@ impl<A: Agent> Delivery<A> {
                 },
                 Err(error) => port.failed(&error),
             },
-            Some(ReplyTo::Nobody { .. }) | None => {}
+            Some(ReplyTo::Nobody(_)) | None => {}
         }
     }
 
@@ -198,8 +209,9 @@ impl<A: Agent> Delivery<A> {
             (ReplyTo::Caller(caller), Some(message)) => {
                 let _ = caller.send(Outcome::Returned { message, refusal });
             }
-            (ReplyTo::Peer(port), Some(_)) => refusal.answer(port),
-            (ReplyTo::Nobody { router, key }, Some(message)) => {
+            (ReplyTo::Peer(port), Some(_)) => refusal.answer(*port),
+            (ReplyTo::Nobody(sender), Some(message)) => {
+                let Sender { router, key } = *sender;
                 tracing::trace!(%key, ?refusal, "a message is sent on");
                 router.send_on(&key, self.request, self.deadline, message);
             }
@@ -214,7 +226,7 @@ impl<A: Agent> Delivery<A> {
             }
             // The port answers for itself when it is dropped.
             (ReplyTo::Peer(port), None) => drop(port),
-            (ReplyTo::Nobody { .. }, None) => {}
+            (ReplyTo::Nobody(_), None) => {}
         }
     }
 }

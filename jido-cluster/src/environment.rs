@@ -37,7 +37,9 @@ pub struct SystemEnvironment;
 
 impl Environment for SystemEnvironment {
     fn wall(&self) -> Timestamp {
-        let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+        // Read for every message: the coarse clock is a few milliseconds behind at the
+        // most, and costs a tenth.
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
         let millis = i128::from(now.tv_sec) * 1_000 + i128::from(now.tv_nsec) / 1_000_000;
         // A clock set to before 1970 reads as 1970.
         Timestamp(u64::try_from(millis).unwrap_or(0))

@@ -10,9 +10,9 @@ use jido_storage::Cursor;
 
 use crate::activation::Errand;
 use crate::agent_ref::AgentRef;
-use crate::delivery::Reply;
+use crate::delivery::{Answered, Reply};
 use crate::error::{Error, ErrorKind};
-use crate::router::{AgentPage, Ownership, RequestOptions, Router, Stats};
+use crate::router::{AgentPage, Given, Ownership, RequestOptions, Router, Stats};
 
 /// How long a call waits unless it is told otherwise.
 pub const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -85,12 +85,9 @@ impl<A: Agent> Handle<A> {
         message: A::Message,
         timeout: Duration,
     ) -> Result<A::Reply, Error> {
-        let reply = self
-            .request(key.as_ref(), message)
-            .timeout(timeout)
-            .send()
-            .await?;
-        Ok(reply.value)
+        let request = self.request(key.as_ref(), message).timeout(timeout);
+        let (answered, _) = request.answered().await?;
+        Ok(answered.value)
     }
 
     /// Sends a message and waits until the agent has taken it, not for what comes
@@ -216,10 +213,7 @@ impl<A: Agent> Handle<A> {
 
     pub(crate) fn next_request(&self) -> RequestId {
         let seq = self.requests.next.fetch_add(1, Ordering::Relaxed);
-        RequestId {
-            client: self.requests.client,
-            seq,
-        }
+        RequestId::new(self.requests.client, seq)
     }
 }
 
@@ -255,18 +249,33 @@ impl<A: Agent> Request<'_, A> {
     ///
     /// As [`Handle::call`].
     pub async fn send(self) -> Result<Reply<A::Reply>, Error> {
+        let router = &self.handle.router;
+        let (answered, owner) = self.answered().await?;
+        let Answered {
+            value,
+            epoch,
+            revision,
+        } = answered;
+        let owner = owner.unwrap_or_else(|| router.core().name.clone());
+        Ok(Reply {
+            value,
+            owner,
+            epoch,
+            revision,
+        })
+    }
+
+    async fn answered(self) -> Result<Given<A::Reply>, Error> {
         let options = self.options(false)?;
         let router = &self.handle.router;
-        router
-            .request(self.key, self.message, options)
-            .await?
-            .ok_or_else(|| {
-                Error::new(
-                    ErrorKind::Incompatible,
-                    "the agent's node took the call for a cast",
-                )
-                .with_executed(jido_core::Executed::Maybe)
-            })
+        let given = router.request(self.key, self.message, options).await?;
+        given.ok_or_else(|| {
+            Error::new(
+                ErrorKind::Incompatible,
+                "the agent's node took the call for a cast",
+            )
+            .with_executed(jido_core::Executed::Maybe)
+        })
     }
 
     /// Sends the message and waits until the agent has taken it.

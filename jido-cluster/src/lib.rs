@@ -58,6 +58,7 @@
 
 mod activation;
 mod agent_ref;
+mod deadlines;
 mod delivery;
 pub mod environment;
 mod error;

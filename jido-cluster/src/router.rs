@@ -30,7 +30,7 @@ use crate::node::Core;
 use crate::placement;
 
 pub use queries::{AgentPage, Ownership, Stats};
-pub(crate) use request::RequestOptions;
+pub(crate) use request::{Given, RequestOptions};
 
 /// How many owners of keys placed elsewhere are remembered.
 const HINTS: usize = 100_000;
@@ -42,7 +42,9 @@ pub(crate) struct Settings<A: Agent> {
     pub(crate) durability: Durability,
     pub(crate) takeover: Takeover,
     pub(crate) idle_timeout: Option<Duration>,
-    pub(crate) mailbox_limit: usize,
+    pub(crate) mailbox_limit: u64,
+    /// The storage's limit, asked for once.
+    pub(crate) max_commit_bytes: usize,
     pub(crate) concurrent_activations: usize,
     pub(crate) initial: Box<dyn Fn(&AgentKey) -> A + Send + Sync>,
     pub(crate) prepare: Box<dyn Fn(&mut A, &AgentKey) + Send + Sync>,
@@ -171,31 +173,35 @@ impl<A: Agent> Router<A> {
     }
 
     /// Delivers to the activation on this node, starting one if there is none.
-    pub(crate) fn deliver_here(&self, key: &AgentKey, mut delivery: Delivery<A>) {
-        loop {
-            let local = match self.find_or_start(key) {
-                Ok(local) => local,
-                Err(refusal) => return delivery.refuse(refusal),
-            };
-            match local.deliver(delivery, self.settings.mailbox_limit) {
-                Ok(()) => return,
-                Err(back) => {
-                    // It has ended: the next one takes its place.
-                    self.local.remove(key.as_str(), &local.gauge);
-                    delivery = back;
-                }
+    pub(crate) fn deliver_here(&self, key: &AgentKey, delivery: Delivery<A>) {
+        let mut undelivered = Some(delivery);
+        while let Some(delivery) = undelivered.take() {
+            if let Err(refusal) = self.ensure_started(key) {
+                return delivery.refuse(refusal);
             }
+            let mut waiting = Some(delivery);
+            self.local.with(key.as_str(), |local| {
+                undelivered = waiting.take().and_then(|delivery| {
+                    local.deliver(delivery, self.settings.mailbox_limit).err()
+                });
+            });
+            if undelivered.is_some() {
+                // It has ended: the next one takes its place.
+                self.local.remove_ended(key.as_str());
+            }
+            // It went away between the start and the look-up.
+            undelivered = undelivered.or(waiting);
         }
     }
 
-    /// The activation of a key on this node, started if there is none.
-    pub(crate) fn find_or_start(&self, key: &AgentKey) -> Result<Arc<Local<A>>, Refusal> {
-        if let Some(local) = self.local.get(key.as_str()) {
-            return Ok(local);
+    /// Sees to it that a key has an activation on this node.
+    pub(crate) fn ensure_started(&self, key: &AgentKey) -> Result<(), Refusal> {
+        if self.local.contains(key.as_str()) {
+            return Ok(());
         }
         let _starting = self.starting.lock();
-        if let Some(local) = self.local.get(key.as_str()) {
-            return Ok(local);
+        if self.local.contains(key.as_str()) {
+            return Ok(());
         }
         let (Some(supervisor), Some(router), false) =
             (self.supervisor.get(), self.me.upgrade(), self.is_closed())
@@ -213,9 +219,8 @@ impl<A: Agent> Router<A> {
                 .map_err(|error| {
                     Refusal::unsettled(format!("an activation did not start: {error}"))
                 })?;
-        let local = Arc::new(Local { actor, gauge });
-        self.local.insert(key.clone(), local.clone());
-        Ok(local)
+        self.local.insert(key.clone(), Local::new(actor, gauge));
+        Ok(())
     }
 }
 

@@ -213,8 +213,8 @@ impl Ask {
         out.put_u16(key.len() as u16);
         out.put_slice(key.as_bytes());
         if let Some(request) = self.request {
-            out.put_u128(request.client);
-            out.put_u64(request.seq);
+            out.put_u128(request.client());
+            out.put_u64(request.seq());
         }
         out.put_slice(&self.payload);
         out.freeze()
@@ -313,10 +313,10 @@ fn decode_ask(correlation: u64, mut bytes: Bytes) -> Result<Ask, EnvelopeError> 
     let request = if flags & ASK_REQUEST_ID == 0 {
         None
     } else {
-        Some(RequestId {
-            client: bytes.try_get_u128().map_err(short)?,
-            seq: bytes.try_get_u64().map_err(short)?,
-        })
+        Some(RequestId::new(
+            bytes.try_get_u128().map_err(short)?,
+            bytes.try_get_u64().map_err(short)?,
+        ))
     };
     Ok(Ask {
         correlation,

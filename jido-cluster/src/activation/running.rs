@@ -2,6 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
@@ -14,7 +15,7 @@ use tokio::sync::oneshot;
 
 use super::Errand;
 use super::pipeline::Pipeline;
-use crate::delivery::{Delivery, Refusal, Reply};
+use crate::delivery::{Answered, Delivery, Refusal};
 use crate::error::{Error, ErrorKind};
 use crate::router::Router;
 
@@ -49,6 +50,8 @@ pub(super) struct Running<A: Agent> {
     pub(super) appending: u64,
     pub(super) pipeline: Pipeline<Held<A>>,
     pub(super) in_flight: Option<oneshot::Receiver<AppendOutcome>>,
+    /// The message that is being handled.
+    delivery: Option<Delivery<A>>,
     /// Where states are serialized to, kept from turn to turn.
     scratch: BytesMut,
 }
@@ -71,36 +74,55 @@ impl<A: Agent> Running<A> {
             appending: 0,
             pipeline: Pipeline::new(durability, Bytes::copy_from_slice(&state)),
             in_flight: None,
+            delivery: None,
             scratch: state,
         }
     }
 
-    /// Handles one message.
-    pub(super) async fn turn(&mut self, mut delivery: Delivery<A>) {
-        let core = self.router.core();
-        if core.environment.elapsed() > delivery.deadline() {
+    /// Takes a message from the mailbox; none if there is nothing to handle. `now` is
+    /// on the environment's clock.
+    ///
+    /// Apart from [`turn`](Running::turn), so that the delivery waits here and not in
+    /// a future, which ractor moves about.
+    pub(super) fn begin(&mut self, mut delivery: Delivery<A>, now: Duration) -> Option<A::Message> {
+        if now > delivery.deadline() {
             delivery.finish(Err(Error::new(
                 ErrorKind::Timeout,
                 "the call's time ran out before the agent came to its message",
             )));
-            return;
+            return None;
         }
-        let request = delivery.request();
-        let Some(message) = delivery.begin() else {
-            return;
-        };
+        let message = delivery.begin();
+        self.delivery = Some(delivery);
+        message
+    }
+
+    /// Handles the message that was begun.
+    pub(super) async fn turn(&mut self, message: A::Message) {
+        let core = self.router.core();
         let mut ctx = Context::new(Turn {
             id: &self.id,
             node: &core.name,
             epoch: self.epoch,
             revision: self.revision.next(),
             now: core.environment.wall(),
-            request,
+            request: self.delivery.as_ref().and_then(Delivery::request),
         });
         let handled = AssertUnwindSafe(self.agent.handle(message, &mut ctx))
             .catch_unwind()
             .await;
         let entries = ctx.into_entries();
+        self.end_turn(handled, entries);
+    }
+
+    fn end_turn(
+        &mut self,
+        handled: Result<Result<A::Reply, AgentError>, Box<dyn std::any::Any + Send>>,
+        entries: Vec<NewEntry>,
+    ) {
+        let Some(delivery) = self.delivery.take() else {
+            return;
+        };
         let result = match handled {
             Ok(Ok(reply)) => self.check(&entries).map(|()| reply),
             Ok(Err(error)) => Err(agent_error(&error)),
@@ -114,14 +136,13 @@ impl<A: Agent> Running<A> {
             }
         };
         let released = match result {
-            Ok(reply) => self.pipeline.turn(
-                &self.scratch,
-                entries,
-                Held {
+            Ok(reply) => {
+                let held = Held {
                     delivery,
                     result: Ok(reply),
-                },
-            ),
+                };
+                self.pipeline.turn(&self.scratch, entries, held)
+            }
             Err(error) => {
                 self.restore();
                 self.pipeline.hold(Held {
@@ -138,12 +159,7 @@ impl<A: Agent> Running<A> {
     /// Serializes the state and checks that it can be committed.
     fn check(&mut self, entries: &[NewEntry]) -> Result<(), Error> {
         encode_state(&self.agent, &mut self.scratch)?;
-        let limit = self
-            .router
-            .settings()
-            .storage
-            .capabilities()
-            .max_commit_bytes;
+        let limit = self.router.settings().max_commit_bytes;
         let entries: usize = entries
             .iter()
             .map(|entry| entry.kind.len() + entry.payload.len())
@@ -177,9 +193,8 @@ impl<A: Agent> Running<A> {
     /// Sends a reply whose state is durable.
     pub(super) fn answer(&self, held: Held<A>) {
         let Held { delivery, result } = held;
-        delivery.finish(result.map(|value| Reply {
+        delivery.finish(result.map(|value| Answered {
             value,
-            owner: self.router.core().name.clone(),
             epoch: self.epoch,
             revision: self.revision,
         }));

@@ -10,6 +10,7 @@ use jido_storage::Storage;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use crate::deadlines::Deadlines;
 use crate::environment::Environment;
 use crate::error::{Error, ErrorKind};
 use crate::exchange::{Exchange, Question};
@@ -52,6 +53,7 @@ pub(crate) struct Core {
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) members: Arc<Members>,
     pub(crate) exchange: Arc<Exchange>,
+    pub(crate) deadlines: Deadlines,
     lease_ttl: Duration,
     leases: tokio::sync::Mutex<Vec<HeldLease>>,
     managers: Mutex<Vec<Arc<dyn Managed>>>,
@@ -76,6 +78,7 @@ impl Core {
             exchange: Exchange::new(transport.clone(), members.clone()),
             transport,
             members,
+            deadlines: Deadlines::new(),
             lease_ttl,
             leases: tokio::sync::Mutex::default(),
             managers: Mutex::default(),

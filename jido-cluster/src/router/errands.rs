@@ -30,10 +30,10 @@ impl<A: Agent> Router<A> {
         timeout: Duration,
     ) -> Result<(), Error> {
         let expires = self.core.environment.elapsed() + timeout;
-        let mut time_out = pin!(tokio::time::sleep(timeout));
+        let mut time_out = pin!(self.core.deadlines.after(timeout));
         let mut course = Course::default();
         loop {
-            let here = course.here() || self.local.get(key.as_str()).is_some();
+            let here = course.here() || self.local.contains(key.as_str());
             let target = match here {
                 true => Target::Here,
                 false => self.target(key.as_str(), self.key_hash(key.as_str()), course.verify()),
@@ -122,28 +122,28 @@ impl<A: Agent> Router<A> {
     /// Runs an errand on this node.
     pub(super) async fn run_here(&self, key: &AgentKey, errand: Errand) -> Result<(), Refusal> {
         loop {
-            let local = match (errand, self.local.get(key.as_str())) {
-                (_, Some(local)) => local,
-                (Errand::Hibernate | Errand::Abandon, None) => return Ok(()),
-                (Errand::Activate | Errand::Delete, None) => self.find_or_start(key)?,
-            };
-            let (done, outcome) = oneshot::channel();
-            if local
-                .actor
-                .send_message(ActivationMessage::Errand(errand, done))
-                .is_err()
-            {
-                self.local.remove(key.as_str(), &local.gauge);
-                continue;
+            match errand {
+                Errand::Activate | Errand::Delete => self.ensure_started(key)?,
+                Errand::Hibernate | Errand::Abandon if !self.local.contains(key.as_str()) => {
+                    return Ok(());
+                }
+                Errand::Hibernate | Errand::Abandon => {}
             }
-            // An activation that ended before it came to the errand dropped it.
-            return outcome.await.unwrap_or(Err(Refusal::Stopped));
+            let (done, outcome) = oneshot::channel();
+            if self
+                .local
+                .tell(key.as_str(), ActivationMessage::Errand(errand, done))
+            {
+                // An activation that ended before it came to the errand dropped it.
+                return outcome.await.unwrap_or(Err(Refusal::Stopped));
+            }
+            self.local.remove_ended(key.as_str());
         }
     }
 
     /// Hibernates an agent wherever it runs; false if it runs nowhere.
     pub(crate) async fn stop(&self, key: &AgentKey, timeout: Duration) -> Result<bool, Error> {
-        if self.local.get(key.as_str()).is_some() {
+        if self.local.contains(key.as_str()) {
             return self.stop_here(key).await;
         }
         let Some(node) = self.locate(key, timeout).await? else {
@@ -181,19 +181,19 @@ impl<A: Agent> Router<A> {
         self.close();
         let mut moved = 0;
         loop {
-            let all = self.local.all();
+            let all = self.local.keys();
             if all.is_empty() {
                 return moved;
             }
             let failed = futures_util::stream::iter(all)
-                .map(|(key, _)| async move { (self.run_here(&key, Errand::Hibernate).await, key) })
+                .map(|key| async move { (self.run_here(&key, Errand::Hibernate).await, key) })
                 .buffer_unordered(DRAIN_CONCURRENCY)
                 .fold(0usize, |failed, (result, key)| {
                     match result {
                         Ok(()) => moved += 1,
                         Err(refusal) => tracing::debug!(%key, ?refusal, "an agent is still here"),
                     }
-                    let left = usize::from(self.local.get(key.as_str()).is_some());
+                    let left = usize::from(self.local.contains(key.as_str()));
                     std::future::ready(failed + left)
                 })
                 .await;
@@ -208,7 +208,7 @@ impl<A: Agent> Router<A> {
     /// not own agents any more.
     pub(crate) async fn abandon(&self) {
         self.close();
-        for (key, _) in self.local.all() {
+        for key in self.local.keys() {
             if let Err(refusal) = self.run_here(&key, Errand::Abandon).await {
                 tracing::debug!(%key, ?refusal, "an activation had ended already");
             }
@@ -218,12 +218,10 @@ impl<A: Agent> Router<A> {
     /// Hibernates the agents that were idle for as long as the manager allows.
     pub(crate) async fn sweep(&self, idle_timeout: Duration) {
         let now = self.core.environment.elapsed();
-        for (key, local) in self.local.all() {
-            if local.gauge.idle(now) >= idle_timeout {
-                match self.run_here(&key, Errand::Hibernate).await {
-                    Ok(()) => tracing::debug!(%key, "an idle agent hibernates"),
-                    Err(refusal) => tracing::debug!(%key, ?refusal, "an idle agent stays"),
-                }
+        for key in self.local.idle(now, idle_timeout) {
+            match self.run_here(&key, Errand::Hibernate).await {
+                Ok(()) => tracing::debug!(%key, "an idle agent hibernates"),
+                Err(refusal) => tracing::debug!(%key, ?refusal, "an idle agent stays"),
             }
         }
     }

@@ -31,7 +31,7 @@ impl<A: Agent> AskHandler for Router<A> {
                 }
             }
             (Operation::Lookup, Some(key)) => {
-                if self.local.get(key.as_str()).is_some() {
+                if self.local.contains(key.as_str()) {
                     port.ok(Epoch::ZERO, Revision::ZERO, Bytes::new());
                 } else {
                     port.refused(AnswerStatus::NotOwner, None, Bytes::new());
@@ -94,7 +94,7 @@ impl<A: Agent> Router<A> {
         let budget = Duration::from_millis(u64::from(ask.budget_ms));
         let deadline = self.core.environment.elapsed() + budget;
         let cast = ask.operation == Operation::Cast;
-        let reply = ReplyTo::Peer(port);
+        let reply = ReplyTo::Peer(Box::new(port));
         self.deliver_here(
             key,
             Delivery::new(message, cast, ask.request, deadline, reply),
@@ -103,7 +103,7 @@ impl<A: Agent> Router<A> {
 
     /// Whether this node answers for a key that it is asked about; if not, who may.
     fn admits(&self, key: &AgentKey, verify: bool) -> Result<(), Option<Incarnation>> {
-        if self.local.get(key.as_str()).is_some() {
+        if self.local.contains(key.as_str()) {
             return Ok(());
         }
         match self.target(key.as_str(), self.key_hash(key.as_str()), verify) {
@@ -114,7 +114,7 @@ impl<A: Agent> Router<A> {
     }
 
     fn run_asked(&self, key: &AgentKey, ask: &Ask, errand: Errand, port: AnswerPort) {
-        let runs = self.local.get(key.as_str()).is_some();
+        let runs = self.local.contains(key.as_str());
         if errand == Errand::Hibernate && !runs {
             // Nothing to stop here; whoever asks looks further.
             return port.refused(AnswerStatus::NotOwner, None, Bytes::new());

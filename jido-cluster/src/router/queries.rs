@@ -52,7 +52,7 @@ impl<A: Agent> Router<A> {
         key: &AgentKey,
         timeout: Duration,
     ) -> Result<Option<Incarnation>, Error> {
-        if self.local.get(key.as_str()).is_some() {
+        if self.local.contains(key.as_str()) {
             return Ok(Some(self.core.incarnation));
         }
         if self.settings.storage.capabilities().sharing == Sharing::Process {
@@ -99,9 +99,7 @@ impl<A: Agent> Router<A> {
     ) -> Result<bool, Error> {
         match self.locate(key, timeout).await? {
             None => Ok(false),
-            Some(node) if node == self.core.incarnation => {
-                Ok(self.local.get(key.as_str()).is_some())
-            }
+            Some(node) if node == self.core.incarnation => Ok(self.local.contains(key.as_str())),
             Some(node) => {
                 let Ok(asked) = self.ask_node(node, key, Operation::Lookup, false, timeout) else {
                     return Ok(false);

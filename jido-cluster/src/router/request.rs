@@ -9,11 +9,11 @@ use jido_core::{
     decode_payload, encode_payload,
 };
 use tokio::sync::oneshot;
-use tokio::time::Sleep;
 
 use super::course::{Course, Learned, Next};
 use super::{Router, Target};
-use crate::delivery::{Delivery, Outcome, Refusal, Reply, ReplyTo};
+use crate::deadlines::Deadline;
+use crate::delivery::{Answered, Delivery, Outcome, Refusal, ReplyTo, Sender};
 use crate::error::{Error, ErrorKind};
 use crate::exchange::{AskError, PendingAnswer, Question};
 use crate::runtime;
@@ -50,6 +50,9 @@ impl<A: Agent> Message<A> {
     }
 }
 
+/// An answer, and the node that gave it; none for this one.
+pub(crate) type Given<R> = (Answered<R>, Option<NodeName>);
+
 /// A try that is under way.
 enum Attempt<A: Agent> {
     Here(oneshot::Receiver<Outcome<A>>),
@@ -71,7 +74,7 @@ enum Attempt<A: Agent> {
 /// How a try ended.
 enum Ended<A: Agent> {
     /// With what the caller is told; nothing for a cast.
-    Settled(Result<Option<Reply<A::Reply>>, Error>),
+    Settled(Result<Option<Given<A::Reply>>, Error>),
     Refused {
         message: Message<A>,
         refusal: Refusal,
@@ -89,9 +92,9 @@ impl<A: Agent> Router<A> {
         key: &str,
         message: A::Message,
         options: RequestOptions,
-    ) -> Result<Option<Reply<A::Reply>>, Error> {
+    ) -> Result<Option<Given<A::Reply>>, Error> {
         let expires = self.core.environment.elapsed() + options.timeout;
-        let mut time_out = pin!(tokio::time::sleep(options.timeout));
+        let mut time_out = pin!(self.core.deadlines.after(options.timeout));
         let mut course = Course::default();
         let mut message = Message::Typed(message);
         loop {
@@ -130,7 +133,7 @@ impl<A: Agent> Router<A> {
         next: Next,
         refusal: Option<Refusal>,
         timeout: Duration,
-        time_out: Pin<&mut Sleep>,
+        time_out: Pin<&mut Deadline<'_>>,
     ) -> Result<(), Error> {
         let why = || match refusal {
             Some(refusal) => refusal.into_error(),
@@ -186,13 +189,13 @@ impl<A: Agent> Router<A> {
         };
         let hash = self.key_hash(key.as_str());
         let deadline = self.core.environment.elapsed() + options.timeout;
-        let here = self.local.get(key.as_str()).is_some()
+        let here = self.local.contains(key.as_str())
             || self.target(key.as_str(), hash, false) == Target::Here;
         if here {
-            let reply = ReplyTo::Nobody {
+            let reply = ReplyTo::Nobody(Box::new(Sender {
                 router,
                 key: key.clone(),
-            };
+            }));
             let delivery = Delivery::new(message, true, options.request, deadline, reply);
             self.deliver_here(key, delivery);
         } else {
@@ -209,14 +212,27 @@ impl<A: Agent> Router<A> {
         expires: Duration,
         course: &Course,
     ) -> Result<(Target, Attempt<A>), Error> {
-        if let Some(local) = self.local.get(key) {
-            // The shortest way: an activation that runs here.
-            let (delivery, outcome) = delivery(message.typed()?, options, expires);
-            if let Err(back) = local.deliver(delivery, self.settings.mailbox_limit) {
+        // The shortest way: an activation that runs here.
+        let mut message = Some(message);
+        let here = self.local.with(key, |local| {
+            let typed = message
+                .take()
+                .map_or_else(|| Err(interrupted()), Message::typed)?;
+            let (delivery, outcome) = delivery(typed, options, expires);
+            let limit = self.settings.mailbox_limit;
+            Ok::<_, Error>((local.deliver(delivery, limit), outcome))
+        });
+        if let Some(delivered) = here {
+            let (delivered, outcome) = delivered?;
+            if let Err(back) = delivered {
                 self.deliver_here(&AgentKey::new(key)?, back);
             }
             return Ok((Target::Here, Attempt::Here(outcome)));
         }
+        // It was taken only where an activation was found.
+        let Some(message) = message else {
+            return Err(interrupted());
+        };
         let agent_key = AgentKey::new(key)?;
         let hash = self.key_hash(key);
         let target = match course.here() {
@@ -279,7 +295,9 @@ impl<A: Agent> Router<A> {
     async fn end(&self, attempt: Attempt<A>) -> Ended<A> {
         match attempt {
             Attempt::Here(outcome) => match outcome.await {
-                Ok(Outcome::Done(result)) => Ended::Settled(result.map(Some)),
+                Ok(Outcome::Done(result)) => {
+                    Ended::Settled(result.map(|answered| Some((answered, None))))
+                }
                 Ok(Outcome::Accepted) => Ended::Settled(Ok(None)),
                 Ok(Outcome::Returned { message, refusal }) => Ended::Refused {
                     message: Message::Typed(message),
@@ -345,13 +363,12 @@ fn read_answer<A: Agent>(answer: Answer, owner: Option<NodeName>, message: Bytes
         AnswerStatus::Ok if answer.epoch == Epoch::ZERO => Ended::Settled(Ok(None)),
         AnswerStatus::Ok => Ended::Settled(match (decode_payload(&answer.payload), owner) {
             (Ok(value), Some(owner)) => {
-                let (epoch, revision) = (answer.epoch, answer.revision);
-                Ok(Some(Reply {
+                let answered = Answered {
                     value,
-                    owner,
-                    epoch,
-                    revision,
-                }))
+                    epoch: answer.epoch,
+                    revision: answer.revision,
+                };
+                Ok(Some((answered, Some(owner))))
             }
             (Err(error), _) => Err(Error::new(ErrorKind::Incompatible, error.to_string())
                 .caused_by(error)

@@ -10,10 +10,7 @@ fn ask() -> Ask {
         budget_ms: 5_000,
         manager: ManagerName::new("counters").unwrap(),
         key: Some(AgentKey::new("ключ").unwrap()),
-        request: Some(RequestId {
-            client: u128::MAX - 1,
-            seq: 9,
-        }),
+        request: Some(RequestId::new(u128::MAX - 1, 9)),
         payload: Bytes::from_static(b"message"),
     }
 }

@@ -52,7 +52,7 @@ pub(super) fn checkpoint(state: impl Into<Bytes>, covers: u64) -> Checkpoint {
 /// The record of a request.
 pub(super) fn request(client: u128, seq: u64, reply: impl Into<Bytes>) -> RequestRecord {
     RequestRecord {
-        request: RequestId { client, seq },
+        request: RequestId::new(client, seq),
         reply: reply.into(),
     }
 }
@@ -234,7 +234,7 @@ impl World {
 
     /// The reply of a request.
     pub(super) async fn reply(&self, id: &AgentId, client: u128, seq: u64) -> Option<Bytes> {
-        let request = RequestId { client, seq };
+        let request = RequestId::new(client, seq);
         self.storage
             .reply_of(id, request)
             .await

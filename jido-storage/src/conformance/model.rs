@@ -174,10 +174,7 @@ fn any_commit(draw: &mut Draw, model: &Model, at: u64) -> Commit {
         commit.checkpoint = Some(checkpoint(draw.bytes(len), covers));
     }
     for _ in 0..draw.below(3) {
-        let request = RequestId {
-            client: u128::from(draw.below(3)),
-            seq: draw.below(4),
-        };
+        let request = RequestId::new(u128::from(draw.below(3)), draw.below(4));
         commit.requests.push(RequestRecord {
             request,
             reply: draw.bytes(20),
@@ -304,7 +301,7 @@ async fn compare(world: &World, model: &Model) {
         assert_eq!(world.thread_by(id, 7).await, agent.thread, "{id}");
         for client in 0..3 {
             for seq in 0..4 {
-                let expected = agent.replies.get(&RequestId { client, seq }).cloned();
+                let expected = agent.replies.get(&RequestId::new(client, seq)).cloned();
                 assert_eq!(world.reply(id, client, seq).await, expected);
             }
         }

@@ -230,13 +230,7 @@ impl Operation for Delete {
         let slot = row.slot;
         let entries = entry_key(slot, Seq::ZERO)..=entry_key(slot, Seq(u64::MAX));
         delete_range(&tables.entries, txn, entries)?;
-        let (low, high) = (
-            RequestId { client: 0, seq: 0 },
-            RequestId {
-                client: u128::MAX,
-                seq: u64::MAX,
-            },
-        );
+        let (low, high) = (RequestId::new(0, 0), RequestId::new(u128::MAX, u64::MAX));
         delete_range(
             &tables.requests,
             txn,

@@ -186,8 +186,8 @@ pub(super) fn entry_key(slot: u64, seq: Seq) -> [u8; 16] {
 pub(super) fn request_key(slot: u64, request: RequestId) -> [u8; 32] {
     let mut key = [0; 32];
     key[..8].copy_from_slice(&slot.to_be_bytes());
-    key[8..24].copy_from_slice(&request.client.to_be_bytes());
-    key[24..].copy_from_slice(&request.seq.to_be_bytes());
+    key[8..24].copy_from_slice(&request.client().to_be_bytes());
+    key[24..].copy_from_slice(&request.seq().to_be_bytes());
     key
 }
 

@@ -178,10 +178,7 @@ pub(crate) fn whole(id: &AgentId, epoch: Epoch, revision: u64) -> Commit {
         state,
         covers: Seq(revision * ENTRIES),
     });
-    let request = RequestId {
-        client: 1,
-        seq: revision,
-    };
+    let request = RequestId::new(1, revision);
     commit.requests.push(RequestRecord {
         request,
         reply: content(key, epoch, revision, 200),
@@ -232,10 +229,7 @@ pub(crate) async fn check(storage: &LmdbStorage, id: &AgentId) -> Vec<Epoch> {
         );
         for (at, epoch) in epochs.iter().enumerate() {
             let revision = at as u64 + 1;
-            let request = RequestId {
-                client: 1,
-                seq: revision,
-            };
+            let request = RequestId::new(1, revision);
             let reply = storage.reply_of(id, request).await.unwrap();
             assert!(
                 reply == Some(content(key, *epoch, revision, 200)),

@@ -81,7 +81,7 @@ fn tamper(storage: &LmdbStorage, work: impl FnOnce(&Tables, &mut RwTxn<'_>)) {
 #[tokio::test]
 async fn what_is_written_is_read_also_after_opening_again() {
     let folder = tempfile::tempdir().unwrap();
-    let request = RequestId { client: 3, seq: 4 };
+    let request = RequestId::new(3, 4);
     for round in 1..=2u64 {
         let storage = LmdbStorage::open(folder.path()).unwrap();
         register(&storage).await;

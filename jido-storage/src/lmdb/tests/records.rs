@@ -9,7 +9,7 @@ async fn every_changed_byte_of_a_record_is_an_error_that_names_it() {
     register(&storage).await;
     let id = id("a");
     let epoch = claim(&storage, &id).await;
-    let request = RequestId { client: 3, seq: 4 };
+    let request = RequestId::new(3, 4);
     let mut first = commit(&id, epoch, 0, 10);
     first.checkpoint = Some(Checkpoint {
         state: Bytes::from_static(b"state"),
