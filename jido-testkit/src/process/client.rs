@@ -40,8 +40,8 @@ pub struct OwnerReply {
     pub node: String,
     /// The node that it runs on, or else the one where it is placed.
     pub owner: String,
-    /// The node that it is placed on.
-    pub placed: String,
+    /// The node that it is placed on; none while all nodes are shutting down.
+    pub placed: Option<String>,
 }
 
 /// How many activations run, by node and in all.
@@ -62,6 +62,8 @@ pub struct Member {
     pub incarnation: String,
     /// Where peers reach it.
     pub address: String,
+    /// Whether it is shutting down and takes no further keys.
+    pub leaving: bool,
 }
 
 /// An increment.

@@ -233,3 +233,6 @@ impl Shared {
 fn is_about_the_node(error: &Error) -> bool {
     error.kind() == ErrorKind::Unreachable || error.code() == Some("stopped")
 }
+
+#[cfg(test)]
+mod tests;
