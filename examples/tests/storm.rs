@@ -22,7 +22,7 @@ async fn every_acknowledged_increment_outlives_the_storm() {
     let mut cluster = ProcessCluster::builder(PROGRAM)
         .nodes(3)
         .shared_lmdb()
-        .args(["--takeover", "on-disconnect", "--lease-ttl", "5s"])
+        .args(["--takeover", "on-disconnect", "--lease-ttl", "3s"])
         .start()
         .await
         .unwrap();
@@ -66,7 +66,7 @@ async fn every_acknowledged_increment_outlives_the_storm() {
     let verdict = history.check(&stored);
     println!("{kills} kills, {counts:?}: {verdict}\n{errors:#?}");
     assert!(verdict.is_good(), "{verdict}\n{errors:#?}");
-    assert!(kills >= 5, "the storm had only {kills} kills");
+    assert!(kills >= 4, "the storm had only {kills} kills");
     assert_eq!(verdict.keys, 40);
     assert!(verdict.acknowledged > 1_000, "{verdict}\n{errors:#?}");
 }

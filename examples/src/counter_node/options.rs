@@ -81,7 +81,7 @@ pub enum TakeoverOption {
 /// Said at the end of the help.
 pub const AFTER_HELP: &str = "\
 The cluster's cookie comes from the variable JIDO_COOKIE alone. Logs go to stderr; JIDO_LOG, or
-else RUST_LOG, filters them (by default \"info\").";
+else RUST_LOG, filters them (by default all from \"info\" up).";
 
 fn node_name(text: &str) -> Result<NodeName, String> {
     NodeName::new(text).map_err(|error| error.to_string())

@@ -28,6 +28,10 @@ const LAST_REQUESTS: Duration = Duration::from_secs(2);
 /// sent the signal is promised 15 s.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(14);
 
+/// What is logged unless the environment says otherwise. The session layer's
+/// comings and goings are told by the transport too, in fewer words.
+const DEFAULT_LOG: &str = "info,ractor=warn,ractor_cluster=error";
+
 const FAILED: u8 = 1;
 const BAD_OPTIONS: u8 = 2;
 const DECLARED_DEAD: u8 = 3;
@@ -79,7 +83,7 @@ fn log_filter() -> EnvFilter {
     ["JIDO_LOG", "RUST_LOG"]
         .into_iter()
         .find_map(|variable| EnvFilter::try_from_env(variable).ok())
-        .unwrap_or_else(|| EnvFilter::new("info"))
+        .unwrap_or_else(|| EnvFilter::new(DEFAULT_LOG))
 }
 
 fn end(outcome: Result<(), Failure>) -> ExitCode {

@@ -2,7 +2,9 @@
 
 use std::process::{Command, Output};
 
-use crate::{PROGRAM, cluster};
+use jido_testkit::process::ProcessCluster;
+
+use crate::{LIMIT, PROGRAM, all_joined, cluster};
 
 fn run(storage: &str, cookie: Option<&str>) -> Output {
     let mut command = Command::new(PROGRAM);
@@ -75,4 +77,24 @@ async fn a_port_that_is_taken_is_named_and_no_cookie_is_shown() {
     assert!(!log.contains("hunter2"), "{log}");
     let own = cluster.nodes()[0].log().text().unwrap();
     assert!(own.contains("serves"), "{own}");
+}
+
+#[tokio::test]
+async fn the_cookie_is_in_no_log_however_much_is_logged() {
+    let mut cluster = ProcessCluster::builder(PROGRAM)
+        .nodes(2)
+        .env("JIDO_COOKIE", "hunter2-hunter2-hunter2")
+        .env("JIDO_LOG", "trace")
+        .start()
+        .await
+        .unwrap();
+    all_joined(&cluster).await;
+    cluster.client("n1").unwrap().inc("k").await.unwrap();
+    cluster.kill("n2").await.unwrap();
+    cluster.terminate("n1", LIMIT).await.unwrap();
+    for node in cluster.nodes() {
+        let log = node.log().text().unwrap();
+        assert!(log.contains("TRACE") && log.contains("joined"), "{log}");
+        assert!(!log.contains("hunter2"), "{} shows the cookie", node.name());
+    }
 }

@@ -1,5 +1,6 @@
 //! Many clients that increment at once and keep a history.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -66,7 +67,7 @@ struct Shared {
     failed: AtomicU64,
     refused: AtomicU64,
     latencies: Mutex<Histogram<u64>>,
-    errors: Mutex<Vec<String>>,
+    errors: Mutex<VecDeque<String>>,
 }
 
 impl fmt::Debug for Load {
@@ -104,7 +105,7 @@ impl Load {
             failed: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             latencies: Mutex::new(latencies),
-            errors: Mutex::new(Vec::new()),
+            errors: Mutex::default(),
         });
         let clients = (0..options.clients)
             .map(|client| {
@@ -132,9 +133,9 @@ impl Load {
         std::mem::replace(&mut *latencies, empty)
     }
 
-    /// The first 20 errors that clients met, refusals aside, in words.
+    /// The last 20 errors with which increments failed, in words.
     pub fn errors(&self) -> Vec<String> {
-        self.shared.errors.lock().clone()
+        self.shared.errors.lock().iter().cloned().collect()
     }
 
     /// Lets every client finish its increment, and gives the history.
@@ -222,9 +223,10 @@ impl Shared {
 
     fn keep(&self, error: &Error) {
         let mut errors = self.errors.lock();
-        if errors.len() < KEPT_ERRORS {
-            errors.push(error.to_string());
+        if errors.len() == KEPT_ERRORS {
+            errors.pop_front();
         }
+        errors.push_back(error.to_string());
     }
 }
 

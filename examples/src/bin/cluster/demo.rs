@@ -220,7 +220,8 @@ async fn drain(
     ))?;
     if failed > 0 {
         return Err(Failure::new(format!(
-            "{failed} calls failed while {name} drained"
+            "{failed} calls failed while {name} drained; the last errors: {:#?}",
+            monitor.errors()
         )));
     }
     Ok(())
@@ -266,6 +267,6 @@ async fn verdict(
         return Ok(());
     }
     Err(Failure::new(format!(
-        "{verdict}\nthe first errors that clients met: {errors:#?}"
+        "{verdict}\nthe last errors that clients met: {errors:#?}"
     )))
 }

@@ -62,6 +62,11 @@ impl Monitor {
         Ok(self.screen.say(&format!("{at:5.1} s  {line}"))?)
     }
 
+    /// The last errors with which calls failed.
+    pub(super) fn errors(&self) -> Vec<String> {
+        self.load.errors()
+    }
+
     pub(super) fn counts(&self) -> LoadCounts {
         self.load.counts()
     }
@@ -98,7 +103,7 @@ impl Monitor {
         }
     }
 
-    /// Ends the load, and gives its history, the first errors that it met, and the
+    /// Ends the load, and gives its history, the last errors that it met, and the
     /// storage to compare with.
     pub(super) async fn finish(self) -> Result<(History, Vec<String>, Stored, Screen), Failure> {
         let errors = self.load.errors();
