@@ -7,6 +7,7 @@
 //! such clients at once that keep a history.
 
 mod balancer;
+mod builder;
 mod client;
 mod cluster;
 mod http;
@@ -14,10 +15,13 @@ mod load;
 mod logs;
 mod node;
 mod ports;
+mod replies;
 
 pub use balancer::{Balancer, Picked};
-pub use client::{CounterReply, DemoClient, Inc, Member, OwnerReply, Stats};
-pub use cluster::{ProcessCluster, ProcessClusterBuilder};
+pub use builder::ProcessClusterBuilder;
+pub use client::{DemoClient, Inc};
+pub use cluster::ProcessCluster;
 pub use load::{Load, LoadCounts, LoadOptions};
 pub use logs::Log;
 pub use node::ProcessNode;
+pub use replies::{CounterReply, Member, OwnerReply, Stats};

@@ -1,4 +1,5 @@
 use super::*;
+use crate::process::builder::ATTEMPTS;
 
 /// A cluster of one shell that runs `script`. What the cluster adds comes after it.
 fn shell(script: &str) -> ProcessClusterBuilder {
@@ -11,19 +12,9 @@ fn shell(script: &str) -> ProcessClusterBuilder {
 /// doesn't answer, and so never becomes ready.
 async fn started(script: &str) -> ProcessCluster {
     let dir = tempfile::tempdir().unwrap();
-    let ProcessClusterBuilder {
-        launch,
-        ready_within,
-        ..
-    } = shell(script);
-    let mut cluster = ProcessCluster {
-        launch,
-        ready_within,
-        nodes: Vec::new(),
-        dir: Some(dir),
-    };
+    let launch = shell(script).launch;
+    let mut cluster = ProcessCluster::new(launch.clone(), Duration::from_secs(1), dir);
     cluster.new_node().unwrap();
-    let launch = cluster.launch.clone();
     cluster.nodes[0].launch(&launch, &[]).unwrap();
     cluster
 }
