@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use jido_testkit::process::{DemoClient, Load, LoadOptions, ProcessCluster};
+use jido_testkit::process::{DemoClient, Load, LoadOptions, LoadReport, ProcessCluster};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_counter-node");
 
@@ -56,8 +56,11 @@ async fn every_acknowledged_increment_outlives_the_storm() {
         );
     }
 
-    let (counts, errors) = (load.counts(), load.errors());
-    let history = load.stop().await.unwrap();
+    let LoadReport {
+        history,
+        counts,
+        errors,
+    } = load.stop().await.unwrap();
     let client = cluster.client("n1").unwrap();
     let mut stored = BTreeMap::new();
     for key in history.keys() {
@@ -66,6 +69,12 @@ async fn every_acknowledged_increment_outlives_the_storm() {
     let verdict = history.check(&stored);
     println!("{kills} kills, {counts:?}: {verdict}\n{errors:#?}");
     assert!(verdict.is_good(), "{verdict}\n{errors:#?}");
+    // Whatever was not executed was taken by another node in time.
+    assert_eq!(
+        counts.failed,
+        verdict.unknown + verdict.applied,
+        "{errors:#?}"
+    );
     assert!(kills >= 4, "the storm had only {kills} kills");
     assert_eq!(verdict.keys, 40);
     assert!(verdict.acknowledged > 1_000, "{verdict}\n{errors:#?}");

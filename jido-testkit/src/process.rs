@@ -21,7 +21,7 @@ pub use balancer::{Balancer, Picked};
 pub use builder::ProcessClusterBuilder;
 pub use client::{DemoClient, Inc};
 pub use cluster::ProcessCluster;
-pub use load::{Load, LoadCounts, LoadOptions};
+pub use load::{Load, LoadCounts, LoadOptions, LoadReport};
 pub use logs::Log;
 pub use node::ProcessNode;
 pub use replies::{CounterReply, Member, OwnerReply, Stats};

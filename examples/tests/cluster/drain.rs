@@ -34,8 +34,9 @@ async fn sigterm_drains_without_a_failed_call_and_exits_with_0() {
     assert!(asked.elapsed() < Duration::from_secs(15));
     acknowledges(&load, 500).await;
 
-    assert_eq!(load.counts().failed, 0, "{:#?}", load.errors());
-    let history = load.stop().await.unwrap();
+    let report = load.stop().await.unwrap();
+    assert_eq!(report.counts.failed, 0, "{:#?}", report.errors);
+    let history = report.history;
     let n1 = cluster.client("n1").unwrap();
     let mut stored = BTreeMap::new();
     for key in history.keys() {

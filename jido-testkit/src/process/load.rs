@@ -51,6 +51,17 @@ pub struct LoadCounts {
     pub refused: u64,
 }
 
+/// What came of a load.
+#[derive(Debug)]
+pub struct LoadReport {
+    /// All increments that were executed, or may have been.
+    pub history: History,
+    /// How all of them went.
+    pub counts: LoadCounts,
+    /// The last 20 errors with which increments failed, in words.
+    pub errors: Vec<String>,
+}
+
 /// Clients that increment until they are stopped.
 pub struct Load {
     shared: Arc<Shared>,
@@ -138,12 +149,12 @@ impl Load {
         self.shared.errors.lock().iter().cloned().collect()
     }
 
-    /// Lets every client finish its increment, and gives the history.
+    /// Lets every client finish its increment, and gives what came of it all.
     ///
     /// # Errors
     ///
     /// [`Machine`](ErrorKind::Machine) when a client's task panicked.
-    pub async fn stop(mut self) -> Result<History, Error> {
+    pub async fn stop(mut self) -> Result<LoadReport, Error> {
         self.shared.stopping.store(true, Ordering::Relaxed);
         let mut history = History::default();
         for client in self.clients.drain(..) {
@@ -153,7 +164,11 @@ impl Load {
             })?;
             history.merge(part);
         }
-        Ok(history)
+        Ok(LoadReport {
+            history,
+            counts: self.counts(),
+            errors: self.errors(),
+        })
     }
 }
 

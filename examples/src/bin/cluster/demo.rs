@@ -6,8 +6,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use jido_testkit::counters::History;
-use jido_testkit::process::{DemoClient, Load, LoadOptions, ProcessCluster};
+use jido_testkit::process::{DemoClient, Load, LoadOptions, LoadReport, ProcessCluster};
 
 use super::DemoOptions;
 use super::monitor::{Monitor, UP};
@@ -147,9 +146,9 @@ async fn script(
     drain(cluster, &mut monitor, "n3").await?;
     monitor.watch(quarter).await?;
 
-    let (mut history, errors, stored, screen) = monitor.finish().await?;
-    history.merge(probe.into_history());
-    verdict(&cluster.client("n1")?, &history, &errors, &stored, screen).await
+    let (mut report, stored, screen) = monitor.finish().await?;
+    report.history.merge(probe.into_history());
+    verdict(&cluster.client("n1")?, &report, &stored, screen).await
 }
 
 async fn kill(
@@ -229,13 +228,12 @@ async fn drain(
 
 async fn verdict(
     client: &DemoClient,
-    history: &History,
-    errors: &[String],
+    report: &LoadReport,
     stored: &Stored,
     mut screen: Screen,
 ) -> Result<(), Failure> {
     let counts = stored.counts().await?;
-    let verdict = history.check(&counts);
+    let verdict = report.history.check(&counts);
     for (key, count) in &counts {
         let answered = client.get(key).await?.value;
         if answered != *count {
@@ -253,6 +251,13 @@ async fn verdict(
             verdict.unknown
         ))?;
     }
+    let refused =
+        report.counts.failed - (verdict.unknown + verdict.applied).min(report.counts.failed);
+    if refused > 0 {
+        screen.say(&format!(
+            "{refused} calls were refused for good; nothing of them was executed"
+        ))?;
+    }
     let lost_answers = if settled == 0 {
         String::new()
     } else {
@@ -267,6 +272,7 @@ async fn verdict(
         return Ok(());
     }
     Err(Failure::new(format!(
-        "{verdict}\nthe last errors that clients met: {errors:#?}"
+        "{verdict}\nthe last errors that clients met: {:#?}",
+        report.errors
     )))
 }

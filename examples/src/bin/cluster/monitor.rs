@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use jido_testkit::counters::History;
-use jido_testkit::process::{DemoClient, Load, LoadCounts};
+use jido_testkit::process::{DemoClient, Load, LoadCounts, LoadReport};
 
 use super::demo::{Failure, now};
 use super::screen::{NodeRow, Sample, Screen};
@@ -103,11 +102,9 @@ impl Monitor {
         }
     }
 
-    /// Ends the load, and gives its history, the last errors that it met, and the
-    /// storage to compare with.
-    pub(super) async fn finish(self) -> Result<(History, Vec<String>, Stored, Screen), Failure> {
-        let errors = self.load.errors();
-        Ok((self.load.stop().await?, errors, self.stored, self.screen))
+    /// Ends the load, and gives what came of it, and the storage to compare with.
+    pub(super) async fn finish(self) -> Result<(LoadReport, Stored, Screen), Failure> {
+        Ok((self.load.stop().await?, self.stored, self.screen))
     }
 
     async fn sample(&mut self) -> Result<(), Failure> {

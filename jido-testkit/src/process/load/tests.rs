@@ -1,4 +1,5 @@
 use super::*;
+use crate::counters::Verdict;
 use std::collections::BTreeMap;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -78,7 +79,7 @@ fn answer(path: &str, manner: Manner, asked: u32, counters: &Counters) -> (u16, 
     (200, format!(r#"{{"key":"{key}","value":{value},{rest}}}"#))
 }
 
-async fn run(nodes: Vec<DemoClient>, counters: &Counters) -> (LoadCounts, History, bool) {
+async fn run(nodes: Vec<DemoClient>, counters: &Counters) -> (LoadReport, Verdict) {
     let load = Load::start(LoadOptions {
         nodes,
         clients: 4,
@@ -90,18 +91,11 @@ async fn run(nodes: Vec<DemoClient>, counters: &Counters) -> (LoadCounts, Histor
     while load.counts().acknowledged < 300 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    let counted = load.counts().acknowledged;
-    assert!(load.take_latencies().len() >= counted);
-    let shared = Arc::clone(&load.shared);
-    let history = load.stop().await.unwrap();
-    let verdict = history.check(&counters.lock());
-    let counts = LoadCounts {
-        acknowledged: shared.acknowledged.load(Ordering::Acquire),
-        failed: shared.failed.load(Ordering::Acquire),
-        refused: shared.refused.load(Ordering::Acquire),
-    };
-    assert_eq!(verdict.acknowledged, counts.acknowledged);
-    (counts, history, verdict.is_good())
+    assert!(load.take_latencies().len() >= 300);
+    let report = load.stop().await.unwrap();
+    let verdict = report.history.check(&counters.lock());
+    assert_eq!(verdict.acknowledged, report.counts.acknowledged);
+    (report, verdict)
 }
 
 #[tokio::test]
@@ -111,29 +105,34 @@ async fn a_node_that_stops_is_left_and_nothing_fails() {
         node(Manner::Stopped, &counters).await,
         node(Manner::Serves, &counters).await,
     ];
-    let (counts, history, good) = run(nodes, &counters).await;
-    assert!(good);
-    assert_eq!(counts.failed, 0);
+    let (report, verdict) = run(nodes, &counters).await;
+    assert!(verdict.is_good(), "{verdict}");
+    let LoadCounts {
+        failed, refused, ..
+    } = report.counts;
     // Two of the four clients meet it, once each: then it is known.
-    assert!((1..=4).contains(&counts.refused), "{counts:?}");
-    assert_eq!(history.keys().count(), 3);
+    assert!(failed == 0 && (1..=4).contains(&refused), "{report:?}");
+    assert_eq!(verdict.keys, 3);
 }
 
 #[tokio::test]
 async fn lost_answers_are_unknown_and_the_history_is_still_good() {
     let counters = Counters::default();
     let nodes = vec![node(Manner::LosesAnswers, &counters).await];
-    let (counts, history, good) = run(nodes, &counters).await;
-    assert!(good && counts.failed > 0, "{counts:?}");
-    assert_eq!(history.check(&counters.lock()).unknown, counts.failed);
+    let (report, verdict) = run(nodes, &counters).await;
+    assert!(verdict.is_good(), "{verdict}");
+    assert!(
+        verdict.unknown > 0 && verdict.unknown == report.counts.failed,
+        "{report:?}"
+    );
 }
 
 #[tokio::test]
 async fn a_node_that_acknowledges_what_it_did_not_do_is_found_out() {
     let counters = Counters::default();
     let nodes = vec![node(Manner::Lies, &counters).await];
-    let (_, _, good) = run(nodes, &counters).await;
-    assert!(!good);
+    let (_, verdict) = run(nodes, &counters).await;
+    assert!(!verdict.is_good() && verdict.doubled > 0, "{verdict}");
 }
 
 #[tokio::test]
@@ -151,5 +150,5 @@ async fn patience_ends() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     assert!(load.errors()[0].contains("stopped"), "{:?}", load.errors());
-    assert_eq!(load.stop().await.unwrap().keys().count(), 0);
+    assert_eq!(load.stop().await.unwrap().history.keys().count(), 0);
 }
