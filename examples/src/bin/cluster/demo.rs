@@ -251,8 +251,10 @@ async fn verdict(
             verdict.unknown
         ))?;
     }
-    let refused =
-        report.counts.failed - (verdict.unknown + verdict.applied).min(report.counts.failed);
+    let refused = report
+        .counts
+        .failed
+        .saturating_sub(verdict.unknown + verdict.applied);
     if refused > 0 {
         screen.say(&format!(
             "{refused} calls were refused for good; nothing of them was executed"
