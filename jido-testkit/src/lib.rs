@@ -1,1 +1,14 @@
-//! jido-testkit
+//! What jido, and services built on it, are tested with.
+//!
+//! - [`process`]: clusters of real processes that can be killed, paused,
+//!   terminated and restarted, a client of the demo node's HTTP contract, and load
+//!   from many such clients at once;
+//! - [`counters`]: the history of increments that such clients saw, and the check
+//!   that none was lost, doubled or reordered.
+
+pub mod counters;
+mod error;
+pub mod process;
+mod wiring;
+
+pub use error::{Error, ErrorKind};

@@ -1,0 +1,30 @@
+//! The demo node: an HTTP server around one manager of counters.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `POST /demo/keys/{key}/inc[?by=N]` | `{"key","value","node","owner","epoch","revision"}` |
+//! | `GET /demo/keys/{key}` | the same |
+//! | `GET /demo/keys/{key}/owner` | `{"key","node","owner","placed"}` |
+//! | `POST /demo/keys/{key}/stop` | `{"key","stopped"}` |
+//! | `GET /demo/cluster/stats` | `{"by_node":{..},"total":N}` |
+//! | `GET /demo/cluster/members` | `{"members":[{"name","incarnation","address","leaving"}]}` |
+//! | `GET /healthz`, `GET /readyz` | `{"status"}` |
+//!
+//! `node` is the node that was asked, `owner` the one that the counter runs on, or
+//! while it sleeps the one where it is placed.
+//! Errors are `{"error":{"code","message","retryable","executed"}}`; see
+//! [`errors`] for their codes.
+//!
+//! The program ends with 0 after SIGTERM or SIGINT, with 1 when it could not start
+//! or drain, with 2 when it was started with options that can't work, and with 3
+//! when the cluster declared the node dead.
+
+pub mod counter;
+pub mod errors;
+mod http;
+pub mod options;
+mod program;
+mod state;
+mod stores;
+
+pub use program::run;

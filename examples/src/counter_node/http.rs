@@ -1,0 +1,234 @@
+//! The routes.
+
+use std::sync::Arc;
+
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, Request, State as Extract};
+use axum::http::{HeaderMap, Method, Uri, header};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use jido_cluster::{AgentKey, RequestId};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::counter::CounterMessage;
+use super::errors::ApiError;
+use super::state::State;
+
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+type Answer = Result<Json<Value>, ApiError>;
+
+/// All routes of a node.
+pub(super) fn router(state: Arc<State>) -> Router {
+    Router::new()
+        .route("/demo/keys/{key}", get(read))
+        .route("/demo/keys/{key}/inc", post(increment))
+        .route("/demo/keys/{key}/owner", get(owner))
+        .route("/demo/keys/{key}/stop", post(stop))
+        .route("/demo/cluster/stats", get(stats))
+        .route("/demo/cluster/members", get(members))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(unknown_method)
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&state),
+            close_while_draining,
+        ))
+        .with_state(state)
+}
+
+/// A key in a path, percent-decoded and checked.
+struct Key(AgentKey);
+
+impl Key {
+    fn from(path: Result<Path<String>, PathRejection>) -> Result<Self, ApiError> {
+        let Path(key) = path.map_err(|cause| {
+            ApiError::invalid(format!(
+                "key is not percent-encoded UTF-8: {}",
+                cause.body_text()
+            ))
+        })?;
+        AgentKey::new(key)
+            .map(Self)
+            .map_err(|error| ApiError::invalid(error.to_string()))
+    }
+
+    fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+#[derive(Deserialize)]
+struct IncrementQuery {
+    // Read as text, so that the error is ours.
+    by: Option<String>,
+}
+
+async fn increment(
+    Extract(state): Extract<Arc<State>>,
+    key: Result<Path<String>, PathRejection>,
+    query: Result<Query<IncrementQuery>, QueryRejection>,
+    headers: HeaderMap,
+) -> Answer {
+    let key = Key::from(key)?;
+    let by = amount(query)?;
+    let request = request_id(&headers)?;
+    call(&state, &key, CounterMessage::Add(by), request).await
+}
+
+async fn read(
+    Extract(state): Extract<Arc<State>>,
+    key: Result<Path<String>, PathRejection>,
+) -> Answer {
+    call(&state, &Key::from(key)?, CounterMessage::Get, None).await
+}
+
+async fn call(
+    state: &State,
+    key: &Key,
+    message: CounterMessage,
+    request: Option<RequestId>,
+) -> Answer {
+    let mut call = state.serving()?.counters.request(key.as_str(), message);
+    if let Some(id) = request {
+        call = call.id(id);
+    }
+    let reply = call.send().await?;
+    Ok(Json(json!({
+        "key": key.as_str(),
+        "value": reply.value?,
+        "node": state.name(),
+        "owner": reply.owner,
+        "epoch": reply.epoch,
+        "revision": reply.revision,
+    })))
+}
+
+async fn owner(
+    Extract(state): Extract<Arc<State>>,
+    key: Result<Path<String>, PathRejection>,
+) -> Answer {
+    let key = Key::from(key)?;
+    let ownership = state.serving()?.counters.owner(key.as_str()).await?;
+    let Some(owner) = ownership.owner.as_ref().or(ownership.placed.as_ref()) else {
+        return Err(ApiError::not_ready(
+            "no node takes keys: all of them are shutting down",
+        ));
+    };
+    Ok(Json(json!({
+        "key": key.as_str(),
+        "node": state.name(),
+        "owner": owner,
+        "placed": ownership.placed,
+    })))
+}
+
+async fn stop(
+    Extract(state): Extract<Arc<State>>,
+    key: Result<Path<String>, PathRejection>,
+) -> Answer {
+    let key = Key::from(key)?;
+    let stopped = state.serving()?.counters.stop(key.as_str()).await?;
+    Ok(Json(json!({ "key": key.as_str(), "stopped": stopped })))
+}
+
+async fn stats(Extract(state): Extract<Arc<State>>) -> Answer {
+    let stats = state.serving()?.counters.stats().await?;
+    Ok(Json(
+        json!({ "by_node": stats.by_node, "total": stats.total }),
+    ))
+}
+
+async fn members(Extract(state): Extract<Arc<State>>) -> Answer {
+    let members: Vec<Value> = state
+        .serving()?
+        .node
+        .members()
+        .into_iter()
+        .map(|member| {
+            json!({
+                "name": member.name,
+                "incarnation": member.incarnation,
+                "address": member.address,
+                "leaving": member.leaving,
+            })
+        })
+        .collect();
+    Ok(Json(json!({ "members": members })))
+}
+
+async fn healthz() -> Json<Value> {
+    Json(json!({ "status": "ok" }))
+}
+
+async fn readyz(Extract(state): Extract<Arc<State>>) -> Answer {
+    state.check_ready().await?;
+    Ok(Json(json!({ "status": "ready" })))
+}
+
+async fn unknown_path(uri: Uri) -> ApiError {
+    // No route matches an empty segment, so an empty key ends up here.
+    let path = uri.path();
+    let is_key = path
+        .strip_prefix("/demo/keys/")
+        .filter(|rest| rest.is_empty() || ["/inc", "/owner", "/stop"].contains(rest));
+    match is_key.map(|_| AgentKey::check("")) {
+        Some(Err(error)) => ApiError::invalid(error.to_string()),
+        _ => ApiError::not_found(path),
+    }
+}
+
+async fn unknown_method(method: Method, uri: Uri) -> ApiError {
+    ApiError::method_not_allowed(method.as_str(), uri.path())
+}
+
+/// Tells clients of a node that drains to close their connections, so that none is
+/// left to be cut when it stops.
+async fn close_while_draining(
+    Extract(state): Extract<Arc<State>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let mut response = next.run(request).await;
+    if state.is_draining() {
+        response.headers_mut().insert(
+            header::CONNECTION,
+            header::HeaderValue::from_static("close"),
+        );
+    }
+    response
+}
+
+fn amount(query: Result<Query<IncrementQuery>, QueryRejection>) -> Result<i64, ApiError> {
+    let Query(IncrementQuery { by }) = query
+        .map_err(|cause| ApiError::invalid(format!("query is malformed: {}", cause.body_text())))?;
+    let Some(by) = by else { return Ok(1) };
+    by.parse().map_err(|_| {
+        ApiError::invalid(format!(
+            "by is {by:?}: it is a whole number from {} to {}",
+            i64::MIN,
+            i64::MAX
+        ))
+    })
+}
+
+fn request_id(headers: &HeaderMap) -> Result<Option<RequestId>, ApiError> {
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    let uuid = value
+        .to_str()
+        .ok()
+        .and_then(|text| Uuid::try_parse(text).ok())
+        .filter(|_| values.next().is_none());
+    uuid.map(|uuid| Some(RequestId::from_uuid(uuid)))
+        .ok_or_else(|| {
+            ApiError::invalid("Idempotency-Key is no UUID: it is one, of 32 hexadecimal digits")
+        })
+}

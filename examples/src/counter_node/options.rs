@@ -1,0 +1,167 @@
+//! Flags and environment of the node.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use jido_cluster::{ClusterName, NodeName};
+
+/// What the node is started with. Every flag may also come from the environment.
+#[derive(Debug, Clone, Args)]
+pub struct NodeOptions {
+    /// The node's name, which it keeps when it is restarted.
+    #[arg(long, env = "JIDO_NAME", value_parser = node_name)]
+    pub name: NodeName,
+
+    /// Where it accepts other nodes.
+    #[arg(long, env = "JIDO_LISTEN", value_name = "IP:PORT")]
+    pub listen: SocketAddr,
+
+    /// Where it answers HTTP.
+    #[arg(long, env = "JIDO_HTTP", value_name = "IP:PORT")]
+    pub http: SocketAddr,
+
+    /// Another node's --listen address; repeat it for more, or separate them by commas.
+    #[arg(
+        long = "seed",
+        env = "JIDO_SEED",
+        value_name = "IP:PORT",
+        value_delimiter = ','
+    )]
+    pub seeds: Vec<SocketAddr>,
+
+    /// Where counters are kept: memory, lmdb:DIR, postgres:URL or foundationdb:CLUSTER_FILE.
+    // Not parsed by clap, whose errors and debug output would show a URL's password.
+    #[arg(
+        long,
+        env = "JIDO_STORAGE",
+        default_value = "memory",
+        hide_env_values = true
+    )]
+    pub storage: String,
+
+    /// The cluster's name: nodes of differently named clusters never meet.
+    #[arg(long, env = "JIDO_CLUSTER", default_value = "demo", value_parser = cluster_name)]
+    pub cluster: ClusterName,
+
+    /// The zone that the node stands in: 1 to 128 ASCII letters, digits, '-', '_' and '.'.
+    #[arg(long, env = "JIDO_ZONE", value_parser = zone)]
+    pub zone: Option<String>,
+
+    /// How long a counter may be idle before it hibernates.
+    #[arg(long, env = "JIDO_IDLE_TIMEOUT", value_name = "DURATION", default_value = "15m", value_parser = positive)]
+    pub idle_timeout: Duration,
+
+    /// How long the node may fall silent before it can be declared dead.
+    #[arg(long, env = "JIDO_LEASE_TTL", value_name = "DURATION", default_value = "10s", value_parser = positive)]
+    pub lease_ttl: Duration,
+
+    /// When the counters of a node that is gone are taken over.
+    #[arg(long, env = "JIDO_TAKEOVER", value_enum, default_value = "after-lease")]
+    pub takeover: TakeoverOption,
+
+    /// How often keys that run elsewhere than they are placed are looked for.
+    #[arg(long, env = "JIDO_REBALANCE_INTERVAL", value_name = "DURATION", value_parser = positive)]
+    pub rebalance_interval: Option<Duration>,
+
+    /// How many keys are moved each time, at most.
+    #[arg(long, env = "JIDO_MAX_MIGRATIONS", value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_migrations: Option<u32>,
+}
+
+/// When the counters of a node that is gone are taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TakeoverOption {
+    /// Once its lease has run out.
+    AfterLease,
+    /// As soon as the session to it is gone.
+    OnDisconnect,
+}
+
+/// Said at the end of the help.
+pub const AFTER_HELP: &str = "\
+The cluster's cookie comes from the variable JIDO_COOKIE alone. Logs go to stderr; JIDO_LOG, or
+else RUST_LOG, filters them (by default all from \"info\" up).";
+
+fn node_name(text: &str) -> Result<NodeName, String> {
+    NodeName::new(text).map_err(|error| error.to_string())
+}
+
+fn cluster_name(text: &str) -> Result<ClusterName, String> {
+    ClusterName::new(text).map_err(|error| error.to_string())
+}
+
+/// Zones keep to the rule of names.
+fn zone(text: &str) -> Result<String, String> {
+    NodeName::new(text)
+        .map(|name| name.as_str().to_owned())
+        .map_err(|error| error.to_string().replacen("node name", "zone", 1))
+}
+
+fn positive(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if duration.is_zero() {
+        Err("must be longer than 0".to_owned())
+    } else {
+        Ok(duration)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Debug, Parser)]
+    struct Program {
+        #[command(flatten)]
+        node: NodeOptions,
+    }
+
+    const NEEDED: [&str; 7] = [
+        "program",
+        "--name",
+        "n1",
+        "--listen",
+        "127.0.0.1:1",
+        "--http",
+        "127.0.0.1:2",
+    ];
+
+    fn parse(more: &[&str]) -> Result<NodeOptions, String> {
+        Program::try_parse_from(NEEDED.iter().chain(more))
+            .map(|program| program.node)
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_is_not_given_has_defaults() {
+        let options = parse(&[]).unwrap();
+        assert_eq!(options.storage, "memory");
+        assert_eq!(options.takeover, TakeoverOption::AfterLease);
+        assert!(options.seeds.is_empty());
+    }
+
+    #[test]
+    fn seeds_repeat() {
+        let options = parse(&["--seed", "10.0.0.1:7", "--seed", "10.0.0.2:7,10.0.0.3:7"]).unwrap();
+        assert_eq!(options.seeds.len(), 3);
+    }
+
+    #[test]
+    fn bad_values_are_refused_and_named() {
+        for (more, word) in [
+            (["--zone", "a b"], "--zone"),
+            (["--cluster", ""], "--cluster"),
+            (["--idle-timeout", "0s"], "--idle-timeout"),
+            (["--lease-ttl", "soon"], "--lease-ttl"),
+            (["--takeover", "never"], "--takeover"),
+            (["--rebalance-interval", "0ms"], "--rebalance-interval"),
+            (["--max-migrations", "0"], "--max-migrations"),
+            (["--seed", "n2"], "--seed"),
+        ] {
+            let error = parse(&more).unwrap_err();
+            assert!(error.contains(word), "{error}");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! SIGTERM.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use jido_testkit::process::{Load, LoadOptions, ProcessCluster};
+
+use crate::{all_joined, cluster, eventually};
+
+#[tokio::test]
+async fn sigterm_drains_without_a_failed_call_and_exits_with_0() {
+    let mut cluster = cluster().nodes(3).start().await.unwrap();
+    all_joined(&cluster).await;
+    let load = Load::start(LoadOptions {
+        nodes: cluster
+            .nodes()
+            .iter()
+            .map(|node| node.client().clone())
+            .collect(),
+        clients: 8,
+        keys: (0..60).map(|number| format!("drained-{number}")).collect(),
+        seed: 7,
+        patience: Duration::from_secs(10),
+    })
+    .unwrap();
+    acknowledges(&load, 500).await;
+
+    let asked = Instant::now();
+    let status = cluster
+        .terminate("n2", Duration::from_secs(15))
+        .await
+        .unwrap();
+    assert_eq!(status.code(), Some(0), "{status}");
+    assert!(asked.elapsed() < Duration::from_secs(15));
+    acknowledges(&load, 500).await;
+
+    let report = load.stop().await.unwrap();
+    assert_eq!(report.counts.failed, 0, "{:#?}", report.errors);
+    let history = report.history;
+    let n1 = cluster.client("n1").unwrap();
+    let mut stored = BTreeMap::new();
+    for key in history.keys() {
+        stored.insert(key.to_owned(), n1.get(key).await.unwrap().value);
+    }
+    let verdict = history.check(&stored);
+    assert!(verdict.is_good(), "{verdict}");
+    let stats = n1.stats().await.unwrap();
+    assert_eq!(
+        stats.by_node.get("n2").copied().unwrap_or(0),
+        0,
+        "{stats:?}"
+    );
+    assert_eq!(stats.total, stored.len() as u64, "{stats:?}");
+}
+
+#[tokio::test]
+async fn the_last_node_drains_too_and_its_counters_are_there_for_the_next() {
+    let mut cluster = cluster().nodes(1).start().await.unwrap();
+    let n1 = cluster.client("n1").unwrap();
+    assert_eq!(n1.inc("last").await.unwrap().value, 1);
+    let status = cluster
+        .terminate("n1", Duration::from_secs(15))
+        .await
+        .unwrap();
+    assert_eq!(status.code(), Some(0), "{status}");
+    cluster.restart("n1").await.unwrap();
+    assert_eq!(n1.inc("last").await.unwrap().value, 2);
+}
+
+#[tokio::test]
+async fn a_node_that_drains_says_that_it_is_not_ready() {
+    let mut cluster: ProcessCluster = cluster().nodes(1).start().await.unwrap();
+    let n1 = cluster.client("n1").unwrap();
+    let probe = n1.clone();
+    let not_ready = async {
+        loop {
+            if let Err(error) = probe.ready().await {
+                return error;
+            }
+        }
+    };
+    let (error, status) = tokio::join!(not_ready, cluster.terminate("n1", Duration::from_secs(15)));
+    assert_eq!(
+        (error.status(), error.code()),
+        (Some(503), Some("not_ready")),
+        "{error}"
+    );
+    assert_eq!(status.unwrap().code(), Some(0));
+}
+
+/// Waits for so many more acknowledged increments.
+async fn acknowledges(load: &Load, more: u64) {
+    let target = load.counts().acknowledged + more;
+    eventually("the load goes on", || async {
+        let counts = load.counts();
+        if counts.acknowledged >= target {
+            Ok(())
+        } else {
+            Err(format!("{counts:?}, {:?}", load.errors()))
+        }
+    })
+    .await;
+}

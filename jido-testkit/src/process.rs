@@ -1,0 +1,27 @@
+//! Clusters of real processes.
+//!
+//! [`ProcessCluster`] runs nodes of a binary that keeps to the demo node's
+//! contract: it takes `--name`, `--listen`, `--http`, `--seed` and `--storage`,
+//! finds the cookie in `JIDO_COOKIE`, and answers `GET /readyz` with 200 once it
+//! serves. [`DemoClient`] speaks the rest of that contract, and [`Load`] is many
+//! such clients at once that keep a history.
+
+mod balancer;
+mod builder;
+mod client;
+mod cluster;
+mod http;
+mod load;
+mod logs;
+mod node;
+mod ports;
+mod replies;
+
+pub use balancer::{Balancer, Picked};
+pub use builder::ProcessClusterBuilder;
+pub use client::{DemoClient, Inc};
+pub use cluster::ProcessCluster;
+pub use load::{Load, LoadCounts, LoadOptions, LoadReport};
+pub use logs::Log;
+pub use node::ProcessNode;
+pub use replies::{CounterReply, Member, OwnerReply, Stats};

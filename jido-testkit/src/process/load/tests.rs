@@ -1,0 +1,154 @@
+use super::*;
+use crate::counters::Verdict;
+use std::collections::BTreeMap;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+
+/// How a node that speaks just enough HTTP answers increments.
+#[derive(Clone, Copy)]
+enum Manner {
+    Serves,
+    /// Answers 503, not executed, and is not ready.
+    Stopped,
+    /// Increments, then answers 504, perhaps executed, every third time.
+    LosesAnswers,
+    /// Answers every second increment without doing it.
+    Lies,
+}
+
+type Counters = Arc<Mutex<BTreeMap<String, i64>>>;
+
+async fn node(manner: Manner, counters: &Counters) -> DemoClient {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = DemoClient::new(listener.local_addr().unwrap());
+    let counters = Arc::clone(counters);
+    spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            spawn(serve(stream, manner, Arc::clone(&counters)));
+        }
+    });
+    client
+}
+
+async fn serve(stream: TcpStream, manner: Manner, counters: Counters) -> std::io::Result<()> {
+    let mut stream = BufReader::new(stream);
+    let mut asked = 0;
+    loop {
+        let mut request = String::new();
+        stream.read_line(&mut request).await?;
+        let mut header = String::new();
+        while stream.read_line(&mut header).await? > 2 {
+            header.clear();
+        }
+        let Some(path) = request.split(' ').nth(1) else {
+            return Ok(());
+        };
+        asked += 1;
+        let (status, body) = answer(path, manner, asked, &counters);
+        let head = format!(
+            "HTTP/1.1 {status} x\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(format!("{head}{body}").as_bytes()).await?;
+    }
+}
+
+fn answer(path: &str, manner: Manner, asked: u32, counters: &Counters) -> (u16, String) {
+    let error = |code: &str, executed: &str| {
+        format!(
+            r#"{{"error":{{"code":"{code}","message":"m","retryable":true,"executed":"{executed}"}}}}"#
+        )
+    };
+    if let Manner::Stopped = manner {
+        return (503, error("stopped", "no"));
+    }
+    if path == "/readyz" {
+        return (200, "{}".to_owned());
+    }
+    let key = path.split('/').nth(3).unwrap_or_default();
+    let mut counters = counters.lock();
+    let value = counters.entry(key.to_owned()).or_default();
+    match manner {
+        Manner::Lies if asked.is_multiple_of(2) => {}
+        _ => *value += 1,
+    }
+    if matches!(manner, Manner::LosesAnswers) && asked.is_multiple_of(3) {
+        return (504, error("timeout", "maybe"));
+    }
+    let rest = r#""node":"n","owner":"n","epoch":1,"revision":1"#;
+    (200, format!(r#"{{"key":"{key}","value":{value},{rest}}}"#))
+}
+
+async fn run(nodes: Vec<DemoClient>, counters: &Counters) -> (LoadReport, Verdict) {
+    let load = Load::start(LoadOptions {
+        nodes,
+        clients: 4,
+        keys: ["a", "b", "c"].map(str::to_owned).to_vec(),
+        seed: 1,
+        patience: Duration::from_secs(10),
+    })
+    .unwrap();
+    while load.counts().acknowledged < 300 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(load.take_latencies().len() >= 300);
+    let report = load.stop().await.unwrap();
+    let verdict = report.history.check(&counters.lock());
+    assert_eq!(verdict.acknowledged, report.counts.acknowledged);
+    (report, verdict)
+}
+
+#[tokio::test]
+async fn a_node_that_stops_is_left_and_nothing_fails() {
+    let counters = Counters::default();
+    let nodes = vec![
+        node(Manner::Stopped, &counters).await,
+        node(Manner::Serves, &counters).await,
+    ];
+    let (report, verdict) = run(nodes, &counters).await;
+    assert!(verdict.is_good(), "{verdict}");
+    let LoadCounts {
+        failed, refused, ..
+    } = report.counts;
+    // Two of the four clients meet it, once each: then it is known.
+    assert!(failed == 0 && (1..=4).contains(&refused), "{report:?}");
+    assert_eq!(verdict.keys, 3);
+}
+
+#[tokio::test]
+async fn lost_answers_are_unknown_and_the_history_is_still_good() {
+    let counters = Counters::default();
+    let nodes = vec![node(Manner::LosesAnswers, &counters).await];
+    let (report, verdict) = run(nodes, &counters).await;
+    assert!(verdict.is_good(), "{verdict}");
+    assert!(
+        verdict.unknown > 0 && verdict.unknown == report.counts.failed,
+        "{report:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_node_that_acknowledges_what_it_did_not_do_is_found_out() {
+    let counters = Counters::default();
+    let nodes = vec![node(Manner::Lies, &counters).await];
+    let (_, verdict) = run(nodes, &counters).await;
+    assert!(!verdict.is_good() && verdict.doubled > 0, "{verdict}");
+}
+
+#[tokio::test]
+async fn patience_ends() {
+    let counters = Counters::default();
+    let load = Load::start(LoadOptions {
+        nodes: vec![node(Manner::Stopped, &counters).await],
+        clients: 1,
+        keys: vec!["a".to_owned()],
+        seed: 1,
+        patience: Duration::ZERO,
+    })
+    .unwrap();
+    while load.counts().failed == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(load.errors()[0].contains("stopped"), "{:?}", load.errors());
+    assert_eq!(load.stop().await.unwrap().history.keys().count(), 0);
+}
