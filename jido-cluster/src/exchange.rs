@@ -9,15 +9,17 @@ mod budget;
 mod pending;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use jido_core::{
     AgentKey, Answer, AnswerStatus, Ask, Envelope, EnvelopeError, Epoch, Executed, Incarnation,
     ManagerName, Notice, Operation, RequestId, Revision,
 };
-use parking_lot::RwLock;
+use parking_lot::Mutex;
 
 use crate::members::Members;
 use crate::transport::{Inbox, Peer, SendError, Transport};
@@ -26,6 +28,12 @@ pub(crate) use answer_port::AnswerPort;
 use budget::Budgets;
 use pending::Pending;
 pub(crate) use pending::PendingAnswer;
+
+/// Notices keep their order.
+const NOTICE_LANE: u64 = 0;
+
+/// How often a node that leaves looks whether all is answered.
+const SETTLED_CHECK: Duration = Duration::from_millis(2);
 
 /// What an ask wants, before it is addressed.
 #[derive(Debug, Clone)]
@@ -59,7 +67,11 @@ pub(crate) struct Exchange {
     members: Arc<Members>,
     pending: Pending,
     budgets: Budgets,
-    handlers: RwLock<BTreeMap<ManagerName, Arc<dyn AskHandler>>>,
+    /// Changed with the lock held; read for every ask, so without it.
+    handlers: ArcSwap<BTreeMap<ManagerName, Arc<dyn AskHandler>>>,
+    changing: Mutex<()>,
+    /// Asks of peers that have been taken and not been answered yet.
+    unanswered: AtomicUsize,
     me: OnceLock<Weak<Exchange>>,
 }
 
@@ -70,25 +82,45 @@ impl Exchange {
             members,
             pending: Pending::default(),
             budgets: Budgets::default(),
-            handlers: RwLock::default(),
+            handlers: ArcSwap::default(),
+            changing: Mutex::default(),
+            unanswered: AtomicUsize::new(0),
             me: OnceLock::new(),
         });
         let _ = exchange.me.set(Arc::downgrade(&exchange));
         exchange
     }
 
-    /// Adds the manager of a name; false if there is one already.
-    pub(crate) fn add_handler(&self, name: ManagerName, handler: Arc<dyn AskHandler>) -> bool {
-        let mut handlers = self.handlers.write();
-        if handlers.contains_key(&name) {
+    /// Adds the manager of a name and tells the peers of it; false if there is one
+    /// already.
+    pub(crate) fn add_handler(&self, name: &ManagerName, handler: Arc<dyn AskHandler>) -> bool {
+        let _changing = self.changing.lock();
+        let mut handlers = BTreeMap::clone(&self.handlers.load());
+        if handlers.contains_key(name) {
             return false;
         }
-        handlers.insert(name, handler);
+        handlers.insert(name.clone(), handler);
+        self.handlers.store(Arc::new(handlers));
+        self.serves(name, true);
         true
     }
 
+    /// Removes a manager and tells the peers of it.
     pub(crate) fn remove_handler(&self, name: &ManagerName) {
-        self.handlers.write().remove(name);
+        let _changing = self.changing.lock();
+        let mut handlers = BTreeMap::clone(&self.handlers.load());
+        if handlers.remove(name).is_some() {
+            self.handlers.store(Arc::new(handlers));
+            self.serves(name, false);
+        }
+    }
+
+    fn serves(&self, manager: &ManagerName, serves: bool) {
+        self.members.serves(self.members.me(), manager, serves);
+        self.notify(&Notice::Serves {
+            manager: manager.clone(),
+            serves,
+        });
     }
 
     /// Sends an ask. When this returns it is on its way, in the order of its lane.
@@ -125,11 +157,20 @@ impl Exchange {
     }
 
     /// Tells all peers something.
-    pub(crate) fn notify(&self, notice: Notice) {
+    pub(crate) fn notify(&self, notice: &Notice) {
         let view = self.members.view();
         for member in view.members() {
             // A peer whose session has just ended need not be told.
-            let _ = self.transport.send(member.incarnation, 0, notice.encode());
+            let _ = self
+                .transport
+                .send(member.incarnation, NOTICE_LANE, notice.encode());
+        }
+    }
+
+    /// Waits until all asks that were taken are answered, and all that were made.
+    pub(crate) async fn settled(&self) {
+        while self.unanswered.load(Ordering::Acquire) > 0 || !self.pending.is_empty() {
+            tokio::time::sleep(SETTLED_CHECK).await;
         }
     }
 
@@ -167,14 +208,11 @@ impl Exchange {
     }
 
     fn deliver_ask(&self, from: Incarnation, ask: Ask) {
-        let handler = self.handlers.read().get(&ask.manager).cloned();
-        match handler {
+        match self.handlers.load().get(&ask.manager) {
             Some(handler) => {
-                let port = AnswerPort::new(
-                    self.me.get().cloned().unwrap_or_default(),
-                    from,
-                    ask.correlation,
-                );
+                let exchange = self.me.get().cloned().unwrap_or_default();
+                self.unanswered.fetch_add(1, Ordering::AcqRel);
+                let port = AnswerPort::new(exchange, from, ask.correlation);
                 handler.ask(from, ask, port);
             }
             None => self.incompatible(
@@ -189,7 +227,30 @@ impl Exchange {
 impl Inbox for Exchange {
     fn peer_up(&self, peer: Peer) {
         tracing::info!(node = %peer.name, incarnation = %peer.incarnation, "node joined");
+        // Under the lock, so that what is told here is not older than what is told
+        // to all.
+        let _changing = self.changing.lock();
+        let incarnation = peer.incarnation;
         self.members.joined(peer);
+        let mut notices: Vec<Notice> = self
+            .handlers
+            .load()
+            .keys()
+            .map(|manager| Notice::Serves {
+                manager: manager.clone(),
+                serves: true,
+            })
+            .collect();
+        let view = self.members.view();
+        if view.get(self.members.me()).is_some_and(|me| me.leaving) {
+            notices.push(Notice::Leaving);
+        }
+        for notice in notices {
+            // A session that has ended again is followed by another, or by none.
+            let _ = self
+                .transport
+                .send(incarnation, NOTICE_LANE, notice.encode());
+        }
     }
 
     fn peer_down(&self, incarnation: Incarnation) {
@@ -206,6 +267,9 @@ impl Inbox for Exchange {
             Ok(Envelope::Ask(ask)) => self.deliver_ask(from, ask),
             Ok(Envelope::Answer(answer)) => self.pending.answer(from, answer),
             Ok(Envelope::Notice(Notice::Leaving)) => self.members.leaving(from),
+            Ok(Envelope::Notice(Notice::Serves { manager, serves })) => {
+                self.members.serves(from, &manager, serves);
+            }
             Err(
                 error @ EnvelopeError::Version {
                     ask: Some(correlation),

@@ -119,11 +119,8 @@ impl<A: Agent> Actor for InstanceManager<A> {
     ) -> Result<ManagerState, ActorProcessingErr> {
         let router = &self.router;
         let name = router.settings().name.clone();
-        if !router
-            .core()
-            .exchange
-            .add_handler(name.clone(), router.clone())
-        {
+        router.open(myself.get_cell());
+        if !router.core().exchange.add_handler(&name, router.clone()) {
             return Err(Error::new(
                 ErrorKind::Startup,
                 format!("this node runs a manager named {name} already"),
@@ -131,7 +128,6 @@ impl<A: Agent> Actor for InstanceManager<A> {
             .into());
         }
         router.core().add_manager(router.clone());
-        router.open(myself.get_cell());
         let sweep = router.settings().idle_timeout.map(|idle_timeout| {
             let router = router.clone();
             OwnedTask::spawn(async move {

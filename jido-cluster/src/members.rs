@@ -1,10 +1,10 @@
 //! Who is in the cluster, as this node sees it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use jido_core::{Incarnation, NodeName};
+use jido_core::{Incarnation, ManagerName, NodeName};
 use parking_lot::Mutex;
 
 use crate::placement;
@@ -26,6 +26,22 @@ pub struct Member {
     pub address: String,
     /// Whether it is shutting down and takes no further keys.
     pub leaving: bool,
+    /// The managers that run on it. A manager's keys are placed on those nodes alone
+    /// that run it.
+    pub managers: BTreeSet<ManagerName>,
+}
+
+impl Member {
+    /// A node that has just been met.
+    pub(crate) fn new(name: NodeName, incarnation: Incarnation, address: String) -> Self {
+        Self {
+            name,
+            incarnation,
+            address,
+            leaving: false,
+            managers: BTreeSet::new(),
+        }
+    }
 }
 
 /// The members at one moment, immutable.
@@ -33,39 +49,62 @@ pub struct Member {
 pub(crate) struct View {
     /// Sorted by name; a node that was restarted may stand here twice for a moment.
     members: Vec<Member>,
-    /// Those that take keys, one a name, sorted by name.
-    placed: Vec<Incarnation>,
+    placed: BTreeMap<ManagerName, Placed>,
+}
+
+/// The members that take a manager's keys, one a name, sorted by name.
+#[derive(Debug, Default)]
+struct Placed {
+    nodes: Vec<Incarnation>,
     hashes: Vec<u64>,
 }
 
-impl View {
-    fn of(members: &[Member]) -> Self {
+impl Placed {
+    fn of(manager: &ManagerName, members: &[Member]) -> Self {
         // The members stand in the order of their arrival: of two lives of one
         // name, the later one is the node as it is now.
         let mut placed: Vec<&Member> = Vec::new();
-        for member in members.iter().filter(|member| !member.leaving) {
+        for member in members
+            .iter()
+            .filter(|m| !m.leaving && m.managers.contains(manager))
+        {
             match placed.iter_mut().find(|other| other.name == member.name) {
                 Some(other) => *other = member,
                 None => placed.push(member),
             }
         }
         placed.sort_by(|a, b| a.name.cmp(&b.name));
+        Self {
+            nodes: placed.iter().map(|m| m.incarnation).collect(),
+            hashes: placed
+                .iter()
+                .map(|m| placement::node_hash(&m.name))
+                .collect(),
+        }
+    }
+}
+
+impl View {
+    fn of(members: &[Member]) -> Self {
+        let managers: BTreeSet<&ManagerName> =
+            members.iter().flat_map(|member| &member.managers).collect();
         let mut sorted = members.to_vec();
         sorted.sort_by(|a, b| a.name.cmp(&b.name));
         Self {
-            hashes: placed
-                .iter()
-                .map(|member| placement::node_hash(&member.name))
+            placed: managers
+                .into_iter()
+                .map(|manager| (manager.clone(), Placed::of(manager, members)))
                 .collect(),
-            placed: placed.iter().map(|member| member.incarnation).collect(),
             members: sorted,
         }
     }
 
-    /// The node that ought to own a key; none while every member is leaving.
-    pub(crate) fn place(&self, key_hash: u64) -> Option<Incarnation> {
-        placement::place(key_hash, &self.hashes)
-            .and_then(|at| self.placed.get(at))
+    /// The node that ought to own a manager's key; none while every member that runs
+    /// the manager is leaving.
+    pub(crate) fn place(&self, manager: &ManagerName, key_hash: u64) -> Option<Incarnation> {
+        let placed = self.placed.get(manager)?;
+        placement::place(key_hash, &placed.hashes)
+            .and_then(|at| placed.nodes.get(at))
             .copied()
     }
 
@@ -87,6 +126,7 @@ impl View {
 /// The members as they change.
 #[derive(Debug)]
 pub(crate) struct Members {
+    me: Incarnation,
     view: ArcSwap<View>,
     state: Mutex<State>,
 }
@@ -102,14 +142,21 @@ struct State {
 impl Members {
     /// Members that consist of this node alone.
     pub(crate) fn new(me: Member) -> Self {
+        let mine = me.incarnation;
         let members = vec![me];
         Self {
+            me: mine,
             view: ArcSwap::from_pointee(View::of(&members)),
             state: Mutex::new(State {
                 members,
                 gone: BTreeSet::new(),
             }),
         }
+    }
+
+    /// This node's own life.
+    pub(crate) fn me(&self) -> Incarnation {
+        self.me
     }
 
     /// The members now.
@@ -128,12 +175,7 @@ impl Members {
             state
                 .members
                 .retain(|member| member.incarnation != incarnation);
-            state.members.push(Member {
-                name,
-                incarnation,
-                address,
-                leaving: false,
-            });
+            state.members.push(Member::new(name, incarnation, address));
         });
     }
 
@@ -154,6 +196,24 @@ impl Members {
             state.gone.insert(incarnation);
             if state.gone.len() > REMEMBERED_LIVES {
                 state.gone.pop_first();
+            }
+        });
+    }
+
+    /// A node runs a manager from now on, or no longer.
+    pub(crate) fn serves(&self, incarnation: Incarnation, manager: &ManagerName, serves: bool) {
+        self.change(|state| {
+            let Some(member) = state
+                .members
+                .iter_mut()
+                .find(|m| m.incarnation == incarnation)
+            else {
+                return;
+            };
+            if serves {
+                member.managers.insert(manager.clone());
+            } else {
+                member.managers.remove(manager);
             }
         });
     }
@@ -182,50 +242,57 @@ impl Members {
 mod tests {
     use super::*;
 
-    fn member(name: &str, incarnation: u128) -> Member {
-        Member {
-            name: NodeName::new(name).unwrap(),
-            incarnation: Incarnation(incarnation),
-            address: String::new(),
-            leaving: false,
-        }
+    fn counters() -> ManagerName {
+        ManagerName::new("counters").unwrap()
     }
 
     fn peer(name: &str, incarnation: u128) -> Peer {
-        let Member {
-            name,
-            incarnation,
-            address,
-            ..
-        } = member(name, incarnation);
         Peer {
+            name: NodeName::new(name).unwrap(),
+            incarnation: Incarnation(incarnation),
+            address: String::new(),
+        }
+    }
+
+    /// Members that all run the manager.
+    fn members(all: &[(&str, u128)]) -> Members {
+        let Peer {
             name,
             incarnation,
             address,
+        } = peer(all[0].0, all[0].1);
+        let members = Members::new(Member::new(name, incarnation, address));
+        for (name, incarnation) in &all[1..] {
+            members.joined(peer(name, *incarnation));
         }
+        for (_, incarnation) in all {
+            members.serves(Incarnation(*incarnation), &counters(), true);
+        }
+        members
+    }
+
+    fn hashes() -> impl Iterator<Item = u64> {
+        (0..1_000u64).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 
     #[test]
     fn placement_is_the_same_whatever_the_order_of_arrival() {
-        let a = Members::new(member("n1", 1));
-        a.joined(peer("n2", 2));
-        a.joined(peer("n3", 3));
-        let b = Members::new(member("n3", 3));
-        b.joined(peer("n2", 2));
-        b.joined(peer("n1", 1));
-        for hash in (0..1_000u64).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15)) {
-            assert_eq!(a.view().place(hash), b.view().place(hash));
+        let a = members(&[("n1", 1), ("n2", 2), ("n3", 3)]);
+        let b = members(&[("n3", 3), ("n2", 2), ("n1", 1)]);
+        for hash in hashes() {
+            assert_eq!(
+                a.view().place(&counters(), hash),
+                b.view().place(&counters(), hash)
+            );
         }
     }
 
     #[test]
     fn a_restarted_node_takes_the_place_of_its_former_life() {
-        let members = Members::new(member("n1", 1));
-        members.joined(peer("n2", 2));
-        members.joined(peer("n2", 22));
-        let placed = |hash| members.view().place(hash);
-        assert!((0..100).all(|i| placed(i << 57) != Some(Incarnation(2))));
-        assert!(members.view().contains(Incarnation(2)));
+        let members = members(&[("n1", 1), ("n2", 2), ("n2", 22)]);
+        let view = members.view();
+        assert!(hashes().all(|hash| view.place(&counters(), hash) != Some(Incarnation(2))));
+        assert!(view.contains(Incarnation(2)));
         members.left(Incarnation(2));
         assert!(members.is_gone(Incarnation(2)));
         assert!(!members.view().contains(Incarnation(2)));
@@ -233,19 +300,29 @@ mod tests {
     }
 
     #[test]
+    fn a_node_gets_keys_only_while_it_runs_their_manager() {
+        let members = members(&[("n1", 1), ("n2", 2)]);
+        members.serves(Incarnation(2), &counters(), false);
+        let only = Some(Incarnation(1));
+        assert!(hashes().all(|hash| members.view().place(&counters(), hash) == only));
+        let other = ManagerName::new("rooms").unwrap();
+        assert_eq!(members.view().place(&other, 7), None);
+        members.serves(Incarnation(2), &counters(), true);
+        assert!(hashes().any(|hash| members.view().place(&counters(), hash) != only));
+    }
+
+    #[test]
     fn a_leaving_node_is_a_member_without_keys() {
-        let members = Members::new(member("n1", 1));
-        members.joined(peer("n2", 2));
+        let members = members(&[("n1", 1), ("n2", 2)]);
         members.leaving(Incarnation(1));
         members.leaving(Incarnation(2));
-        assert_eq!(members.view().place(7), None);
+        assert_eq!(members.view().place(&counters(), 7), None);
         assert_eq!(members.view().members().len(), 2);
     }
 
     #[test]
     fn a_peer_that_comes_back_is_not_gone() {
-        let members = Members::new(member("n1", 1));
-        members.joined(peer("n2", 2));
+        let members = members(&[("n1", 1), ("n2", 2)]);
         members.left(Incarnation(2));
         members.joined(peer("n2", 2));
         assert!(!members.is_gone(Incarnation(2)));

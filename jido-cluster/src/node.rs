@@ -20,7 +20,7 @@ use crate::members::Member;
 
 /// How long a node that leaves waits for the asks of peers that have not yet heard
 /// of it.
-const FAREWELL: Duration = Duration::from_secs(1);
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// A node: its place in the cluster, and the managers that run on it. Clones are
 /// handles to the same node.
@@ -60,7 +60,13 @@ impl Node {
             .view()
             .get(core.incarnation)
             .cloned()
-            .unwrap_or_else(|| core.member())
+            .unwrap_or_else(|| {
+                Member::new(
+                    core.name.clone(),
+                    core.incarnation,
+                    core.transport.address(),
+                )
+            })
     }
 
     /// The cluster that it belongs to.
@@ -97,18 +103,19 @@ impl Node {
     /// It takes as long as storage takes; bound it with a time-out of your own.
     pub async fn drain(&self) {
         self.core.leave();
-        self.core.exchange.notify(Notice::Leaving);
+        self.core.exchange.notify(&Notice::Leaving);
         for manager in self.core.managers() {
             let moved = manager.drain().await;
             tracing::info!(manager = %manager.name(), moved, "handed a manager's agents over");
         }
-        // Peers that have heard of it send nothing further; what they sent before
-        // is answered first.
-        if tokio::time::timeout(FAREWELL, self.core.barrier())
-            .await
-            .is_err()
-        {
-            tracing::warn!("some members did not say farewell in time");
+        // Peers that have heard of it send nothing further; what they sent before is
+        // answered first, and so is what this node asked for its own callers.
+        let farewell = async {
+            self.core.barrier().await;
+            self.core.exchange.settled().await;
+        };
+        if tokio::time::timeout(FAREWELL, farewell).await.is_err() {
+            tracing::warn!("not all asks were answered before the end");
         }
         self.core.end_leases().await;
         self.stop().await;

@@ -35,6 +35,12 @@ pub(crate) use request::{Given, RequestOptions};
 /// How many owners of keys placed elsewhere are remembered.
 const HINTS: usize = 100_000;
 
+/// Makes a fresh agent.
+pub(crate) type Initial<A> = Box<dyn Fn(&AgentKey) -> A + Send + Sync>;
+
+/// Sets what is not part of an agent's serialized state.
+pub(crate) type Prepare<A> = Box<dyn Fn(&mut A, &AgentKey) + Send + Sync>;
+
 /// What a manager was built with.
 pub(crate) struct Settings<A: Agent> {
     pub(crate) name: ManagerName,
@@ -46,8 +52,8 @@ pub(crate) struct Settings<A: Agent> {
     /// The storage's limit, asked for once.
     pub(crate) max_commit_bytes: usize,
     pub(crate) concurrent_activations: usize,
-    pub(crate) initial: Box<dyn Fn(&AgentKey) -> A + Send + Sync>,
-    pub(crate) prepare: Box<dyn Fn(&mut A, &AgentKey) + Send + Sync>,
+    pub(crate) initial: Initial<A>,
+    pub(crate) prepare: Prepare<A>,
 }
 
 /// Where a message for a key goes from here.
@@ -57,7 +63,7 @@ pub(crate) enum Target {
     Here,
     /// To another node, because it is placed there or, as remembered, owns it.
     There { node: Incarnation, hinted: bool },
-    /// Nowhere: all members are leaving.
+    /// Nowhere: no member that isn't leaving runs the manager.
     Nowhere,
 }
 
@@ -152,7 +158,7 @@ impl<A: Agent> Router<A> {
             }
             self.hints.remove(key);
         }
-        match view.place(hash) {
+        match view.place(&self.settings.name, hash) {
             Some(node) if node == me => Target::Here,
             Some(node) => Target::There {
                 node,

@@ -10,7 +10,8 @@
 //!   request id if flagged (`u128` client, `u64` seq), payload to the end;
 //! - **answer**: status `u8`, executed `u8`, code `u8`, flags `u8` (1 hint), epoch
 //!   `u64`, revision `u64`, hint if flagged (`u128`), payload to the end;
-//! - **notice**: which `u8`.
+//! - **notice**: which `u8` (1 leaving, 2 serves); after the second, whether it
+//!   does `u8` and the manager (`u8` length, bytes).
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use thiserror::Error;
@@ -30,6 +31,8 @@ const KIND_NOTICE: u8 = 3;
 const ASK_VERIFY: u8 = 1;
 const ASK_REQUEST_ID: u8 = 2;
 const ANSWER_HINT: u8 = 1;
+const NOTICE_LEAVING: u8 = 1;
+const NOTICE_SERVES: u8 = 2;
 
 /// What an ask wants done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,11 +155,17 @@ pub struct Answer {
 }
 
 /// Something that a node tells its peers without being asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
     /// The sender is shutting down: give it no further keys.
-    Leaving = 1,
+    Leaving,
+    /// The sender has a manager of this name from now on, or has it no longer.
+    Serves {
+        /// The manager's name.
+        manager: ManagerName,
+        /// Whether it has it.
+        serves: bool,
+    },
 }
 
 /// An envelope of any kind.
@@ -246,10 +255,18 @@ impl Answer {
 
 impl Notice {
     /// Writes the envelope.
-    pub fn encode(self) -> Bytes {
-        let mut out = BytesMut::with_capacity(11);
+    pub fn encode(&self) -> Bytes {
+        let mut out = BytesMut::with_capacity(16 + MAX_NAME_LEN);
         prefix(&mut out, KIND_NOTICE, 0);
-        out.put_u8(self as u8);
+        match self {
+            Self::Leaving => out.put_u8(NOTICE_LEAVING),
+            Self::Serves { manager, serves } => {
+                out.put_u8(NOTICE_SERVES);
+                out.put_u8(u8::from(*serves));
+                out.put_u8(manager.as_str().len() as u8);
+                out.put_slice(manager.as_str().as_bytes());
+            }
+        }
         out.freeze()
     }
 }
@@ -281,10 +298,7 @@ impl Envelope {
         match kind {
             KIND_ASK => decode_ask(correlation, bytes).map(Self::Ask),
             KIND_ANSWER => decode_answer(correlation, bytes).map(Self::Answer),
-            KIND_NOTICE => match bytes.try_get_u8().map_err(short)? {
-                1 => Ok(Self::Notice(Notice::Leaving)),
-                _ => Err(EnvelopeError::Malformed("unknown notice")),
-            },
+            KIND_NOTICE => decode_notice(bytes).map(Self::Notice),
             _ => Err(EnvelopeError::Malformed("unknown kind")),
         }
     }
@@ -297,10 +311,7 @@ fn decode_ask(correlation: u64, mut bytes: Bytes) -> Result<Ask, EnvelopeError> 
     let flags = bytes.try_get_u8().map_err(short)?;
     let hops = bytes.try_get_u8().map_err(short)?;
     let budget_ms = bytes.try_get_u32().map_err(short)?;
-    let manager_len = usize::from(bytes.try_get_u8().map_err(short)?);
-    let manager = text(&mut bytes, manager_len, MAX_NAME_LEN)?;
-    let manager =
-        ManagerName::new(manager).map_err(|_| EnvelopeError::Malformed("bad manager name"))?;
+    let manager = manager_name(&mut bytes)?;
     let key_len = usize::from(bytes.try_get_u16().map_err(short)?);
     let key = text(&mut bytes, key_len, MAX_KEY_LEN)?;
     let key = match (operation.has_key(), key.as_str()) {
@@ -360,6 +371,28 @@ fn decode_answer(correlation: u64, mut bytes: Bytes) -> Result<Answer, EnvelopeE
         hint,
         payload: bytes,
     })
+}
+
+fn decode_notice(mut bytes: Bytes) -> Result<Notice, EnvelopeError> {
+    let short = |_| EnvelopeError::Malformed("notice cut short");
+    match bytes.try_get_u8().map_err(short)? {
+        NOTICE_LEAVING => Ok(Notice::Leaving),
+        NOTICE_SERVES => {
+            let serves = bytes.try_get_u8().map_err(short)? != 0;
+            Ok(Notice::Serves {
+                manager: manager_name(&mut bytes)?,
+                serves,
+            })
+        }
+        _ => Err(EnvelopeError::Malformed("unknown notice")),
+    }
+}
+
+fn manager_name(bytes: &mut Bytes) -> Result<ManagerName, EnvelopeError> {
+    let short = |_| EnvelopeError::Malformed("cut short before a manager's name");
+    let len = usize::from(bytes.try_get_u8().map_err(short)?);
+    let name = text(bytes, len, MAX_NAME_LEN)?;
+    ManagerName::new(name).map_err(|_| EnvelopeError::Malformed("bad manager name"))
 }
 
 fn text(bytes: &mut Bytes, len: usize, limit: usize) -> Result<String, EnvelopeError> {

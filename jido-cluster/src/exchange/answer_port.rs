@@ -1,6 +1,7 @@
 //! The way back for an answer.
 
 use std::sync::Weak;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use jido_core::{Answer, AnswerStatus, Epoch, Executed, Incarnation, Revision};
@@ -112,10 +113,10 @@ impl AnswerPort {
 
 impl Drop for AnswerPort {
     fn drop(&mut self) {
-        if self.answered {
+        let Some(exchange) = self.exchange.upgrade() else {
             return;
-        }
-        if let Some(exchange) = self.exchange.upgrade() {
+        };
+        if !self.answered {
             exchange.send_answer(
                 self.to,
                 self.correlation,
@@ -131,5 +132,6 @@ impl Drop for AnswerPort {
                 },
             );
         }
+        exchange.unanswered.fetch_sub(1, Ordering::AcqRel);
     }
 }

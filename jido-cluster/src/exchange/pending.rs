@@ -69,6 +69,10 @@ impl Pending {
         self.shard(correlation).lock().remove(&correlation)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.shards.iter().all(|shard| shard.lock().is_empty())
+    }
+
     /// Hands an answer to whoever waits for it, if it comes from the asked peer.
     pub(super) fn answer(&self, from: Incarnation, answer: Answer) {
         let correlation = answer.correlation;

@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind};
 use crate::handle::Handle;
 use crate::lease::Takeover;
 use crate::node::Node;
-use crate::router::{Router, Settings};
+use crate::router::{Initial, Prepare, Router, Settings};
 
 /// Configures an [`InstanceManager`].
 #[must_use]
@@ -26,12 +26,12 @@ pub struct ManagerBuilder<A: Agent> {
     idle_timeout: Option<Duration>,
     mailbox_limit: usize,
     concurrent_activations: usize,
-    initial: Box<dyn Fn(&AgentKey) -> A + Send + Sync>,
-    prepare: Box<dyn Fn(&mut A, &AgentKey) + Send + Sync>,
+    initial: Initial<A>,
+    prepare: Prepare<A>,
 }
 
 impl<A: Agent> ManagerBuilder<A> {
-    pub(super) fn new(name: String, initial: Box<dyn Fn(&AgentKey) -> A + Send + Sync>) -> Self {
+    pub(super) fn new(name: String, initial: Initial<A>) -> Self {
         Self {
             name,
             storage: None,

@@ -139,12 +139,7 @@ impl NodeBuilder {
             Some(make) => make(&name, incarnation),
             None => Arc::new(self.network(&cluster, &name, incarnation)?),
         };
-        let me = Member {
-            name,
-            incarnation,
-            address: String::new(),
-            leaving: false,
-        };
+        let me = Member::new(name, incarnation, String::new());
         let core = Arc::new(Core::new(
             cluster,
             me,

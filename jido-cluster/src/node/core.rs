@@ -86,15 +86,6 @@ impl Core {
         }
     }
 
-    pub(super) fn member(&self) -> Member {
-        Member {
-            name: self.name.clone(),
-            incarnation: self.incarnation,
-            address: self.transport.address(),
-            leaving: *self.life.borrow() != Life::Up,
-        }
-    }
-
     /// Registers this life in a storage, once for each storage.
     pub(crate) async fn hold_lease(
         self: &Arc<Self>,

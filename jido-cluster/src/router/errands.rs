@@ -73,7 +73,7 @@ impl<A: Agent> Router<A> {
         match target {
             Target::Here => Ok(self.run_here(key, errand).await.map_err(Some)),
             Target::Nowhere => Ok(Err(Some(Refusal::unsettled(
-                "every node of the cluster is leaving",
+                "no node that stays runs the agent's manager",
             )))),
             Target::There { node, .. } => {
                 let operation = match errand {

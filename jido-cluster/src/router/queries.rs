@@ -86,7 +86,9 @@ impl<A: Agent> Router<A> {
         let view = self.core.members.view();
         let name = |incarnation| view.get(incarnation).map(|member| member.name.clone());
         Ok(Ownership {
-            placed: view.place(self.key_hash(key.as_str())).and_then(name),
+            placed: view
+                .place(&self.settings.name, self.key_hash(key.as_str()))
+                .and_then(name),
             owner: owner.and_then(name),
         })
     }

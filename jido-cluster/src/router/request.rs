@@ -285,7 +285,7 @@ impl<A: Agent> Router<A> {
             }
             Target::Nowhere => Attempt::Refused {
                 message,
-                refusal: Refusal::unsettled("every node of the cluster is leaving"),
+                refusal: Refusal::unsettled("no node that stays runs the agent's manager"),
             },
         };
         Ok((target, attempt))

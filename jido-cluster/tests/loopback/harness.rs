@@ -116,9 +116,13 @@ impl Cluster {
     }
 }
 
-/// Waits until a node sees this many members.
+/// Waits until a node sees this many members, each with its manager.
 pub(crate) async fn met(node: &Node, count: usize) {
-    eventually(|| node.members().len() == count).await;
+    eventually(|| {
+        let members = node.members();
+        members.len() == count && members.iter().all(|member| !member.managers.is_empty())
+    })
+    .await;
 }
 
 pub(crate) async fn eventually(mut holds: impl FnMut() -> bool) {

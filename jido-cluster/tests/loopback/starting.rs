@@ -5,7 +5,7 @@ use std::time::Duration;
 use jido_cluster::storage::MemoryStorage;
 use jido_cluster::{ErrorKind, InstanceManager};
 
-use crate::harness::{Cluster, Counter, Message, met};
+use crate::harness::{Cluster, Counter, Message, eventually, met};
 
 #[tokio::test]
 async fn a_second_node_of_a_name_that_is_up_is_refused() {
@@ -115,18 +115,31 @@ async fn values_that_are_refused_name_the_field_and_the_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_node_without_the_manager_says_so() {
+async fn a_node_gets_keys_when_its_manager_has_started_and_not_before() {
     let cluster = Cluster::new();
     let (node, handle) = cluster.start("n1").await;
     let bare = cluster.node("n2").start().await.unwrap();
+    eventually(|| node.members().len() == 2).await;
+    for i in 0..50 {
+        let reply = handle
+            .request(&format!("early-{i}"), Message::Add(1))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(reply.owner, node.me().name);
+    }
+    cluster.manager().start(&bare).await.unwrap();
     met(&node, 2).await;
-    let key = crate::harness::key_on(&handle, &bare).await;
-    let error = handle.call(&key, Message::Get).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Incompatible);
-    assert!(
-        error.to_string().contains("no manager named counters"),
-        "{error}"
-    );
+    let mut elsewhere = 0;
+    for i in 0..50 {
+        let reply = handle
+            .request(&format!("late-{i}"), Message::Add(1))
+            .send()
+            .await
+            .unwrap();
+        elsewhere += usize::from(reply.owner == bare.me().name);
+    }
+    assert!(elsewhere > 0);
 }
 
 #[tokio::test(start_paused = true)]

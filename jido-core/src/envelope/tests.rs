@@ -35,10 +35,23 @@ fn envelopes_read_back_as_written() {
         Envelope::decode(answer().encode()),
         Ok(Envelope::Answer(answer()))
     );
-    assert_eq!(
-        Envelope::decode(Notice::Leaving.encode()),
-        Ok(Envelope::Notice(Notice::Leaving))
-    );
+    let manager = ManagerName::new("counters").unwrap();
+    for notice in [
+        Notice::Leaving,
+        Notice::Serves {
+            manager: manager.clone(),
+            serves: true,
+        },
+        Notice::Serves {
+            manager,
+            serves: false,
+        },
+    ] {
+        assert_eq!(
+            Envelope::decode(notice.encode()),
+            Ok(Envelope::Notice(notice))
+        );
+    }
 
     let bare = Ask {
         request: None,
