@@ -33,19 +33,19 @@ fn hold(findings: &[Finding]) {
 
 #[test]
 fn only_the_files_of_the_import_table_name_an_outside_crate() {
-    let tree = Tree::of_workspace();
+    let tree = Tree::of_workspace().unwrap();
     hold(&imports::check(&tree));
 }
 
 #[test]
 fn the_map_of_files_is_the_tree() {
-    let tree = Tree::of_workspace();
+    let tree = Tree::of_workspace().unwrap();
     hold(&map::check(&tree));
 }
 
 #[test]
 fn rust_files_keep_the_rules() {
-    let tree = Tree::of_workspace();
+    let tree = Tree::of_workspace().unwrap();
     for note in rust::long_files(&tree) {
         println!("{note}");
     }
@@ -54,12 +54,12 @@ fn rust_files_keep_the_rules() {
 
 #[test]
 fn text_files_speak_of_the_project_alone() {
-    let tree = Tree::of_workspace();
+    let tree = Tree::of_workspace().unwrap();
     hold(&text::check(&tree));
 }
 
 #[test]
 fn every_member_inherits_the_lints_and_says_what_it_is() {
-    let tree = Tree::of_workspace();
+    let tree = Tree::of_workspace().unwrap();
     hold(&manifests::check(&tree));
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
+use std::io;
 use std::path::Path;
 
 /// A rule that a line breaks.
@@ -39,20 +40,17 @@ pub(crate) struct Tree {
 
 impl Tree {
     /// Everything in the workspace that is text, without what builds leave behind.
-    pub(crate) fn of_workspace() -> Self {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    ///
+    /// # Errors
+    ///
+    /// What the file system says of a folder that can't be read.
+    pub(crate) fn of_workspace() -> io::Result<Self> {
         let mut tree = Self::default();
-        tree.read(&root, "");
-        assert!(
-            tree.text("Cargo.toml").is_some(),
-            "{} is not the root of the workspace",
-            root.display()
-        );
-        tree
+        tree.read(&Path::new(env!("CARGO_MANIFEST_DIR")).join(".."), "")?;
+        Ok(tree)
     }
 
     /// A tree of made-up files.
-    #[cfg(test)]
     pub(crate) fn of(files: &[(&str, &str)]) -> Self {
         let files = files
             .iter()
@@ -62,29 +60,25 @@ impl Tree {
         }
     }
 
-    fn read(&mut self, folder: &Path, prefix: &str) {
-        let entries = fs::read_dir(folder).unwrap_or_else(|error| {
-            panic!("{} can't be read: {error}", folder.display());
-        });
-        for entry in entries {
-            let path = match entry {
-                Ok(entry) => entry.path(),
-                Err(error) => panic!("{} can't be read: {error}", folder.display()),
-            };
-            let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+    fn read(&mut self, folder: &Path, prefix: &str) -> io::Result<()> {
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else {
                 continue;
             };
             if matches!(name, ".git" | "target") {
                 continue;
             }
             let inner = format!("{prefix}{name}");
-            if path.is_dir() {
-                self.read(&path, &format!("{inner}/"));
-            } else if let Ok(text) = fs::read_to_string(&path) {
+            if entry.file_type()?.is_dir() {
+                self.read(&entry.path(), &format!("{inner}/"))?;
+            } else if let Ok(text) = fs::read_to_string(entry.path()) {
                 // What is not UTF-8 is no text, and no rule speaks of it.
                 self.files.insert(inner, text);
             }
         }
+        Ok(())
     }
 
     /// All files, in the order of their paths.
