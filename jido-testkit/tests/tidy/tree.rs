@@ -73,9 +73,15 @@ impl Tree {
             let inner = format!("{prefix}{name}");
             if entry.file_type()?.is_dir() {
                 self.read(&entry.path(), &format!("{inner}/"))?;
-            } else if let Ok(text) = fs::read_to_string(entry.path()) {
+                continue;
+            }
+            match fs::read_to_string(entry.path()) {
+                Ok(text) => {
+                    self.files.insert(inner, text);
+                }
                 // What is not UTF-8 is no text, and no rule speaks of it.
-                self.files.insert(inner, text);
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(())
