@@ -31,16 +31,21 @@ pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
         for named in document::named(head) {
             let path = format!("{folder}{}", named.name);
             let message = match (tree.has(&path), named.planned) {
-                (true, true) => format!("`{path}` is there already: take `(planned)` away"),
+                (true, true) => {
+                    let message = format!("`{path}` is there already: take `(planned)` away");
+                    mapped.insert(path);
+                    message
+                }
                 (false, false) => {
                     format!("`{path}` does not exist: take it from the map, or mark it `(planned)`")
                 }
-                _ => {
+                // What is planned covers nothing that is there.
+                (false, true) => continue,
+                (true, false) => {
                     mapped.insert(path);
                     continue;
                 }
             };
-            mapped.insert(path);
             findings.push(Finding::new(DOCUMENT, line, message));
         }
     }
@@ -147,6 +152,13 @@ mod tests {
         );
         assert_eq!(found.len(), 1);
         assert!(found[0].contains("take `(planned)` away"), "{found:?}");
+    }
+
+    #[test]
+    fn a_plan_for_a_folder_does_not_cover_the_file() {
+        let found = findings("### `a`\n\n- `src/one/` (planned): soon", &["a/src/one.rs"]);
+        assert_eq!(found.len(), 1);
+        assert!(found[0].contains("does not name `a/src/one`"), "{found:?}");
     }
 
     #[test]
