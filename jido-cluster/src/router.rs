@@ -5,6 +5,7 @@
 //! refused there comes back and goes on to where it belongs, within the time of
 //! the call.
 
+mod attempt;
 mod course;
 mod errands;
 mod inbound;

@@ -1,0 +1,262 @@
+//! One try of a request: at an activation here, or at another node.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use jido_core::{
+    Agent, AgentKey, Answer, AnswerStatus, Epoch, Executed, NodeName, Operation, decode_payload,
+    encode_payload,
+};
+use tokio::sync::oneshot;
+
+use super::course::Course;
+use super::request::{Given, RequestOptions};
+use super::{Router, Target};
+use crate::delivery::{Answered, Delivery, Outcome, Refusal, ReplyTo};
+use crate::error::{Error, ErrorKind};
+use crate::exchange::{AskError, PendingAnswer, Question};
+use crate::transport::SendError;
+
+/// A message, as it was given or as it travels. It is encoded when it first
+/// leaves the node, and decoded should it come back to an agent here.
+pub(super) enum Message<A: Agent> {
+    Typed(A::Message),
+    Encoded(Bytes),
+}
+
+impl<A: Agent> Message<A> {
+    fn typed(self) -> Result<A::Message, Error> {
+        match self {
+            Self::Typed(message) => Ok(message),
+            Self::Encoded(bytes) => Ok(decode_payload(&bytes)?),
+        }
+    }
+
+    fn encoded(self) -> Result<Bytes, Error> {
+        match self {
+            Self::Typed(message) => Ok(encode_payload(&message)?),
+            Self::Encoded(bytes) => Ok(bytes),
+        }
+    }
+}
+
+/// A try that is under way.
+pub(super) enum Attempt<A: Agent> {
+    Here(oneshot::Receiver<Outcome<A>>),
+    There {
+        owner: Option<NodeName>,
+        message: Bytes,
+        answer: PendingAnswer,
+    },
+    /// Nothing was sent.
+    Refused {
+        message: Message<A>,
+        refusal: Refusal,
+    },
+    Unreachable {
+        message: Message<A>,
+    },
+}
+
+/// How a try ended.
+pub(super) enum Ended<A: Agent> {
+    /// With what the caller is told; nothing for a cast.
+    Settled(Result<Option<Given<A::Reply>>, Error>),
+    Refused {
+        message: Message<A>,
+        refusal: Refusal,
+    },
+    Unreachable {
+        message: Message<A>,
+    },
+}
+
+impl<A: Agent> Router<A> {
+    /// Makes one try. What is sent is on its way when this returns.
+    pub(super) fn begin(
+        &self,
+        key: &str,
+        message: Message<A>,
+        options: RequestOptions,
+        expires: Duration,
+        course: &Course,
+    ) -> Result<(Target, Attempt<A>), Error> {
+        // The shortest way: an activation that runs here.
+        let mut message = Some(message);
+        let here = self.local.with(key, |local| {
+            let typed = message
+                .take()
+                .map_or_else(|| Err(interrupted()), Message::typed)?;
+            let (delivery, outcome) = delivery(typed, options, expires);
+            let limit = self.settings.mailbox_limit;
+            Ok::<_, Error>((local.deliver(delivery, limit), outcome))
+        });
+        if let Some(delivered) = here {
+            let (delivered, outcome) = delivered?;
+            if let Err(back) = delivered {
+                self.deliver_here(&AgentKey::new(key)?, back);
+            }
+            return Ok((Target::Here, Attempt::Here(outcome)));
+        }
+        // It was taken only where an activation was found.
+        let Some(message) = message else {
+            return Err(interrupted());
+        };
+        let agent_key = AgentKey::new(key)?;
+        let hash = self.key_hash(key);
+        let target = match course.here() {
+            true => Target::Here,
+            false => self.target(key, hash, course.verify()),
+        };
+        let attempt = match target {
+            Target::Here => {
+                let (delivery, outcome) = delivery(message.typed()?, options, expires);
+                self.deliver_here(&agent_key, delivery);
+                Attempt::Here(outcome)
+            }
+            Target::There { node, .. } => {
+                let message = message.encoded()?;
+                let question = Question {
+                    operation: if options.cast {
+                        Operation::Cast
+                    } else {
+                        Operation::Call
+                    },
+                    key: Some(agent_key),
+                    verify: course.verify(),
+                    request: options.request,
+                    budget: expires.saturating_sub(self.core.environment.elapsed()),
+                    lane: hash,
+                    payload: message.clone(),
+                };
+                let owner = self
+                    .core
+                    .members
+                    .view()
+                    .get(node)
+                    .map(|member| member.name.clone());
+                match self.core.exchange.ask(node, &self.settings.name, question) {
+                    Ok(answer) => Attempt::There {
+                        owner,
+                        message,
+                        answer,
+                    },
+                    Err(AskError::Overloaded) => {
+                        return Err(Refusal::Overloaded.into_error());
+                    }
+                    Err(AskError::Send(SendError::Unreachable)) => Attempt::Unreachable {
+                        message: Message::Encoded(message),
+                    },
+                    Err(AskError::Send(error)) => {
+                        return Err(Error::new(ErrorKind::InvalidInput, error.to_string()));
+                    }
+                }
+            }
+            Target::Nowhere => Attempt::Refused {
+                message,
+                refusal: Refusal::unsettled("no node that stays runs the agent's manager"),
+            },
+        };
+        Ok((target, attempt))
+    }
+
+    /// Waits for the end of a try.
+    pub(super) async fn end(&self, attempt: Attempt<A>) -> Ended<A> {
+        match attempt {
+            Attempt::Here(outcome) => match outcome.await {
+                Ok(Outcome::Done(result)) => {
+                    Ended::Settled(result.map(|answered| Some((answered, None))))
+                }
+                Ok(Outcome::Accepted) => Ended::Settled(Ok(None)),
+                Ok(Outcome::Returned { message, refusal }) => Ended::Refused {
+                    message: Message::Typed(message),
+                    refusal,
+                },
+                // A delivery always tells its caller; the runtime is shutting down.
+                Err(_) => Ended::Settled(Err(interrupted())),
+            },
+            Attempt::There {
+                owner,
+                message,
+                answer,
+            } => match answer.wait().await {
+                Some(answer) => read_answer(answer, owner, message),
+                None => Ended::Settled(Err(interrupted())),
+            },
+            Attempt::Refused { message, refusal } => Ended::Refused { message, refusal },
+            Attempt::Unreachable { message } => Ended::Unreachable { message },
+        }
+    }
+}
+
+fn delivery<A: Agent>(
+    message: A::Message,
+    options: RequestOptions,
+    expires: Duration,
+) -> (Delivery<A>, oneshot::Receiver<Outcome<A>>) {
+    let (caller, outcome) = oneshot::channel();
+    let reply = ReplyTo::Caller(caller);
+    (
+        Delivery::new(message, options.cast, options.request, expires, reply),
+        outcome,
+    )
+}
+
+/// What another node's answer means to the caller.
+fn read_answer<A: Agent>(answer: Answer, owner: Option<NodeName>, message: Bytes) -> Ended<A> {
+    let message = Message::Encoded(message);
+    let why = || String::from_utf8_lossy(&answer.payload).into_owned();
+    match answer.status {
+        // Only a cast is answered without an activation's epoch.
+        AnswerStatus::Ok if answer.epoch == Epoch::ZERO => Ended::Settled(Ok(None)),
+        AnswerStatus::Ok => Ended::Settled(match (decode_payload(&answer.payload), owner) {
+            (Ok(value), Some(owner)) => {
+                let answered = Answered {
+                    value,
+                    epoch: answer.epoch,
+                    revision: answer.revision,
+                };
+                Ok(Some((answered, Some(owner))))
+            }
+            (Err(error), _) => Err(Error::new(ErrorKind::Incompatible, error.to_string())
+                .caused_by(error)
+                .with_executed(Executed::Yes)),
+            (Ok(_), None) => Err(interrupted()),
+        }),
+        AnswerStatus::Failed => {
+            Ended::Settled(Err(
+                Error::new(ErrorKind::from_code(answer.code), why()).with_executed(answer.executed)
+            ))
+        }
+        AnswerStatus::Incompatible => {
+            Ended::Settled(Err(Error::new(ErrorKind::Incompatible, why())))
+        }
+        AnswerStatus::Stopped if answer.executed != Executed::No => {
+            Ended::Settled(Err(interrupted()))
+        }
+        AnswerStatus::Stopped => Ended::Refused {
+            message,
+            refusal: Refusal::Stopped,
+        },
+        AnswerStatus::Overloaded => Ended::Refused {
+            message,
+            refusal: Refusal::Overloaded,
+        },
+        AnswerStatus::NotOwner if answer.payload.is_empty() => Ended::Refused {
+            message,
+            refusal: Refusal::NotOwner { hint: answer.hint },
+        },
+        AnswerStatus::NotOwner => Ended::Refused {
+            message,
+            refusal: Refusal::unsettled(why()),
+        },
+    }
+}
+
+fn interrupted() -> Error {
+    Error::new(
+        ErrorKind::Interrupted,
+        "the session with the agent's node ended before the answer came",
+    )
+    .with_executed(Executed::Maybe)
+}
