@@ -115,6 +115,13 @@ impl Exchange {
         }
     }
 
+    /// Tells the peers that a manager's agents have all left this node. Asks for them
+    /// are still answered.
+    pub(crate) fn withdraw(&self, name: &ManagerName) {
+        let _changing = self.changing.lock();
+        self.serves(name, false);
+    }
+
     fn serves(&self, manager: &ManagerName, serves: bool) {
         self.members.serves(self.members.me(), manager, serves);
         self.notify(&Notice::Serves {

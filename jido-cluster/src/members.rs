@@ -118,6 +118,12 @@ impl View {
         self.get(incarnation).is_some()
     }
 
+    /// Whether a node is a member that runs a manager.
+    pub(crate) fn serves(&self, incarnation: Incarnation, manager: &ManagerName) -> bool {
+        self.get(incarnation)
+            .is_some_and(|member| member.managers.contains(manager))
+    }
+
     pub(crate) fn members(&self) -> &[Member] {
         &self.members
     }

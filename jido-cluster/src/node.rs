@@ -22,6 +22,10 @@ use crate::members::Member;
 /// of it.
 const FAREWELL: Duration = Duration::from_secs(5);
 
+/// How long a peer's task may take from the choice of a node to the ask that it sends
+/// there: microseconds, unless it has to wait for a core.
+const LAST_ASKS: Duration = Duration::from_millis(50);
+
 /// A node: its place in the cluster, and the managers that run on it. Clones are
 /// handles to the same node.
 ///
@@ -107,10 +111,15 @@ impl Node {
         for manager in self.core.managers() {
             let moved = manager.drain().await;
             tracing::info!(manager = %manager.name(), moved, "handed a manager's agents over");
+            self.core.exchange.withdraw(manager.name());
         }
         // Peers that have heard of it send nothing further; what they sent before is
         // answered first, and so is what this node asked for its own callers.
         let farewell = async {
+            self.core.barrier().await;
+            // A peer's task that had chosen this node just before it heard of it has
+            // sent its ask by then.
+            tokio::time::sleep(LAST_ASKS).await;
             self.core.barrier().await;
             self.core.exchange.settled().await;
         };

@@ -151,7 +151,7 @@ impl<A: Agent> Router<A> {
             && !self.hints.is_empty()
             && let Some(owner) = self.hints.get(key)
         {
-            if owner != me && view.contains(owner) {
+            if owner != me && view.serves(owner, &self.settings.name) {
                 return Target::There {
                     node: owner,
                     hinted: true,

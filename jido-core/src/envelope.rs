@@ -13,6 +13,8 @@
 //! - **notice**: which `u8` (1 leaving, 2 serves); after the second, whether it
 //!   does `u8` and the manager (`u8` length, bytes).
 
+mod notice;
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use thiserror::Error;
 
@@ -20,6 +22,8 @@ use crate::{
     AgentKey, Epoch, Executed, Incarnation, MAX_KEY_LEN, MAX_NAME_LEN, ManagerName, RequestId,
     Revision,
 };
+
+pub use notice::Notice;
 
 /// The protocol version that this code speaks.
 pub const PROTOCOL_VERSION: u8 = 1;
@@ -31,8 +35,6 @@ const KIND_NOTICE: u8 = 3;
 const ASK_VERIFY: u8 = 1;
 const ASK_REQUEST_ID: u8 = 2;
 const ANSWER_HINT: u8 = 1;
-const NOTICE_LEAVING: u8 = 1;
-const NOTICE_SERVES: u8 = 2;
 
 /// What an ask wants done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,20 +156,6 @@ pub struct Answer {
     pub payload: Bytes,
 }
 
-/// Something that a node tells its peers without being asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Notice {
-    /// The sender is shutting down: give it no further keys.
-    Leaving,
-    /// The sender has a manager of this name from now on, or has it no longer.
-    Serves {
-        /// The manager's name.
-        manager: ManagerName,
-        /// Whether it has it.
-        serves: bool,
-    },
-}
-
 /// An envelope of any kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Envelope {
@@ -253,24 +241,6 @@ impl Answer {
     }
 }
 
-impl Notice {
-    /// Writes the envelope.
-    pub fn encode(&self) -> Bytes {
-        let mut out = BytesMut::with_capacity(16 + MAX_NAME_LEN);
-        prefix(&mut out, KIND_NOTICE, 0);
-        match self {
-            Self::Leaving => out.put_u8(NOTICE_LEAVING),
-            Self::Serves { manager, serves } => {
-                out.put_u8(NOTICE_SERVES);
-                out.put_u8(u8::from(*serves));
-                out.put_u8(manager.as_str().len() as u8);
-                out.put_slice(manager.as_str().as_bytes());
-            }
-        }
-        out.freeze()
-    }
-}
-
 fn prefix(out: &mut BytesMut, kind: u8, correlation: u64) {
     out.put_u8(PROTOCOL_VERSION);
     out.put_u8(kind);
@@ -298,7 +268,7 @@ impl Envelope {
         match kind {
             KIND_ASK => decode_ask(correlation, bytes).map(Self::Ask),
             KIND_ANSWER => decode_answer(correlation, bytes).map(Self::Answer),
-            KIND_NOTICE => decode_notice(bytes).map(Self::Notice),
+            KIND_NOTICE => notice::decode(bytes).map(Self::Notice),
             _ => Err(EnvelopeError::Malformed("unknown kind")),
         }
     }
@@ -371,21 +341,6 @@ fn decode_answer(correlation: u64, mut bytes: Bytes) -> Result<Answer, EnvelopeE
         hint,
         payload: bytes,
     })
-}
-
-fn decode_notice(mut bytes: Bytes) -> Result<Notice, EnvelopeError> {
-    let short = |_| EnvelopeError::Malformed("notice cut short");
-    match bytes.try_get_u8().map_err(short)? {
-        NOTICE_LEAVING => Ok(Notice::Leaving),
-        NOTICE_SERVES => {
-            let serves = bytes.try_get_u8().map_err(short)? != 0;
-            Ok(Notice::Serves {
-                manager: manager_name(&mut bytes)?,
-                serves,
-            })
-        }
-        _ => Err(EnvelopeError::Malformed("unknown notice")),
-    }
 }
 
 fn manager_name(bytes: &mut Bytes) -> Result<ManagerName, EnvelopeError> {

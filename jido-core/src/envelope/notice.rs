@@ -1,0 +1,56 @@
+//! What a node tells its peers without being asked.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+use super::{EnvelopeError, KIND_NOTICE, manager_name, prefix};
+use crate::{MAX_NAME_LEN, ManagerName};
+
+const LEAVING: u8 = 1;
+const SERVES: u8 = 2;
+
+/// Something that a node tells its peers without being asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// The sender is shutting down: give it no further keys.
+    Leaving,
+    /// The sender has a manager of this name from now on, or has it no longer.
+    Serves {
+        /// The manager's name.
+        manager: ManagerName,
+        /// Whether it has it.
+        serves: bool,
+    },
+}
+
+impl Notice {
+    /// Writes the envelope.
+    pub fn encode(&self) -> Bytes {
+        let mut out = BytesMut::with_capacity(16 + MAX_NAME_LEN);
+        prefix(&mut out, KIND_NOTICE, 0);
+        match self {
+            Self::Leaving => out.put_u8(LEAVING),
+            Self::Serves { manager, serves } => {
+                out.put_u8(SERVES);
+                out.put_u8(u8::from(*serves));
+                out.put_u8(manager.as_str().len() as u8);
+                out.put_slice(manager.as_str().as_bytes());
+            }
+        }
+        out.freeze()
+    }
+}
+
+pub(super) fn decode(mut bytes: Bytes) -> Result<Notice, EnvelopeError> {
+    let short = |_| EnvelopeError::Malformed("notice cut short");
+    match bytes.try_get_u8().map_err(short)? {
+        LEAVING => Ok(Notice::Leaving),
+        SERVES => {
+            let serves = bytes.try_get_u8().map_err(short)? != 0;
+            Ok(Notice::Serves {
+                manager: manager_name(&mut bytes)?,
+                serves,
+            })
+        }
+        _ => Err(EnvelopeError::Malformed("unknown notice")),
+    }
+}

@@ -1,0 +1,215 @@
+//! What the reference adapter keeps, and the rules on it.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use bytes::Bytes;
+use jido_core::{
+    AgentId, AgentKey, Checkpoint, ClusterName, Entry, Epoch, Incarnation, ManagerName, RequestId,
+    Revision, Seq, Timestamp,
+};
+
+use super::MAX_COMMIT_BYTES;
+use crate::{
+    AgentRecord, AppendOutcome, ClaimOutcome, ClaimRequest, Commit, Cursor, DirectoryPage,
+    DirectoryQuery, Error, ErrorKind, NodeRecord, NodeState,
+};
+
+#[derive(Debug, Default)]
+pub(super) struct Tables {
+    pub(super) nodes: BTreeMap<(ClusterName, Incarnation), NodeRecord>,
+    pub(super) agents: BTreeMap<AgentId, Stored>,
+}
+
+#[derive(Debug)]
+pub(super) struct Stored {
+    pub(super) record: AgentRecord,
+    pub(super) deleted: bool,
+    pub(super) checkpoint: Option<Checkpoint>,
+    pub(super) entries: Vec<Entry>,
+    pub(super) replies: BTreeMap<RequestId, Bytes>,
+}
+
+impl Tables {
+    fn is_up(&self, cluster: &ClusterName, incarnation: Incarnation) -> bool {
+        self.nodes
+            .get(&(cluster.clone(), incarnation))
+            .is_some_and(|node| node.state == NodeState::Up)
+    }
+
+    pub(super) fn claim(&mut self, claim: ClaimRequest) -> ClaimOutcome {
+        let ClaimRequest {
+            id,
+            claimant,
+            take_from,
+            at,
+        } = claim;
+        if !self.is_up(&id.cluster, claimant) {
+            return ClaimOutcome::ClaimantDead;
+        }
+        if let Some(stored) = self.agents.get(&id)
+            && let Some(owner) = stored.record.owner
+            && owner != claimant
+            && take_from != Some(owner)
+            && self.is_up(&id.cluster, owner)
+        {
+            return ClaimOutcome::Held {
+                owner,
+                epoch: stored.record.epoch,
+            };
+        }
+        let stored = self.agents.entry(id.clone()).or_insert_with(|| Stored {
+            record: AgentRecord {
+                id,
+                owner: None,
+                epoch: Epoch::ZERO,
+                revision: Revision::ZERO,
+                thread_len: Seq::ZERO,
+                created_at: at,
+                updated_at: at,
+            },
+            deleted: false,
+            checkpoint: None,
+            entries: Vec::new(),
+            replies: BTreeMap::new(),
+        });
+        if std::mem::take(&mut stored.deleted) {
+            stored.record.created_at = at;
+        }
+        stored.record.owner = Some(claimant);
+        stored.record.epoch = stored.record.epoch.next();
+        stored.record.updated_at = at;
+        ClaimOutcome::Claimed(stored.record.epoch)
+    }
+
+    /// The agent, if `epoch` still owns it.
+    fn owned(&mut self, id: &AgentId, epoch: Epoch) -> Result<&mut Stored, AppendOutcome> {
+        match self.agents.get_mut(id) {
+            Some(stored) if stored.record.epoch == epoch && stored.record.owner.is_some() => {
+                Ok(stored)
+            }
+            Some(stored) => Err(AppendOutcome::Fenced {
+                epoch: stored.record.epoch,
+            }),
+            None => Err(AppendOutcome::Fenced { epoch: Epoch::ZERO }),
+        }
+    }
+
+    pub(super) fn append(&mut self, commit: Commit) -> Result<Revision, AppendOutcome> {
+        commit
+            .check_size(MAX_COMMIT_BYTES)
+            .map_err(AppendOutcome::Failed)?;
+        let stored = self.owned(&commit.id, commit.epoch)?;
+        if stored.record.revision != commit.expected {
+            return Err(AppendOutcome::Conflict {
+                actual: stored.record.revision,
+            });
+        }
+        let thread_len = Seq(stored.record.thread_len.0 + commit.entries.len() as u64);
+        if let Some(checkpoint) = &commit.checkpoint
+            && checkpoint.covers > thread_len
+        {
+            return Err(AppendOutcome::Failed(Error::new(
+                ErrorKind::InvalidInput,
+                format!(
+                    "checkpoint of agent {} covers {} entries: its thread has {thread_len}",
+                    commit.id, checkpoint.covers
+                ),
+            )));
+        }
+        if commit.advances_revision() {
+            stored.record.revision = stored.record.revision.next();
+        }
+        let revision = stored.record.revision;
+        for (seq, entry) in (stored.record.thread_len.0..).zip(&commit.entries) {
+            stored
+                .entries
+                .push(Entry::committed(entry, Seq(seq), revision, commit.epoch));
+        }
+        stored.record.thread_len = thread_len;
+        if commit.checkpoint.is_some() {
+            stored.checkpoint = commit.checkpoint;
+        }
+        stored
+            .replies
+            .extend(commit.requests.into_iter().map(|r| (r.request, r.reply)));
+        if commit.release {
+            stored.record.owner = None;
+        }
+        stored.record.updated_at = commit.at;
+        Ok(revision)
+    }
+
+    pub(super) fn delete(
+        &mut self,
+        id: &AgentId,
+        epoch: Epoch,
+        at: Timestamp,
+    ) -> Result<Revision, AppendOutcome> {
+        let stored = self.owned(id, epoch)?;
+        stored.deleted = true;
+        stored.checkpoint = None;
+        stored.entries.clear();
+        stored.replies.clear();
+        stored.record.owner = None;
+        stored.record.thread_len = Seq::ZERO;
+        stored.record.revision = stored.record.revision.next();
+        stored.record.updated_at = at;
+        Ok(stored.record.revision)
+    }
+
+    pub(super) fn live(&self, id: &AgentId) -> Option<&Stored> {
+        self.agents.get(id).filter(|stored| !stored.deleted)
+    }
+
+    pub(super) fn directory(&self, query: &DirectoryQuery) -> Result<DirectoryPage, Error> {
+        let after = match &query.after {
+            None => None,
+            Some(cursor) => Some(cursor_key(cursor)?),
+        };
+        let of_manager = |cluster: &ClusterName, manager: &ManagerName| {
+            *cluster == query.cluster && *manager == query.manager
+        };
+        // Agents are ordered by cluster, manager, key: skip to the first that
+        // belongs here, then go on while they do.
+        let start = match after {
+            Some(key) => Bound::Excluded(AgentId::new(
+                query.cluster.clone(),
+                query.manager.clone(),
+                key,
+            )),
+            None => Bound::Unbounded,
+        };
+        let limit = query.limit.max(1);
+        let mut agents: Vec<AgentRecord> = self
+            .agents
+            .range((start, Bound::Unbounded))
+            .skip_while(|(id, _)| !of_manager(&id.cluster, &id.manager))
+            .take_while(|(id, _)| of_manager(&id.cluster, &id.manager))
+            .filter(|(_, stored)| {
+                !stored.deleted
+                    && (stored.record.owner.is_some() || stored.record.revision > Revision::ZERO)
+            })
+            .map(|(_, stored)| stored.record.clone())
+            .take(limit + 1)
+            .collect();
+        let more = agents.len() > limit;
+        agents.truncate(limit);
+        let next = agents
+            .last()
+            .filter(|_| more)
+            .map(|last| Cursor(Bytes::copy_from_slice(last.id.key.as_str().as_bytes())));
+        Ok(DirectoryPage { agents, next })
+    }
+}
+
+fn cursor_key(cursor: &Cursor) -> Result<AgentKey, Error> {
+    let refused = || {
+        Error::new(
+            ErrorKind::InvalidInput,
+            "the cursor is none that a page gave",
+        )
+    };
+    let text = std::str::from_utf8(&cursor.0).map_err(|e| refused().caused_by(e))?;
+    AgentKey::new(text).map_err(|e| refused().caused_by(e))
+}
