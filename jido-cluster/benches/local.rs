@@ -8,8 +8,9 @@
 //! - **spawn**: an activation's way from the first message of a new key to its answer
 //!   (claim and load in memory included), against a bare `ractor` spawn and call.
 //!
-//! Rounds of both sides take turns, and what is printed is the ratio of the medians:
-//! the machine is shared, so that absolute times mean little.
+//! criterion times each by itself. Before, both sides take turns in short rounds,
+//! and the median of the rounds' ratios is printed: the machine is shared, so that
+//! absolute times mean little.
 #![allow(missing_docs, reason = "a benchmark")]
 #![allow(
     clippy::unwrap_used,
@@ -21,6 +22,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use criterion::{Criterion, criterion_group, criterion_main};
 use jido_cluster::loopback::LoopbackNetwork;
 use jido_cluster::storage::MemoryStorage;
 use jido_cluster::transport::Peer;
@@ -30,9 +32,9 @@ use serde::{Deserialize, Serialize};
 
 const AGENTS: usize = 10_000;
 const CALLERS: usize = 64;
-const CALLS_EACH: usize = 4_000;
-const SPAWNS: usize = 10_000;
-const ROUNDS: usize = 9;
+const CALLS_EACH: usize = 1_000;
+const SPAWNS: usize = 2_000;
+const ROUNDS: usize = 41;
 
 #[derive(Default, Serialize, Deserialize)]
 struct Echo {
@@ -81,7 +83,8 @@ fn step(caller: usize, call: usize) -> usize {
     (caller * 157 + call * 7_919) % AGENTS
 }
 
-async fn time<F, T>(call: impl Fn(usize) -> F) -> f64
+/// How long all callers take for their calls.
+async fn time<F, T>(call: impl Fn(usize) -> F) -> Duration
 where
     F: Future<Output = T> + Send + 'static,
     T: Send + 'static,
@@ -93,10 +96,10 @@ where
     for task in tasks {
         task.await.unwrap();
     }
-    (CALLERS * CALLS_EACH) as f64 / start.elapsed().as_secs_f64()
+    start.elapsed()
 }
 
-async fn ours(handle: &Handle<Echo>, keys: &Arc<Vec<String>>) -> f64 {
+async fn ours(handle: &Handle<Echo>, keys: &Arc<Vec<String>>) -> Duration {
     time(|caller| {
         let (handle, keys) = (handle.clone(), keys.clone());
         async move {
@@ -108,7 +111,7 @@ async fn ours(handle: &Handle<Echo>, keys: &Arc<Vec<String>>) -> f64 {
     .await
 }
 
-async fn floor(actors: &Arc<Vec<ActorRef<BareMessage>>>, timeout: Option<Duration>) -> f64 {
+async fn floor(actors: &Arc<Vec<ActorRef<BareMessage>>>, timeout: Option<Duration>) -> Duration {
     time(|caller| {
         let actors = actors.clone();
         async move {
@@ -125,85 +128,162 @@ async fn floor(actors: &Arc<Vec<ActorRef<BareMessage>>>, timeout: Option<Duratio
     .await
 }
 
-async fn spawn_ours(handle: &Handle<Echo>, round: usize) -> f64 {
+async fn spawn_ours(handle: &Handle<Echo>, fresh: &mut usize) -> Duration {
+    let keys: Vec<String> = (0..SPAWNS)
+        .map(|i| format!("fresh-{}", *fresh + i))
+        .collect();
+    *fresh += SPAWNS;
     let start = Instant::now();
-    for i in 0..SPAWNS {
-        handle.call(format!("fresh-{round}-{i}"), 1).await.unwrap();
+    for key in &keys {
+        handle.call(key, 1).await.unwrap();
     }
-    SPAWNS as f64 / start.elapsed().as_secs_f64()
+    let took = start.elapsed();
+    // They don't pile up from round to round.
+    for key in &keys {
+        handle.stop(key).await.unwrap();
+    }
+    took
 }
 
-async fn spawn_floor() -> f64 {
-    let start = Instant::now();
+async fn spawn_floor() -> Duration {
     let mut actors = Vec::new();
+    let start = Instant::now();
     for _ in 0..SPAWNS {
         let (actor, _) = Actor::spawn(None, Bare, ()).await.unwrap();
         actor.call(|port| BareMessage(1, port), None).await.unwrap();
         actors.push(actor);
     }
-    let rate = SPAWNS as f64 / start.elapsed().as_secs_f64();
+    let took = start.elapsed();
     for actor in actors {
-        actor.stop(None);
+        actor.stop_and_wait(None, None).await.unwrap();
     }
-    rate
+    took
 }
 
-fn median(mut rates: Vec<f64>) -> f64 {
-    rates.sort_by(f64::total_cmp);
-    rates[rates.len() / 2]
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
-fn report(what: &str, ours: &[f64], floor: &[f64]) {
-    let (ours, floor) = (median(ours.to_vec()), median(floor.to_vec()));
+/// Prints how our rate compares with the floor's, from rounds that took turns.
+fn report(what: &str, each: usize, rounds: &[(Duration, Duration)]) {
+    let rate = |times: Vec<f64>| each as f64 / median(times);
+    let ours = rate(rounds.iter().map(|(ours, _)| ours.as_secs_f64()).collect());
+    let floor = rate(
+        rounds
+            .iter()
+            .map(|(_, floor)| floor.as_secs_f64())
+            .collect(),
+    );
+    let ratios = rounds
+        .iter()
+        .map(|(ours, floor)| floor.as_secs_f64() / ours.as_secs_f64());
+    let mut sorted: Vec<f64> = ratios.collect();
+    sorted.sort_by(f64::total_cmp);
+    let quarter = sorted.len() / 4;
     println!(
-        "{what:<28} ours {ours:>10.0}/s  floor {floor:>10.0}/s  ratio {:.2}",
-        ours / floor
+        "{what:<26} ours {ours:>9.0}/s  floor {floor:>9.0}/s  ratio {:.2} (middle half {:.2} to {:.2})",
+        sorted[sorted.len() / 2],
+        sorted[quarter],
+        sorted[sorted.len() - 1 - quarter],
     );
 }
 
-#[tokio::main(worker_threads = 2)]
-async fn main() {
-    let network = LoopbackNetwork::new();
-    let node = Node::builder("n1")
-        .transport(move |name, incarnation| {
-            network.transport(Peer {
-                name: name.clone(),
-                incarnation,
-                address: String::new(),
-            })
-        })
-        .start()
-        .await
-        .unwrap();
-    let handle = InstanceManager::<Echo>::builder("echo")
-        .storage(MemoryStorage::new())
-        .start(&node)
-        .await
-        .unwrap();
-    let keys: Arc<Vec<String>> = Arc::new((0..AGENTS).map(|i| format!("agent-{i}")).collect());
-    for key in keys.iter() {
-        handle.call(key, 1).await.unwrap();
-    }
-    let mut actors = Vec::new();
-    for _ in 0..AGENTS {
-        actors.push(Actor::spawn(None, Bare, ()).await.unwrap().0);
-    }
-    let actors = Arc::new(actors);
-
-    let (mut mine, mut timed, mut untimed) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
-        mine.push(ours(&handle, &keys).await);
-        timed.push(floor(&actors, Some(Duration::from_secs(5))).await);
-        untimed.push(floor(&actors, None).await);
-    }
-    report("call, floor with time-out", &mine, &timed);
-    report("call, floor without", &mine, &untimed);
-
-    let (mut mine, mut bare) = (Vec::new(), Vec::new());
-    for round in 0..ROUNDS {
-        mine.push(spawn_ours(&handle, round).await);
-        bare.push(spawn_floor().await);
-    }
-    report("spawn and first call", &mine, &bare);
-    node.halt().await;
+struct Bench {
+    runtime: tokio::runtime::Runtime,
+    node: Node,
+    handle: Handle<Echo>,
+    keys: Arc<Vec<String>>,
+    actors: Arc<Vec<ActorRef<BareMessage>>>,
 }
+
+impl Bench {
+    fn new() -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let keys: Arc<Vec<String>> = Arc::new((0..AGENTS).map(|i| format!("agent-{i}")).collect());
+        let (node, handle, actors) = runtime.block_on(async {
+            let network = LoopbackNetwork::new();
+            let node = Node::builder("n1")
+                .transport(move |name, incarnation| {
+                    let (name, address) = (name.clone(), String::new());
+                    network.transport(Peer {
+                        name,
+                        incarnation,
+                        address,
+                    })
+                })
+                .start()
+                .await
+                .unwrap();
+            let handle = InstanceManager::<Echo>::builder("echo")
+                .storage(MemoryStorage::new())
+                .start(&node)
+                .await
+                .unwrap();
+            // In turns, so that neither lies better in memory than the other.
+            let mut actors = Vec::new();
+            for key in keys.iter() {
+                handle.call(key, 1).await.unwrap();
+                actors.push(Actor::spawn(None, Bare, ()).await.unwrap().0);
+            }
+            (node, handle, Arc::new(actors))
+        });
+        Self {
+            runtime,
+            node,
+            handle,
+            keys,
+            actors,
+        }
+    }
+
+    fn ratios(&self) {
+        let timeout = Some(Duration::from_secs(5));
+        self.runtime.block_on(async {
+            let (mut timed, mut untimed, mut spawns) = (Vec::new(), Vec::new(), Vec::new());
+            let mut fresh = 0;
+            for _ in 0..ROUNDS {
+                let mine = ours(&self.handle, &self.keys).await;
+                timed.push((mine, floor(&self.actors, timeout).await));
+                let mine = ours(&self.handle, &self.keys).await;
+                untimed.push((mine, floor(&self.actors, None).await));
+                spawns.push((
+                    spawn_ours(&self.handle, &mut fresh).await,
+                    spawn_floor().await,
+                ));
+            }
+            report("call, floor with time-out", CALLERS * CALLS_EACH, &timed);
+            report("call, floor without", CALLERS * CALLS_EACH, &untimed);
+            report("spawn and first call", SPAWNS, &spawns);
+        });
+    }
+}
+
+fn local(criterion: &mut Criterion) {
+    let bench = Bench::new();
+    bench.ratios();
+    let mut calls = criterion.benchmark_group("64,000 calls");
+    calls.sample_size(10);
+    calls.bench_function("by key", |b| {
+        b.to_async(&bench.runtime)
+            .iter(|| ours(&bench.handle, &bench.keys));
+    });
+    calls.bench_function("ractor's own, with a time-out", |b| {
+        let timeout = Some(Duration::from_secs(5));
+        b.to_async(&bench.runtime)
+            .iter(|| floor(&bench.actors, timeout));
+    });
+    calls.bench_function("ractor's own", |b| {
+        b.to_async(&bench.runtime)
+            .iter(|| floor(&bench.actors, None));
+    });
+    calls.finish();
+    bench.runtime.block_on(bench.node.halt());
+}
+
+criterion_group!(benches, local);
+criterion_main!(benches);

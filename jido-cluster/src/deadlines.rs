@@ -47,6 +47,14 @@ struct Table {
     some: Notify,
 }
 
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the runtime's own clock, as its timers have it, which tests pause"
+)]
+fn now() -> Instant {
+    Instant::now()
+}
+
 thread_local! {
     static SHARD: Cell<Option<usize>> = const { Cell::new(None) };
 }
@@ -82,12 +90,8 @@ impl Deadlines {
     }
 
     /// A future that ends when this much time has passed, or up to a tick later.
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "the runtime's own clock, as its timers have it, which tests pause"
-    )]
     pub(crate) fn after(&self, time: Duration) -> Deadline<'_> {
-        let now = Instant::now();
+        let now = now();
         // A time beyond what the clock can tell is as good as none.
         let at = now.checked_add(time).unwrap_or(now);
         Deadline {
@@ -100,12 +104,8 @@ impl Deadlines {
 
 impl Table {
     /// Wakes all whose time is up; false if nobody waits.
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "the runtime's own clock, as its timers have it, which tests pause"
-    )]
     fn wake_late(&self) -> bool {
-        let now = Instant::now();
+        let now = now();
         let mut some = false;
         for shard in &self.shards {
             let mut late = Vec::new();
@@ -149,10 +149,6 @@ impl Deadline<'_> {
 impl Future for Deadline<'_> {
     type Output = ();
 
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "the runtime's own clock, as its timers have it, which tests pause"
-    )]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         if let Some((shard, key, id)) = self.place {
             let mut waiting = self.table.shards[shard].lock();
@@ -165,7 +161,7 @@ impl Future for Deadline<'_> {
                 None => return Poll::Ready(()),
             }
         }
-        if self.at <= Instant::now() {
+        if self.at <= now() {
             return Poll::Ready(());
         }
         let (shard, id) = (shard(), self.table.next.fetch_add(1, Ordering::Relaxed));
@@ -199,9 +195,9 @@ mod tests {
     async fn a_deadline_ends_at_its_time_or_up_to_a_tick_later() {
         let deadlines = Deadlines::new();
         for ms in [1, 20, 100, 5_000] {
-            let start = Instant::now();
+            let start = now();
             deadlines.after(Duration::from_millis(ms)).await;
-            let took = start.elapsed();
+            let took = now() - start;
             assert!(took >= Duration::from_millis(ms), "{took:?}");
             assert!(took <= Duration::from_millis(ms) + 2 * TICK, "{took:?}");
         }

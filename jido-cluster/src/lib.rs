@@ -88,10 +88,16 @@ pub use error::{Error, ErrorKind};
 pub use handle::{DEFAULT_CALL_TIMEOUT, Handle, MAX_CALL_TIMEOUT, Request};
 pub use jido_core::{
     Agent, AgentError, AgentId, AgentKey, Checkpoint, ClusterName, Context, Entry, Epoch, Executed,
-    Incarnation, ManagerName, NodeName, RequestId, Revision, Seq, Timestamp,
+    Incarnation, MAX_KEY_LEN, ManagerName, NodeName, RequestId, Revision, Seq, Timestamp, Turn,
+    decode_payload, encode_payload,
 };
 pub use lease::Takeover;
 pub use manager::{InstanceManager, ManagerBuilder, ManagerMessage, ManagerState};
 pub use members::Member;
 pub use node::{Node, NodeBuilder};
 pub use router::{AgentPage, Ownership, Stats};
+
+/// Compiles the example of the project's README.
+#[cfg(all(doctest, feature = "lmdb"))]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -1,5 +1,12 @@
 //! Nodes over the loopback transport, in one process and on a paused clock.
 #![allow(missing_docs, reason = "a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test may panic, and starts tasks of its own"
+)]
 
 mod agents;
 mod faults;
