@@ -30,6 +30,11 @@ use jido_cluster::{Agent, AgentError, Context, Handle, InstanceManager, Node};
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use serde::{Deserialize, Serialize};
 
+/// As in the programs: an allocator that keeps things of one size together, so that
+/// what a look-up touches isn't strewn among the actors.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const AGENTS: usize = 10_000;
 const CALLERS: usize = 64;
 const CALLS_EACH: usize = 1_000;

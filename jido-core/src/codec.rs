@@ -111,7 +111,8 @@ pub fn decode_state<A: Agent>(bytes: &[u8]) -> Result<A, Error> {
 ///
 /// [`Encode`](ErrorKind::Encode) when the value does not serialize.
 pub fn encode_payload<T: Serialize>(value: &T) -> Result<Bytes, Error> {
-    let mut buffer = BytesMut::new();
+    // Most messages are small: this spares them growing from nothing.
+    let mut buffer = BytesMut::with_capacity(128);
     write_named(value, &mut buffer)?;
     Ok(buffer.freeze())
 }

@@ -1,10 +1,11 @@
 //! An agent that runs: its turns, and its errands.
 
+use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use futures_util::FutureExt;
 use jido_core::{
     Agent, AgentError, AgentId, Context, Epoch, Executed, NewEntry, Revision, Seq, Turn,
@@ -18,6 +19,15 @@ use super::pipeline::Pipeline;
 use crate::delivery::{Answered, Delivery, Refusal};
 use crate::error::{Error, ErrorKind};
 use crate::router::Router;
+
+/// A buffer beyond this, in bytes, is given back rather than kept for the next turn.
+const MAX_KEPT_SCRATCH: usize = 64 * 1024;
+
+thread_local! {
+    /// Where states are serialized to: one a thread, not one an agent, which costs
+    /// memory and a cache miss each.
+    static SCRATCH: Cell<BytesMut> = Cell::new(BytesMut::new());
+}
 
 /// A reply, or the failure of a message, and who waits for it.
 pub(super) struct Held<A: Agent> {
@@ -52,8 +62,6 @@ pub(super) struct Running<A: Agent> {
     pub(super) in_flight: Option<oneshot::Receiver<AppendOutcome>>,
     /// The message that is being handled.
     delivery: Option<Delivery<A>>,
-    /// Where states are serialized to, kept from turn to turn.
-    scratch: BytesMut,
 }
 
 impl<A: Agent> Running<A> {
@@ -72,10 +80,9 @@ impl<A: Agent> Running<A> {
             revision: record.revision,
             thread_len: record.thread_len,
             appending: 0,
-            pipeline: Pipeline::new(durability, Bytes::copy_from_slice(&state)),
+            pipeline: Pipeline::new(durability, state.freeze()),
             in_flight: None,
             delivery: None,
-            scratch: state,
         }
     }
 
@@ -123,8 +130,9 @@ impl<A: Agent> Running<A> {
         let Some(delivery) = self.delivery.take() else {
             return;
         };
+        let mut scratch = SCRATCH.take();
         let result = match handled {
-            Ok(Ok(reply)) => self.check(&entries).map(|()| reply),
+            Ok(Ok(reply)) => self.check(&entries, &mut scratch).map(|()| reply),
             Ok(Err(error)) => Err(agent_error(&error)),
             Err(panic) => {
                 let text = panic_text(panic.as_ref());
@@ -141,7 +149,7 @@ impl<A: Agent> Running<A> {
                     delivery,
                     result: Ok(reply),
                 };
-                self.pipeline.turn(&self.scratch, entries, held)
+                self.pipeline.turn(&scratch, entries, held)
             }
             Err(error) => {
                 self.restore();
@@ -151,20 +159,23 @@ impl<A: Agent> Running<A> {
                 })
             }
         };
+        if scratch.capacity() <= MAX_KEPT_SCRATCH {
+            SCRATCH.set(scratch);
+        }
         if let Some(held) = released {
             self.answer(held);
         }
     }
 
-    /// Serializes the state and checks that it can be committed.
-    fn check(&mut self, entries: &[NewEntry]) -> Result<(), Error> {
-        encode_state(&self.agent, &mut self.scratch)?;
+    /// Serializes the state into `scratch` and checks that it can be committed.
+    fn check(&self, entries: &[NewEntry], scratch: &mut BytesMut) -> Result<(), Error> {
+        encode_state(&self.agent, scratch)?;
         let limit = self.router.settings().max_commit_bytes;
         let entries: usize = entries
             .iter()
             .map(|entry| entry.kind.len() + entry.payload.len())
             .sum();
-        let len = self.scratch.len() + self.pipeline.staged_len() + entries;
+        let len = scratch.len() + self.pipeline.staged_len() + entries;
         if len > limit {
             return Err(Error::new(
                 ErrorKind::InvalidInput,
