@@ -35,6 +35,8 @@ pub(crate) struct PendingAnswer {
     correlation: u64,
     answer: oneshot::Receiver<Answer>,
     exchange: Weak<Exchange>,
+    /// Whether it may still be in the table.
+    is_open: bool,
 }
 
 impl Pending {
@@ -62,6 +64,7 @@ impl Pending {
             correlation,
             answer: receiver,
             exchange: Arc::downgrade(exchange),
+            is_open: true,
         }
     }
 
@@ -110,13 +113,18 @@ impl PendingAnswer {
     /// Waits for the answer; none when the session ended first, and then the ask
     /// may have been executed.
     pub(crate) async fn wait(mut self) -> Option<Answer> {
-        (&mut self.answer).await.ok()
+        let answer = (&mut self.answer).await.ok();
+        self.is_open = false;
+        answer
     }
 }
 
 impl Drop for PendingAnswer {
     fn drop(&mut self) {
-        if let Some(exchange) = self.exchange.upgrade() {
+        // What was answered or interrupted is out of the table already.
+        if self.is_open
+            && let Some(exchange) = self.exchange.upgrade()
+        {
             drop(exchange.pending.close(self.correlation));
         }
     }

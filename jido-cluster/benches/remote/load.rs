@@ -1,0 +1,130 @@
+//! A load of calls, so many at a time, and what it measures.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use crate::AGENTS;
+
+/// A way to call the agent of a number; it panics when the reply isn't right.
+pub(crate) trait Caller: Clone + Send + 'static {
+    fn call(&self, agent: usize) -> impl Future<Output = ()> + Send;
+}
+
+/// What one measurement found. Times are in microseconds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sample {
+    /// Calls a second.
+    pub(crate) rate: f64,
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+    /// Processor time a call, of all that take part. On a machine that others use
+    /// too it says more than the rate.
+    pub(crate) cpu: f64,
+}
+
+/// Processor time that this process has used, in microseconds.
+pub(crate) fn used_cpu() -> f64 {
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    used.tv_sec as f64 * 1e6 + used.tv_nsec as f64 / 1e3
+}
+
+impl Sample {
+    pub(crate) fn median(samples: &[Self]) -> Self {
+        let of =
+            |value: fn(&Self) -> f64| median(&mut samples.iter().map(value).collect::<Vec<_>>());
+        Self {
+            rate: of(|sample| sample.rate),
+            p50: of(|sample| sample.p50),
+            p99: of(|sample| sample.p99),
+            cpu: of(|sample| sample.cpu),
+        }
+    }
+
+    /// As one process tells it another; [`FromStr`] reads it.
+    pub(crate) fn to_line(self) -> String {
+        format!("{} {} {} {}", self.rate, self.p50, self.p99, self.cpu)
+    }
+}
+
+impl FromStr for Sample {
+    type Err = std::num::ParseFloatError;
+
+    fn from_str(line: &str) -> Result<Self, Self::Err> {
+        let mut values = line.split_whitespace().map(f64::from_str);
+        let mut next = || values.next().unwrap_or_else(|| panic!("short: {line:?}"));
+        Ok(Self {
+            rate: next()?,
+            p50: next()?,
+            p99: next()?,
+            cpu: next()?,
+        })
+    }
+}
+
+impl fmt::Display for Sample {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            rate,
+            p50,
+            p99,
+            cpu,
+        } = self;
+        write!(
+            f,
+            "{rate:>8.0} calls/s | p50 {p50:>8.1} us | p99 {p99:>8.1} us | {cpu:>5.2} us of cpu a call"
+        )
+    }
+}
+
+pub(crate) fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// Calls all agents once, so that each runs.
+pub(crate) async fn warm_up<C: Caller>(caller: &C) {
+    for agent in 0..AGENTS {
+        caller.call(agent).await;
+    }
+}
+
+/// Keeps `in_flight` calls under way for a while, each by a task of its own.
+pub(crate) async fn run<C: Caller>(caller: &C, in_flight: usize, seconds: f64) -> Sample {
+    let used = used_cpu();
+    let started = Instant::now();
+    let until = started + Duration::from_secs_f64(seconds);
+    let tasks: Vec<_> = (0..in_flight)
+        .map(|task| {
+            let caller = caller.clone();
+            tokio::spawn(async move {
+                let mut agent = task * AGENTS / in_flight;
+                let mut waits = Vec::new();
+                let mut now = Instant::now();
+                while now < until {
+                    caller.call(agent).await;
+                    // All are called, and neighbours in turn are none in memory.
+                    agent = (agent + 7_919) % AGENTS;
+                    let then = Instant::now();
+                    waits.push((then - now).as_nanos() as u64);
+                    now = then;
+                }
+                waits
+            })
+        })
+        .collect();
+    let mut waits = Vec::new();
+    for task in tasks {
+        waits.append(&mut task.await.unwrap());
+    }
+    let took = started.elapsed();
+    let used = used_cpu() - used;
+    waits.sort_unstable();
+    let micros = |part: f64| waits[(waits.len() as f64 * part) as usize] as f64 / 1_000.0;
+    Sample {
+        rate: waits.len() as f64 / took.as_secs_f64(),
+        p50: micros(0.5),
+        p99: micros(0.99),
+        cpu: used / waits.len() as f64,
+    }
+}
