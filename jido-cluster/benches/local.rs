@@ -26,7 +26,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use jido_cluster::loopback::LoopbackNetwork;
 use jido_cluster::storage::MemoryStorage;
 use jido_cluster::transport::Peer;
-use jido_cluster::{Agent, AgentError, Context, Handle, InstanceManager, Node};
+use jido_cluster::{Agent, AgentError, AgentKey, Context, Handle, InstanceManager, Node};
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use serde::{Deserialize, Serialize};
 
@@ -82,10 +82,17 @@ impl Actor for Bare {
     }
 }
 
-/// The order in which a caller goes through the agents: far apart, and different
-/// for each caller.
-fn step(caller: usize, call: usize) -> usize {
-    (caller * 157 + call * 7_919) % AGENTS
+/// What each caller calls, in order: far apart, and different for each caller. It
+/// lies in one row, since a caller has what it calls at hand: a key comes with the
+/// request that it serves.
+fn rows<T: Clone>(all: &[T]) -> Vec<Arc<Vec<T>>> {
+    let place = |caller: usize, call: usize| (caller * 157 + call * 7_919) % all.len();
+    let row = |caller| {
+        (0..CALLS_EACH)
+            .map(|call| all[place(caller, call)].clone())
+            .collect()
+    };
+    (0..CALLERS).map(|caller| Arc::new(row(caller))).collect()
 }
 
 /// How long all callers take for their calls.
@@ -104,24 +111,23 @@ where
     start.elapsed()
 }
 
-async fn ours(handle: &Handle<Echo>, keys: &Arc<Vec<String>>) -> Duration {
+async fn ours(handle: &Handle<Echo>, keys: &[Arc<Vec<AgentKey>>]) -> Duration {
     time(|caller| {
-        let (handle, keys) = (handle.clone(), keys.clone());
+        let (handle, keys) = (handle.clone(), keys[caller].clone());
         async move {
-            for call in 0..CALLS_EACH {
-                handle.call(&keys[step(caller, call)], 1).await.unwrap();
+            for key in keys.iter() {
+                handle.call(key, 1).await.unwrap();
             }
         }
     })
     .await
 }
 
-async fn floor(actors: &Arc<Vec<ActorRef<BareMessage>>>, timeout: Option<Duration>) -> Duration {
+async fn floor(actors: &[Arc<Vec<ActorRef<BareMessage>>>], timeout: Option<Duration>) -> Duration {
     time(|caller| {
-        let actors = actors.clone();
+        let actors = actors[caller].clone();
         async move {
-            for call in 0..CALLS_EACH {
-                let actor = &actors[step(caller, call)];
+            for actor in actors.iter() {
                 let reply = actor
                     .call(|port| BareMessage(1, port), timeout)
                     .await
@@ -198,8 +204,8 @@ struct Bench {
     runtime: tokio::runtime::Runtime,
     node: Node,
     handle: Handle<Echo>,
-    keys: Arc<Vec<String>>,
-    actors: Arc<Vec<ActorRef<BareMessage>>>,
+    keys: Vec<Arc<Vec<AgentKey>>>,
+    actors: Vec<Arc<Vec<ActorRef<BareMessage>>>>,
 }
 
 impl Bench {
@@ -209,7 +215,9 @@ impl Bench {
             .enable_all()
             .build()
             .unwrap();
-        let keys: Arc<Vec<String>> = Arc::new((0..AGENTS).map(|i| format!("agent-{i}")).collect());
+        let keys: Vec<AgentKey> = (0..AGENTS)
+            .map(|i| AgentKey::new(format!("agent-{i}")).unwrap())
+            .collect();
         let (node, handle, actors) = runtime.block_on(async {
             let network = LoopbackNetwork::new();
             let node = Node::builder("n1")
@@ -235,13 +243,13 @@ impl Bench {
                 handle.call(key, 1).await.unwrap();
                 actors.push(Actor::spawn(None, Bare, ()).await.unwrap().0);
             }
-            (node, handle, Arc::new(actors))
+            (node, handle, rows(&actors))
         });
         Self {
             runtime,
             node,
             handle,
-            keys,
+            keys: rows(&keys),
             actors,
         }
     }

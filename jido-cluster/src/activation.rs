@@ -76,8 +76,12 @@ pub(crate) struct State<A: Agent> {
     phase: Phase<A>,
 }
 
+#[allow(
+    clippy::large_enum_variant,
+    reason = "it is nearly always running, and a box would cost every message a cache miss"
+)]
 enum Phase<A: Agent> {
-    Running(Box<Running<A>>),
+    Running(Running<A>),
     Refused(Refusal),
 }
 
@@ -118,7 +122,7 @@ impl<A: Agent> Actor for Activation<A> {
         state: &mut State<A>,
     ) -> Result<(), ActorProcessingErr> {
         match Box::pin(start::claim_and_load(&state.start)).await {
-            Ok(running) => state.phase = Phase::Running(Box::new(running)),
+            Ok(running) => state.phase = Phase::Running(running),
             Err(refusal) => {
                 tracing::debug!(key = %state.start.key, ?refusal, "an agent was not activated");
                 state.end(&myself, refusal);
