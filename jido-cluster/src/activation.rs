@@ -109,7 +109,7 @@ impl<A: Agent> Actor for Activation<A> {
         _myself: ActorRef<Self::Msg>,
         start: Start<A>,
     ) -> Result<State<A>, ActorProcessingErr> {
-        start.gauge.used(start.router.core().environment.elapsed());
+        start.gauge.used(start.router.core().deadlines.now());
         Ok(State {
             start,
             phase: Phase::Refused(Refusal::Stopped),
@@ -155,7 +155,7 @@ impl<A: Agent> Actor for Activation<A> {
         };
         let end = match message {
             ActivationMessage::Deliver(delivery) => {
-                let now = state.start.router.core().environment.elapsed();
+                let now = state.start.router.core().deadlines.now();
                 state.start.gauge.taken();
                 state.start.gauge.used(now);
                 if let Some(message) = running.begin(delivery, now) {

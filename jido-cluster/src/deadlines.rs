@@ -3,21 +3,23 @@
 //! A timer of the runtime for every call costs more than all else that a call does
 //! on its own node. Few calls reach their deadline, so that it may be kept coarsely:
 //! a call ends up to [`TICK`] late.
+//!
+//! Deadlines are kept on the runtime's own clock, as its timers are, so that tests can
+//! pause both: as the time since the node's start.
 
-use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 use slab::Slab;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::runtime::OwnedTask;
+use crate::runtime::{self, OwnedTask};
 
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_millis(20);
@@ -25,10 +27,17 @@ const TICK: Duration = Duration::from_millis(20);
 /// Callers on different threads seldom meet at one lock.
 const SHARDS: usize = 16;
 
+#[derive(Debug, Default)]
+struct Shard {
+    waiting: Slab<Waiting>,
+    /// Tells those apart that had a place in turn.
+    next: u64,
+}
+
 #[derive(Debug)]
 struct Waiting {
     id: u64,
-    at: Instant,
+    at: Duration,
     waker: Waker,
 }
 
@@ -39,41 +48,21 @@ pub(crate) struct Deadlines {
     _task: OwnedTask,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Table {
-    shards: [Mutex<Slab<Waiting>>; SHARDS],
-    next: AtomicU64,
+    start: Instant,
+    shards: [CachePadded<Mutex<Shard>>; SHARDS],
     /// Woken when there is something to look at again.
     some: Notify,
 }
 
-#[allow(
-    clippy::disallowed_methods,
-    reason = "the runtime's own clock, as its timers have it, which tests pause"
-)]
-fn now() -> Instant {
-    Instant::now()
-}
-
-thread_local! {
-    static SHARD: Cell<Option<usize>> = const { Cell::new(None) };
-}
-
-/// The shard of this thread. Which one it is changes nothing but who meets whom.
-fn shard() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    SHARD.with(|mine| {
-        mine.get().unwrap_or_else(|| {
-            let shard = NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS;
-            mine.set(Some(shard));
-            shard
-        })
-    })
-}
-
 impl Deadlines {
     pub(crate) fn new() -> Self {
-        let table = Arc::new(Table::default());
+        let table = Arc::new(Table {
+            start: clock(),
+            shards: Default::default(),
+            some: Notify::new(),
+        });
         let watched = table.clone();
         Self {
             table,
@@ -89,11 +78,13 @@ impl Deadlines {
         }
     }
 
-    /// A future that ends when this much time has passed, or up to a tick later.
-    pub(crate) fn after(&self, time: Duration) -> Deadline<'_> {
-        let now = now();
-        // A time beyond what the clock can tell is as good as none.
-        let at = now.checked_add(time).unwrap_or(now);
+    /// The time since the node's start.
+    pub(crate) fn now(&self) -> Duration {
+        self.table.now()
+    }
+
+    /// A future that ends at this time, or up to a tick later.
+    pub(crate) fn at(&self, at: Duration) -> Deadline<'_> {
         Deadline {
             table: &self.table,
             at,
@@ -102,23 +93,35 @@ impl Deadlines {
     }
 }
 
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the clock of the runtime's timers"
+)]
+fn clock() -> Instant {
+    Instant::now()
+}
+
 impl Table {
+    fn now(&self) -> Duration {
+        clock() - self.start
+    }
+
     /// Wakes all whose time is up; false if nobody waits.
     fn wake_late(&self) -> bool {
-        let now = now();
+        let now = self.now();
         let mut some = false;
         for shard in &self.shards {
             let mut late = Vec::new();
-            let mut waiting = shard.lock();
-            waiting.retain(|_, one| {
+            let mut shard = shard.lock();
+            shard.waiting.retain(|_, one| {
                 let is_late = one.at <= now;
                 if is_late {
                     late.push(one.waker.clone());
                 }
                 !is_late
             });
-            some |= !waiting.is_empty();
-            drop(waiting);
+            some |= !shard.waiting.is_empty();
+            drop(shard);
             late.into_iter().for_each(Waker::wake);
         }
         some
@@ -129,7 +132,7 @@ impl Table {
 #[derive(Debug)]
 pub(crate) struct Deadline<'a> {
     table: &'a Table,
-    at: Instant,
+    at: Duration,
     /// Shard, place in it, and id there.
     place: Option<(usize, usize, u64)>,
 }
@@ -137,7 +140,7 @@ pub(crate) struct Deadline<'a> {
 impl Deadline<'_> {
     fn leave(&mut self) {
         if let Some((shard, key, id)) = self.place.take() {
-            let mut waiting = self.table.shards[shard].lock();
+            let waiting = &mut self.table.shards[shard].lock().waiting;
             // The place may be another's by now.
             if waiting.get(key).is_some_and(|one| one.id == id) {
                 waiting.remove(key);
@@ -151,7 +154,7 @@ impl Future for Deadline<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         if let Some((shard, key, id)) = self.place {
-            let mut waiting = self.table.shards[shard].lock();
+            let waiting = &mut self.table.shards[shard].lock().waiting;
             match waiting.get_mut(key).filter(|one| one.id == id) {
                 Some(one) => {
                     one.waker.clone_from(cx.waker());
@@ -161,19 +164,18 @@ impl Future for Deadline<'_> {
                 None => return Poll::Ready(()),
             }
         }
-        if self.at <= now() {
-            return Poll::Ready(());
-        }
-        let (shard, id) = (shard(), self.table.next.fetch_add(1, Ordering::Relaxed));
-        let mut waiting = self.table.shards[shard].lock();
-        let first = waiting.is_empty();
-        let key = waiting.insert(Waiting {
+        let number = runtime::thread_number() % SHARDS;
+        let mut shard = self.table.shards[number].lock();
+        let first = shard.waiting.is_empty();
+        let id = shard.next;
+        shard.next += 1;
+        let key = shard.waiting.insert(Waiting {
             id,
             at: self.at,
             waker: cx.waker().clone(),
         });
-        drop(waiting);
-        self.place = Some((shard, key, id));
+        drop(shard);
+        self.place = Some((number, key, id));
         if first {
             self.table.some.notify_one();
         }
@@ -194,26 +196,24 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_deadline_ends_at_its_time_or_up_to_a_tick_later() {
         let deadlines = Deadlines::new();
-        for ms in [1, 20, 100, 5_000] {
-            let start = now();
-            deadlines.after(Duration::from_millis(ms)).await;
-            let took = now() - start;
-            assert!(took >= Duration::from_millis(ms), "{took:?}");
-            assert!(took <= Duration::from_millis(ms) + 2 * TICK, "{took:?}");
+        for ms in [0, 1, 20, 100, 5_000] {
+            let (start, time) = (deadlines.now(), Duration::from_millis(ms));
+            deadlines.at(start + time).await;
+            let took = deadlines.now() - start;
+            assert!(took >= time && took <= time + 2 * TICK, "{took:?}");
         }
-        deadlines.after(Duration::ZERO).await;
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_that_is_dropped_leaves_the_others_alone() {
         let deadlines = Deadlines::new();
         for _ in 0..100 {
-            let mut early = Box::pin(deadlines.after(Duration::from_secs(1)));
-            let mut late = Box::pin(deadlines.after(Duration::from_secs(2)));
+            let mut early = Box::pin(deadlines.at(deadlines.now() + Duration::from_secs(1)));
+            let mut late = Box::pin(deadlines.at(deadlines.now() + Duration::from_secs(2)));
             assert!(futures_util::poll!(&mut early).is_pending());
             assert!(futures_util::poll!(&mut late).is_pending());
             drop(early);
-            let mut reused = Box::pin(deadlines.after(Duration::from_secs(3)));
+            let mut reused = Box::pin(deadlines.at(deadlines.now() + Duration::from_secs(3)));
             assert!(futures_util::poll!(&mut reused).is_pending());
             late.await;
             assert!(futures_util::poll!(&mut reused).is_pending());
@@ -223,7 +223,7 @@ mod tests {
                 .table
                 .shards
                 .iter()
-                .all(|shard| shard.lock().is_empty())
+                .all(|shard| shard.lock().waiting.is_empty())
         );
     }
 }

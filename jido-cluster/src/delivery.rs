@@ -126,7 +126,7 @@ pub(crate) struct Delivery<A: Agent> {
     message: Option<A::Message>,
     cast: bool,
     request: Option<RequestId>,
-    /// On the environment's clock.
+    /// As `Deadlines::now` has it.
     deadline: Duration,
     reply: Option<ReplyTo<A>>,
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crossbeam_utils::CachePadded;
 use jido_core::{Agent, AgentKey, RequestId};
 use jido_storage::Cursor;
 
@@ -13,6 +14,7 @@ use crate::agent_ref::AgentRef;
 use crate::delivery::{Answered, Reply};
 use crate::error::{Error, ErrorKind};
 use crate::router::{AgentPage, Given, Ownership, RequestOptions, Router, Stats};
+use crate::runtime;
 
 /// How long a call waits unless it is told otherwise.
 pub const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -27,11 +29,23 @@ pub struct Handle<A: Agent> {
     requests: Arc<Requests>,
 }
 
+/// A client's requests are numbered in so many rows, so that threads seldom meet at
+/// one counter.
+const ROWS: usize = 16;
+
 /// Numbers a client's requests.
 #[derive(Debug)]
 struct Requests {
     client: u128,
-    next: AtomicU64,
+    rows: [CachePadded<AtomicU64>; ROWS],
+}
+
+impl Requests {
+    fn next(&self) -> RequestId {
+        let row = runtime::thread_number() % ROWS;
+        let count = self.rows[row].fetch_add(1, Ordering::Relaxed);
+        RequestId::new(self.client, count * ROWS as u64 + row as u64)
+    }
 }
 
 impl<A: Agent> Clone for Handle<A> {
@@ -58,7 +72,7 @@ impl<A: Agent> Handle<A> {
             router,
             requests: Arc::new(Requests {
                 client,
-                next: AtomicU64::new(0),
+                rows: Default::default(),
             }),
         }
     }
@@ -212,8 +226,7 @@ impl<A: Agent> Handle<A> {
     }
 
     pub(crate) fn next_request(&self) -> RequestId {
-        let seq = self.requests.next.fetch_add(1, Ordering::Relaxed);
-        RequestId::new(self.requests.client, seq)
+        self.requests.next()
     }
 }
 

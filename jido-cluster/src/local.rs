@@ -15,7 +15,7 @@ use crate::delivery::{Delivery, Refusal};
 pub(crate) struct Gauge {
     /// Messages that have left the mailbox.
     taken: AtomicU64,
-    /// When the last message was handled, in milliseconds of the environment's clock.
+    /// When the last message was handled, in milliseconds of `Deadlines::now`.
     used_ms: AtomicU64,
 }
 

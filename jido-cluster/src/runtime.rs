@@ -1,6 +1,8 @@
 //! Where tasks are started: the one wiring file that spawns.
 
+use std::cell::Cell;
 use std::future::Future;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::task::JoinHandle;
 
@@ -16,6 +18,23 @@ where
     F::Output: Send + 'static,
 {
     tokio::task::spawn(task)
+}
+
+thread_local! {
+    static NUMBER: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+/// A small number of this thread, to choose a part of what is split so that threads
+/// seldom meet. Nothing but speed may depend on it.
+pub(crate) fn thread_number() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    NUMBER.with(|mine| {
+        mine.get().unwrap_or_else(|| {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            mine.set(Some(number));
+            number
+        })
+    })
 }
 
 /// A task that ends when its owner is dropped.

@@ -87,7 +87,7 @@ impl<A: Agent> Running<A> {
     }
 
     /// Takes a message from the mailbox; none if there is nothing to handle. `now` is
-    /// on the environment's clock.
+    /// that of `Deadlines`.
     ///
     /// Apart from [`turn`](Running::turn), so that the delivery waits here and not in
     /// a future, which ractor moves about.

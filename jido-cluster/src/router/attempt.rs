@@ -125,7 +125,7 @@ impl<A: Agent> Router<A> {
                     key: Some(agent_key),
                     verify: course.verify(),
                     request: options.request,
-                    budget: expires.saturating_sub(self.core.environment.elapsed()),
+                    budget: expires.saturating_sub(self.core.deadlines.now()),
                     lane: hash,
                     payload: message.clone(),
                 };

@@ -29,8 +29,8 @@ impl<A: Agent> Router<A> {
         errand: Errand,
         timeout: Duration,
     ) -> Result<(), Error> {
-        let expires = self.core.environment.elapsed() + timeout;
-        let mut time_out = pin!(self.core.deadlines.after(timeout));
+        let expires = self.core.deadlines.now() + timeout;
+        let mut time_out = pin!(self.core.deadlines.at(expires));
         let mut course = Course::default();
         loop {
             let here = course.here() || self.local.contains(key.as_str());
@@ -38,7 +38,7 @@ impl<A: Agent> Router<A> {
                 true => Target::Here,
                 false => self.target(key.as_str(), self.key_hash(key.as_str()), course.verify()),
             };
-            let budget = expires.saturating_sub(self.core.environment.elapsed());
+            let budget = expires.saturating_sub(self.core.deadlines.now());
             let tried = self.try_errand(key, errand, target, course.verify(), budget);
             let ended = tokio::select! {
                 biased;
@@ -217,7 +217,7 @@ impl<A: Agent> Router<A> {
 
     /// Hibernates the agents that were idle for as long as the manager allows.
     pub(crate) async fn sweep(&self, idle_timeout: Duration) {
-        let now = self.core.environment.elapsed();
+        let now = self.core.deadlines.now();
         for key in self.local.idle(now, idle_timeout) {
             match self.run_here(&key, Errand::Hibernate).await {
                 Ok(()) => tracing::debug!(%key, "an idle agent hibernates"),

@@ -92,7 +92,7 @@ impl<A: Agent> Router<A> {
             }
         };
         let budget = Duration::from_millis(u64::from(ask.budget_ms));
-        let deadline = self.core.environment.elapsed() + budget;
+        let deadline = self.core.deadlines.now() + budget;
         let cast = ask.operation == Operation::Cast;
         let reply = ReplyTo::Peer(Box::new(port));
         self.deliver_here(

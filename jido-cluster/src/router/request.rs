@@ -33,8 +33,8 @@ impl<A: Agent> Router<A> {
         message: A::Message,
         options: RequestOptions,
     ) -> Result<Option<Given<A::Reply>>, Error> {
-        let expires = self.core.environment.elapsed() + options.timeout;
-        let mut time_out = pin!(self.core.deadlines.after(options.timeout));
+        let expires = self.core.deadlines.now() + options.timeout;
+        let mut time_out = pin!(self.core.deadlines.at(expires));
         let mut course = Course::default();
         let mut message = Message::Typed(message);
         loop {
@@ -106,7 +106,7 @@ impl<A: Agent> Router<A> {
         let Some(router) = self.me.upgrade() else {
             return;
         };
-        let timeout = deadline.saturating_sub(self.core.environment.elapsed());
+        let timeout = deadline.saturating_sub(self.core.deadlines.now());
         let key = key.clone();
         runtime::spawn(async move {
             let options = RequestOptions {
@@ -128,7 +128,7 @@ impl<A: Agent> Router<A> {
             return;
         };
         let hash = self.key_hash(key.as_str());
-        let deadline = self.core.environment.elapsed() + options.timeout;
+        let deadline = self.core.deadlines.now() + options.timeout;
         let here = self.local.contains(key.as_str())
             || self.target(key.as_str(), hash, false) == Target::Here;
         if here {
