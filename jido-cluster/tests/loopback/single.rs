@@ -213,3 +213,18 @@ async fn a_manager_can_be_spawned_and_messaged_like_any_actor() {
     let next = cluster.start("n2").await;
     assert_eq!(next.1.call("a", Message::Get).await.unwrap(), 3);
 }
+
+#[tokio::test(start_paused = true)]
+async fn managers_and_activations_are_invisible_to_other_nodes() {
+    let nodes = Cluster::new().start_many(2).await;
+    for i in 0..20 {
+        nodes[0]
+            .1
+            .call(format!("key-{i}"), Message::Add(1))
+            .await
+            .unwrap();
+    }
+    let actors = ractor::registry::pid_registry::get_all_pids();
+    assert!(actors.len() >= 20, "{}", actors.len());
+    assert!(actors.iter().all(|actor| !actor.supports_remoting()));
+}

@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use heed::{EnvOpenOptions, MdbError, RoTxn, RwTxn, WithoutTls};
+use heed::{EnvOpenOptions, MdbError, RoTxn, RwTxn, WithTls};
 use parking_lot::RwLock;
 
 use super::fault::{Fault, definite, is_map_full, is_map_resized};
 use super::options::{GRANULE, LmdbOptions};
 use super::schema::open_tables;
 use super::tables::Tables;
+use super::turn::{Turn, Turns};
 use crate::{Error, ErrorKind};
 
 /// Threads and processes that may read at once. A read holds its slot for as
@@ -31,7 +32,8 @@ pub(super) const FOLLOWS: usize = 16;
 /// An open environment with its tables.
 #[derive(Debug)]
 pub(super) struct Environment {
-    env: heed::Env<WithoutTls>,
+    env: heed::Env<WithTls>,
+    turns: Turns,
     tables: Tables,
     /// Readers share it while they look at the map; the writer takes it alone to
     /// move the map. `false` once a map could not be put back.
@@ -39,6 +41,13 @@ pub(super) struct Environment {
     folder: PathBuf,
     bound: usize,
     transactions: AtomicU64,
+}
+
+/// A write transaction, and the turn that it takes. It is committed or undone
+/// before the turn is given back.
+pub(super) struct WriteTxn<'e> {
+    pub(super) txn: RwTxn<'e>,
+    _turn: Turn<'e>,
 }
 
 impl Environment {
@@ -55,7 +64,9 @@ impl Environment {
                 ),
             ));
         }
-        let mut how = EnvOpenOptions::new().read_txn_without_tls();
+        // A reader's slot belongs to its thread: one a read would take a mutex that all
+        // processes share, each time.
+        let mut how = EnvOpenOptions::new().read_txn_with_tls();
         // Default flags: every commit is on disk before it is answered.
         how.map_size(options.map_size)
             .max_readers(MAX_READERS)
@@ -67,7 +78,14 @@ impl Environment {
         )]
         let opened = unsafe { how.open(folder) };
         let env = opened.map_err(|e| definite(&e, folder, "opening the environment"))?;
-        let tables = open_tables(&env, folder, options.max_map_size)?;
+        let turns = Turns::open(folder)
+            .map_err(|e| definite(&e.into(), folder, "opening the lock of those who write"))?;
+        let tables = {
+            let _turn = turns
+                .take()
+                .map_err(|e| definite(&e.into(), folder, "waiting for a turn to write"))?;
+            open_tables(&env, folder, options.max_map_size)?
+        };
         let stale = env
             .clear_stale_readers()
             .map_err(|e| definite(&e, folder, "clearing readers that are gone"))?;
@@ -76,6 +94,7 @@ impl Environment {
         }
         Ok(Self {
             env,
+            turns,
             tables,
             mapped: RwLock::new(true),
             folder: folder.to_owned(),
@@ -120,7 +139,8 @@ impl Environment {
 
     /// Begins a write transaction, following a map that others have grown. It
     /// waits while another process writes. For the writer's thread alone.
-    pub(super) fn begin(&self) -> Result<RwTxn<'_>, Fault> {
+    pub(super) fn begin(&self) -> Result<WriteTxn<'_>, Fault> {
+        let turn = self.turns.take().map_err(heed::Error::Io)?;
         for _ in 0..FOLLOWS {
             if !*self.mapped.read() {
                 return Err(Fault::Refused(self.unmapped()));
@@ -128,7 +148,12 @@ impl Environment {
             match self.env.write_txn() {
                 // 0 means the size that the file says.
                 Err(error) if is_map_resized(&error) => self.remap(0)?,
-                begun => return Ok(begun?),
+                begun => {
+                    return Ok(WriteTxn {
+                        txn: begun?,
+                        _turn: turn,
+                    });
+                }
             }
         }
         Err(Fault::Refused(Error::new(
@@ -141,8 +166,8 @@ impl Environment {
     }
 
     /// Commits.
-    pub(super) fn commit(&self, txn: RwTxn<'_>) -> Result<(), heed::Error> {
-        txn.commit()?;
+    pub(super) fn commit(&self, txn: WriteTxn<'_>) -> Result<(), heed::Error> {
+        txn.txn.commit()?;
         self.transactions.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }

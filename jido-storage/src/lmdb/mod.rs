@@ -13,6 +13,7 @@ mod schema;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod turn;
 mod writer;
 
 use std::collections::BTreeMap;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use heed::types::Bytes as Raw;
-use heed::{CommitOrAbort, Database, RwTxn, WithoutTls};
+use heed::{CommitOrAbort, Database, RwTxn, WithTls};
 
 use super::env::{FOLLOWS, full};
 use super::fault::{Fault, definite, is_map_full, is_map_resized};
@@ -18,7 +18,7 @@ const SCHEMA_MAGIC: &[u8; 4] = b"jido";
 
 /// Makes the tables, or opens them and checks who laid them down.
 pub(super) fn open_tables(
-    env: &heed::Env<WithoutTls>,
+    env: &heed::Env<WithTls>,
     folder: &Path,
     bound: usize,
 ) -> Result<Tables, Error> {

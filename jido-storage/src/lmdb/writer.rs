@@ -115,7 +115,7 @@ fn attempt(env: &Environment, batch: &mut [Box<dyn Job>]) -> Result<(), Stopped>
     })?;
     let mut writing = Writing {
         tables: env.tables(),
-        txn: &mut txn,
+        txn: &mut txn.txn,
     };
     for job in batch {
         job.run(&mut writing).map_err(Stopped::Undone)?;

@@ -24,7 +24,7 @@ const NUMBER: &str = "JIDO_TEST_NUMBER";
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
-    lines: Lines<BufReader<ChildStderr>>,
+    lines: Option<Lines<BufReader<ChildStderr>>>,
 }
 
 impl Process {
@@ -40,12 +40,20 @@ impl Process {
             .spawn()
             .unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        Self { child, lines }
+        Self {
+            child,
+            lines: Some(lines),
+        }
     }
 
     /// The next line that it tells, unless it has ended.
     pub(crate) fn line(&mut self) -> Option<String> {
-        self.lines.next().map(Result::unwrap)
+        self.lines.as_mut()?.next().map(Result::unwrap)
+    }
+
+    /// What it tells, for a thread of its own to read.
+    pub(crate) fn take_lines(&mut self) -> Lines<BufReader<ChildStderr>> {
+        self.lines.take().expect("its lines are read once")
     }
 
     /// Ends it as a power cut would: SIGKILL.
@@ -98,6 +106,7 @@ fn in_a_role() {
         "race" => runtime.block_on(crate::race::child(&folder, number)),
         "append" => runtime.block_on(crate::kill::child(&folder, number)),
         "grow" => runtime.block_on(crate::growth::child(&folder, number)),
+        "write" => runtime.block_on(crate::waiting::child(&folder, number)),
         "hold" => crate::locks::child(&folder, number),
         other => panic!("no role {other}"),
     }

@@ -13,6 +13,7 @@ mod growth;
 mod kill;
 mod locks;
 mod race;
+mod waiting;
 
 use std::sync::{Arc, Mutex};
 

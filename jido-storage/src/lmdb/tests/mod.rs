@@ -74,7 +74,7 @@ fn commit(id: &AgentId, epoch: Epoch, expected: u64, len: usize) -> Commit {
 fn tamper(storage: &LmdbStorage, work: impl FnOnce(&Tables, &mut RwTxn<'_>)) {
     let env = &storage.handle.env;
     let mut txn = env.begin().unwrap();
-    work(env.tables(), &mut txn);
+    work(env.tables(), &mut txn.txn);
     env.commit(txn).unwrap();
 }
 
