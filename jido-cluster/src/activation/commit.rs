@@ -8,7 +8,7 @@ use ractor::ActorRef;
 use tokio::sync::oneshot;
 
 use super::ActivationMessage;
-use super::pipeline::Plan;
+use super::pipeline::{Durability, Plan};
 use super::running::{Failed, Running};
 use super::start;
 use crate::delivery::Refusal;
@@ -125,53 +125,63 @@ impl<A: Agent> Running<A> {
     }
 
     /// Finds out whether a commit took effect. A new epoch waits out, or kills, the
-    /// write in flight; then the revision tells, since under the old epoch nobody
-    /// else could write.
+    /// write in flight; then the revision tells, as long as nobody else held the
+    /// agent in between.
     async fn settle_unknown(&mut self, why: &str) -> Result<(), Refusal> {
         let mut refusal = Refusal::unsettled(why);
+        let mut alone = true;
         for attempt in 0..SETTLE_TRIES {
             if attempt > 0 {
                 tokio::time::sleep(SETTLE_PAUSE).await;
             }
-            let claimed = match start::claim(&self.router, &self.id).await {
-                Ok(epoch) => epoch,
-                Err(Refusal::Unsettled(why)) => {
-                    refusal = Refusal::Unsettled(why);
-                    continue;
+            match self.reclaim(&mut alone).await {
+                Ok(found) if found == self.revision => {
+                    self.not_applied();
+                    return Ok(());
                 }
+                // Epochs grow by one a claim: with none missing, only this
+                // activation can have made the one commit.
+                Ok(found) if alone && found == self.revision.next() => {
+                    self.committed(found);
+                    return Ok(());
+                }
+                Ok(_) => {
+                    refusal = Refusal::Stopped;
+                    break;
+                }
+                Err(Refusal::Unsettled(why)) => refusal = Refusal::Unsettled(why),
                 Err(lost) => {
                     refusal = lost;
                     break;
                 }
-            };
-            let loaded = match start::load(&self.router, &self.id, claimed).await {
-                Ok(loaded) => loaded,
-                Err(Refusal::Unsettled(why)) => {
-                    refusal = Refusal::Unsettled(why);
-                    continue;
-                }
-                Err(lost) => {
-                    refusal = lost;
-                    break;
-                }
-            };
-            self.epoch = claimed;
-            if loaded.record.revision == self.revision.next() {
-                self.committed(loaded.record.revision);
-                return Ok(());
             }
-            let undone = self.pipeline.undo();
-            let why = "the commit did not take effect";
-            Self::fail(undone, Executed::No, ErrorKind::Unavailable, why);
-            if loaded.record.revision == self.revision {
-                self.restore();
-                return Ok(());
-            }
-            return Err(Refusal::Stopped);
         }
         let undone = self.pipeline.undo();
         Self::fail(undone, Executed::Maybe, ErrorKind::Unavailable, why);
         Err(refusal)
+    }
+
+    /// Claims the agent anew and reads its revision. `alone` becomes false when
+    /// another has claimed it since.
+    async fn reclaim(&mut self, alone: &mut bool) -> Result<Revision, Refusal> {
+        let epoch = start::claim(&self.router, &self.id).await?;
+        *alone &= epoch == self.epoch.next();
+        self.epoch = epoch;
+        let loaded = start::load(&self.router, &self.id, epoch).await?;
+        Ok(loaded.record.revision)
+    }
+
+    /// The commit in flight is known not to have taken effect, now or ever.
+    fn not_applied(&mut self) {
+        if self.router.settings().durability == Durability::Hibernate {
+            // What was acknowledged is still here, and waits for the next try.
+            self.pipeline.put_back();
+            return;
+        }
+        let undone = self.pipeline.undo();
+        let why = "the commit did not take effect";
+        Self::fail(undone, Executed::No, ErrorKind::Unavailable, why);
+        self.restore();
     }
 
     /// Commits all that is not yet durable, one commit after the other.
@@ -188,32 +198,30 @@ impl<A: Agent> Running<A> {
     pub(super) async fn hibernate(&mut self) -> Result<(), Failed> {
         self.commit_ended().await.map_err(Failed::Lost)?;
         let plan = self.pipeline.next(true);
-        let entries = plan.as_ref().map(|plan| plan.entries.clone());
+        let carries_state = plan.is_some();
         let release = Commit {
             release: true,
             ..self.commit(plan)
         };
-        match (
-            self.router.settings().storage.append(release).await,
-            entries,
-        ) {
-            (AppendOutcome::Committed(revision), _) => {
-                self.committed(revision);
-                Ok(())
-            }
+        match self.router.settings().storage.append(release).await {
             // Nothing was written, and the state is still here: the agent goes on.
-            (AppendOutcome::Failed(error), Some(entries)) => {
+            AppendOutcome::Failed(error) if carries_state => {
                 tracing::warn!(agent = %self.id, %error, "an agent could not hibernate");
-                self.pipeline.put_back(entries);
-                Err(Failed::Undone(Refusal::unsettled(error.to_string())))
+                self.pipeline.put_back();
+                return Err(Failed::Undone(Refusal::unsettled(error.to_string())));
             }
             // Nothing but the claim is left behind, which this node may take again.
-            (AppendOutcome::Failed(error), None) => {
+            AppendOutcome::Failed(error) => {
                 tracing::warn!(agent = %self.id, %error, "a claim was not given back");
-                Ok(())
             }
-            (outcome, _) => self.settle(outcome).await.map_err(Failed::Lost),
+            outcome => self.settle(outcome).await.map_err(Failed::Lost)?,
         }
+        if self.pipeline.is_dirty() {
+            return Err(Failed::Undone(Refusal::unsettled(
+                "the state could not be written yet",
+            )));
+        }
+        Ok(())
     }
 
     /// Deletes the agent with all its records.

@@ -52,8 +52,15 @@ pub(super) struct Pipeline<H> {
     /// The state after the last message.
     current: Bytes,
     staged: Stage<H>,
-    /// The state and the replies of the commit in flight.
-    in_flight: Option<(Bytes, Vec<H>)>,
+    in_flight: Option<InFlight<H>>,
+}
+
+/// What the commit in flight carries.
+#[derive(Debug)]
+struct InFlight<H> {
+    state: Bytes,
+    entries: Vec<NewEntry>,
+    held: Vec<H>,
 }
 
 impl<H> Pipeline<H> {
@@ -119,7 +126,11 @@ impl<H> Pipeline<H> {
             return None;
         }
         let stage = std::mem::replace(&mut self.staged, Stage::empty());
-        self.in_flight = Some((self.current.clone(), stage.held));
+        self.in_flight = Some(InFlight {
+            state: self.current.clone(),
+            entries: stage.entries.clone(),
+            held: stage.held,
+        });
         Some(Plan {
             entries: stage.entries,
             state: self.current.clone(),
@@ -129,20 +140,28 @@ impl<H> Pipeline<H> {
     /// The commit in flight is durable: gives back the replies that waited for it.
     /// Replies that saw nothing newer leave with it.
     pub(super) fn committed(&mut self) -> Vec<H> {
-        let Some((state, mut released)) = self.in_flight.take() else {
+        let Some(InFlight {
+            state, mut held, ..
+        }) = self.in_flight.take()
+        else {
             return Vec::new();
         };
         self.committed = state;
         if !self.staged.changed {
-            released.append(&mut self.staged.held);
+            held.append(&mut self.staged.held);
         }
-        released
+        held
     }
 
     /// The commit in flight was not made, and its changes stay: they wait for the
     /// next one again.
-    pub(super) fn put_back(&mut self, mut entries: Vec<NewEntry>) {
-        let Some((_, mut held)) = self.in_flight.take() else {
+    pub(super) fn put_back(&mut self) {
+        let Some(InFlight {
+            mut entries,
+            mut held,
+            ..
+        }) = self.in_flight.take()
+        else {
             return;
         };
         entries.append(&mut self.staged.entries);
@@ -160,7 +179,7 @@ impl<H> Pipeline<H> {
         let mut undone = self
             .in_flight
             .take()
-            .map(|(_, held)| held)
+            .map(|flying| flying.held)
             .unwrap_or_default();
         undone.append(&mut self.staged.held);
         self.staged = Stage::empty();

@@ -17,7 +17,8 @@ use crate::error::{Error, ErrorKind};
 use crate::exchange::{AskError, PendingAnswer, Question};
 use crate::transport::SendError;
 
-/// How many agents of one node hibernate at a time when it drains: enough to fill
+/// How many agents of one node hibernate at a time, when it drains or they are idle:
+/// enough to fill
 /// the batches of a storage, few enough to leave it room for those that still serve.
 const DRAIN_CONCURRENCY: usize = 64;
 
@@ -218,12 +219,14 @@ impl<A: Agent> Router<A> {
     /// Hibernates the agents that were idle for as long as the manager allows.
     pub(crate) async fn sweep(&self, idle_timeout: Duration) {
         let now = self.core.deadlines.now();
-        for key in self.local.idle(now, idle_timeout) {
-            match self.run_here(&key, Errand::Hibernate).await {
-                Ok(()) => tracing::debug!(%key, "an idle agent hibernates"),
-                Err(refusal) => tracing::debug!(%key, ?refusal, "an idle agent stays"),
-            }
-        }
+        futures_util::stream::iter(self.local.idle(now, idle_timeout))
+            .for_each_concurrent(DRAIN_CONCURRENCY, |key| async move {
+                match self.run_here(&key, Errand::Hibernate).await {
+                    Ok(()) => tracing::debug!(%key, "an idle agent hibernates"),
+                    Err(refusal) => tracing::debug!(%key, ?refusal, "an idle agent stays"),
+                }
+            })
+            .await;
     }
 }
 

@@ -12,7 +12,8 @@ use jido_cluster::storage::{
     Registration, Renewal, Storage,
 };
 use jido_cluster::{
-    AgentId, ClusterName, Entry, Epoch, Executed, Incarnation, RequestId, Seq, Timestamp,
+    AgentId, Checkpoint, ClusterName, Durability, Entry, Epoch, Executed, Incarnation, NodeName,
+    RequestId, Seq, Timestamp,
 };
 
 use crate::harness::{Cluster, Message};
@@ -25,6 +26,8 @@ enum Fault {
     UnknownNotApplied,
     UnknownApplied,
     Unavailable,
+    /// As `UnknownNotApplied`, and another node has had the agent in between.
+    UnknownAndTaken,
 }
 
 #[derive(Debug)]
@@ -47,6 +50,50 @@ impl Faulty {
 
     fn is(&self, fault: Fault) -> bool {
         self.fault.load(Ordering::SeqCst) == fault as u8
+    }
+
+    /// Another node claims the agent, commits something else on the same revision,
+    /// and releases it.
+    async fn take_meanwhile(&self, lost: Commit) {
+        let other = Incarnation(77);
+        let registration = NodeRegistration {
+            cluster: lost.id.cluster.clone(),
+            name: NodeName::new("other").unwrap(),
+            incarnation: other,
+            address: String::new(),
+            metadata: Default::default(),
+            at: lost.at,
+        };
+        self.inner.register_node(registration).await.unwrap();
+        let take_from = self.inner.head(&lost.id).await.unwrap().unwrap().owner;
+        let (id, at) = (lost.id.clone(), lost.at);
+        let claim = ClaimRequest {
+            id,
+            claimant: other,
+            take_from,
+            at,
+        };
+        let ClaimOutcome::Claimed(epoch) = self.inner.claim(claim).await.unwrap() else {
+            panic!("the claim was refused");
+        };
+        let mut state = bytes::BytesMut::new();
+        jido_core::encode_state(&crate::harness::Counter { count: 500 }, &mut state).unwrap();
+        let checkpoint = Some(Checkpoint {
+            state: state.freeze(),
+            covers: Seq(0),
+        });
+        let other = Commit {
+            epoch,
+            checkpoint,
+            entries: vec![],
+            release: true,
+            ..lost
+        };
+        let outcome = self.inner.append(other).await;
+        assert!(
+            matches!(outcome, AppendOutcome::Committed(_)),
+            "{outcome:?}"
+        );
     }
 
     fn reachable(&self) -> Result<(), Error> {
@@ -129,6 +176,16 @@ impl Storage for Faulty {
                 .map(|_| AppendOutcome::Unknown(failed()))
                 .collect();
         }
+        if self.is(Fault::UnknownAndTaken) {
+            self.set(Fault::None);
+            for commit in commits {
+                self.take_meanwhile(commit).await;
+            }
+            return lost
+                .into_iter()
+                .map(|_| AppendOutcome::Unknown(failed()))
+                .collect();
+        }
         let outcomes = self.inner.append_many(commits).await;
         if self.is(Fault::UnknownApplied) {
             self.set(Fault::None);
@@ -199,6 +256,38 @@ async fn an_unknown_outcome_without_effect_is_undone() {
     assert_eq!(error.executed(), Executed::No);
     let reply = handle.request("a", Message::Add(1)).send().await.unwrap();
     assert_eq!((reply.value, reply.revision.0), (2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_outcome_is_not_mistaken_for_anothers_commit() {
+    let storage = Faulty::new();
+    let nodes = Cluster::on(storage.clone()).start_many(1).await;
+    let handle = &nodes[0].1;
+    handle.call("a", Message::Add(1)).await.unwrap();
+    storage.set(Fault::UnknownAndTaken);
+    let error = handle.call("a", Message::Add(10)).await.unwrap_err();
+    assert_eq!(error.executed(), Executed::Maybe);
+    assert_eq!(handle.call("a", Message::Add(1)).await.unwrap(), 501);
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_hibernate_an_unknown_outcome_loses_nothing_that_is_still_here() {
+    for (fault, stopped) in [
+        (Fault::UnknownNotApplied, false),
+        (Fault::UnknownApplied, true),
+    ] {
+        let storage = Faulty::new();
+        let cluster = Cluster::on(storage.clone());
+        let node = cluster.node("n1").start().await.unwrap();
+        let manager = cluster.manager().durability(Durability::Hibernate);
+        let handle = manager.start(&node).await.unwrap();
+        handle.call("a", Message::Add(1)).await.unwrap();
+        storage.set(fault);
+        assert_eq!(handle.stop("a").await.is_ok(), stopped);
+        assert_eq!(handle.call("a", Message::Add(1)).await.unwrap(), 2);
+        assert!(handle.stop("a").await.unwrap());
+        assert_eq!(handle.call("a", Message::Get).await.unwrap(), 2);
+    }
 }
 
 #[tokio::test(start_paused = true)]

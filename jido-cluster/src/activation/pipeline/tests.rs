@@ -88,9 +88,9 @@ fn with_hibernate_replies_leave_at_once_and_changes_wait() {
 fn what_is_put_back_waits_for_the_next_commit() {
     let mut pipeline = pipeline(Durability::Command);
     pipeline.turn(b"s1", vec![entry()], 1);
-    let plan = pipeline.next(true).unwrap();
+    pipeline.next(true).unwrap();
     pipeline.turn(b"s2", vec![entry()], 2);
-    pipeline.put_back(plan.entries);
+    pipeline.put_back();
     let plan = pipeline.next(false).unwrap();
     assert_eq!((&plan.state[..], plan.entries.len()), (&b"s2"[..], 2));
     assert_eq!(pipeline.committed(), [1, 2]);
