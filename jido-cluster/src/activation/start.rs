@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use jido_core::{Agent, AgentId, AgentKey, Epoch, Revision, decode_state, encode_state};
-use jido_storage::{ClaimOutcome, ClaimRequest, Commit, Loaded, Sharing};
+use jido_storage::{ClaimOutcome, ClaimRequest, Commit, Loaded};
 
 use super::Start;
 use super::running::Running;
@@ -13,8 +13,8 @@ use crate::error::{Error, ErrorKind};
 use crate::lease::Takeover;
 use crate::router::Router;
 
-/// How long other members are given to say whether they run an agent, where
-/// there is no shared storage to ask.
+/// How long members that don't share the storage are given to say whether they run
+/// an agent.
 const ASK_AROUND: Duration = Duration::from_secs(1);
 
 /// Claims the agent, loads it, and makes it ready to run.
@@ -27,9 +27,8 @@ pub(super) async fn claim_and_load<A: Agent>(start: &Start<A>) -> Result<Running
         .acquire()
         .await
         .map_err(|_| Refusal::Stopped)?;
-    if router.settings().storage.capabilities().sharing == Sharing::Process
-        && let Some(hint) = router.runs_elsewhere(&start.key, ASK_AROUND).await
-    {
+    let apart = router.runs_apart(&start.key, ASK_AROUND).await;
+    if let Some(hint) = apart.map_err(|error| Refusal::unsettled(error.to_string()))? {
         return Err(Refusal::NotOwner { hint: Some(hint) });
     }
     let epoch = claim(router, &id).await?;

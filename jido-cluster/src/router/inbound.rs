@@ -8,8 +8,6 @@ use jido_core::{
     encode_payload,
 };
 
-use jido_storage::Sharing;
-
 use super::{Router, Target};
 use crate::activation::Errand;
 use crate::delivery::{Delivery, Refusal, ReplyTo};
@@ -65,9 +63,6 @@ impl<A: Agent> Router<A> {
         hint: Option<Incarnation>,
         port: AnswerPort,
     ) {
-        if self.settings.storage.capabilities().sharing == Sharing::Process {
-            return port.refused(AnswerStatus::NotOwner, hint, Bytes::new());
-        }
         let Some(router) = self.me.upgrade() else {
             return;
         };

@@ -1,6 +1,6 @@
 //! Who owns an agent, which agents there are, and how many run where.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -55,26 +55,51 @@ impl<A: Agent> Router<A> {
         if self.local.contains(key.as_str()) {
             return Ok(Some(self.core.incarnation));
         }
-        if self.settings.storage.capabilities().sharing == Sharing::Process {
-            return Ok(self.runs_elsewhere(key, timeout).await);
-        }
         let head = self.settings.storage.head(&self.agent_id(key)).await?;
-        Ok(head
-            .and_then(|record| record.owner)
-            .filter(|owner| self.core.members.view().contains(*owner)))
+        let owner = head.and_then(|record| record.owner);
+        match owner.filter(|owner| self.core.members.view().contains(*owner)) {
+            Some(owner) => Ok(Some(owner)),
+            None => self.runs_apart(key, timeout).await,
+        }
     }
 
-    /// Asks all other members whether they run the agent. There is nobody else to ask
-    /// where storage isn't shared; one that doesn't answer in time is taken not to.
-    pub(crate) async fn runs_elsewhere(
+    /// Asks those members that keep their records in another storage whether they run
+    /// the agent: all of them where storage is this process's own, and none where all
+    /// share it. There is nobody else to ask; one that doesn't answer in time is taken
+    /// not to.
+    pub(crate) async fn runs_apart(
         &self,
         key: &AgentKey,
         timeout: Duration,
-    ) -> Option<Incarnation> {
-        let answers = self.ask_all(Some(key), Operation::Lookup, timeout).await;
-        answers
+    ) -> Result<Option<Incarnation>, Error> {
+        let storage = &self.settings.storage;
+        if storage.capabilities().sharing == Sharing::Cluster {
+            return Ok(None);
+        }
+        let sharing: BTreeSet<Incarnation> = storage
+            .nodes(&self.core.cluster)
+            .await?
             .into_iter()
-            .find_map(|(member, answer)| answer.map(|_| member))
+            .map(|node| node.incarnation)
+            .collect();
+        let mut apart = self.others();
+        apart.retain(|member| !sharing.contains(member));
+        let answers = self
+            .ask_all(apart, Some(key), Operation::Lookup, timeout)
+            .await;
+        Ok(answers
+            .into_iter()
+            .find_map(|(member, answer)| answer.map(|_| member)))
+    }
+
+    /// The other members that run this manager.
+    fn others(&self) -> Vec<Incarnation> {
+        let view = self.core.members.view();
+        let others = view.members().iter().filter(|member| {
+            member.incarnation != self.core.incarnation
+                && member.managers.contains(&self.settings.name)
+        });
+        others.map(|member| member.incarnation).collect()
     }
 
     pub(crate) async fn ownership(
@@ -115,7 +140,9 @@ impl<A: Agent> Router<A> {
     pub(crate) async fn stats(&self, timeout: Duration) -> Result<Stats, Error> {
         let mut by_node = BTreeMap::new();
         by_node.insert(self.core.name.clone(), self.local.len() as u64);
-        let answers = self.ask_all(None, Operation::Stats, timeout).await;
+        let answers = self
+            .ask_all(self.others(), None, Operation::Stats, timeout)
+            .await;
         let view = self.core.members.view();
         for (member, answer) in answers {
             let Some(member) = view.get(member) else {
@@ -147,21 +174,16 @@ impl<A: Agent> Router<A> {
         Ok(AgentPage { agents, next })
     }
 
-    /// Asks all other members; gives the payload of each that answered well in time.
+    /// Asks these members; gives the payload of each that answered well in time.
     async fn ask_all(
         &self,
+        members: Vec<Incarnation>,
         key: Option<&AgentKey>,
         operation: Operation,
         timeout: Duration,
     ) -> Vec<(Incarnation, Option<Bytes>)> {
-        let asked: FuturesUnordered<_> = self
-            .core
-            .members
-            .view()
-            .members()
-            .iter()
-            .map(|member| member.incarnation)
-            .filter(|member| *member != self.core.incarnation)
+        let asked: FuturesUnordered<_> = members
+            .into_iter()
             .map(|member| {
                 let question = Question {
                     operation,

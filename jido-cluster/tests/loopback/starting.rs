@@ -153,6 +153,7 @@ async fn storage_that_is_not_shared_keeps_a_key_on_the_node_that_runs_it() {
         nodes.push((node, handle));
     }
     met(&nodes[0].0, 2).await;
+    met(&nodes[1].0, 2).await;
     for i in 0..30 {
         nodes[i % 2]
             .1
