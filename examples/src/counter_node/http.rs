@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, Request, State as Extract};
-use axum::http::{HeaderMap, Method, Uri, header};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -27,6 +27,7 @@ pub(super) fn router(state: Arc<State>) -> Router {
     Router::new()
         .route("/demo/keys/{key}", get(read))
         .route("/demo/keys/{key}/inc", post(increment))
+        .route("/demo/keys/{key}/cast", post(cast))
         .route("/demo/keys/{key}/owner", get(owner))
         .route("/demo/keys/{key}/stop", post(stop))
         .route("/demo/cluster/stats", get(stats))
@@ -79,6 +80,24 @@ async fn increment(
     let by = amount(query)?;
     let request = request_id(&headers)?;
     call(&state, &key, CounterMessage::Add(by), request).await
+}
+
+/// An increment that is not waited for: answered with 202 when the agent has taken it.
+async fn cast(
+    Extract(state): Extract<Arc<State>>,
+    key: Result<Path<String>, PathRejection>,
+    query: Result<Query<IncrementQuery>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<(StatusCode, Json<Value>), ApiError> {
+    let key = Key::from(key)?;
+    let message = CounterMessage::Add(amount(query)?);
+    let mut cast = state.serving()?.counters.request(key.as_str(), message);
+    if let Some(id) = request_id(&headers)? {
+        cast = cast.id(id);
+    }
+    cast.cast().await?;
+    let taken = json!({ "key": key.as_str(), "node": state.name(), "taken": true });
+    Ok((StatusCode::ACCEPTED, Json(taken)))
 }
 
 async fn read(

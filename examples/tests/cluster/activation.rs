@@ -66,6 +66,33 @@ async fn calls_cross_nodes_and_all_see_one_counter() {
 }
 
 #[tokio::test]
+async fn casts_cross_nodes_and_are_seen_by_the_next_call() {
+    let cluster = cluster().nodes(3).start().await.unwrap();
+    all_joined(&cluster).await;
+    let n1 = cluster.client("n1").unwrap();
+    let key = key_on("n3", "cast", &n1).await.unwrap();
+    let path = format!("/demo/keys/{key}/cast");
+    let mut count = 0;
+    for round in 0..5 {
+        for (at, node) in cluster.nodes().iter().enumerate() {
+            let (status, body) = node.client().raw("POST", &path, None).await.unwrap();
+            assert_eq!(status, 202, "{body}");
+            count += 1;
+            // It was taken, so that whoever calls then comes after it.
+            let other = &cluster.nodes()[(at + round) % 3];
+            let reply = other.client().get(&key).await.unwrap();
+            assert_eq!(
+                (reply.value, reply.owner.as_str()),
+                (count, "n3"),
+                "{reply:?}"
+            );
+        }
+    }
+    let (status, body) = n1.raw("POST", &format!("{path}?by=x"), None).await.unwrap();
+    assert_eq!(status, 400, "{body}");
+}
+
+#[tokio::test]
 async fn every_node_computes_the_same_owner() {
     let cluster = cluster().nodes(3).start().await.unwrap();
     all_joined(&cluster).await;

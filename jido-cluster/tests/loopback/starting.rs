@@ -10,7 +10,7 @@ use crate::harness::{Cluster, Counter, Message, eventually, met};
 #[tokio::test]
 async fn a_second_node_of_a_name_that_is_up_is_refused() {
     let cluster = Cluster::new();
-    let ttl = Duration::from_millis(300);
+    let ttl = Duration::from_millis(1_500);
     let first = cluster.node("n1").lease_ttl(ttl).start().await.unwrap();
     let handle = cluster.manager().start(&first).await.unwrap();
     let second = cluster.node("n1").lease_ttl(ttl).start().await.unwrap();
