@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jido_core::{
-    Agent, AgentKey, AnswerStatus, Epoch, Executed, Incarnation, NodeName, RequestId, Revision,
-    encode_payload,
+    Agent, AgentKey, Answer, AnswerStatus, Epoch, Executed, Incarnation, NodeName, RequestId,
+    Revision, encode_payload,
 };
 use tokio::sync::oneshot;
 
@@ -70,6 +70,27 @@ impl Refusal {
             ),
             Self::Unsettled(why) => Error::new(ErrorKind::Unavailable, why.to_string()),
             Self::Broken(kind, why) => Error::new(kind, why.to_string()),
+        }
+    }
+
+    /// The refusal that another node answered with; the answer as an error where
+    /// asking again would not help. For answers that tell of no success.
+    pub(crate) fn from_answer(answer: &Answer) -> Result<Self, Error> {
+        let why = || String::from_utf8_lossy(&answer.payload).into_owned();
+        match answer.status {
+            AnswerStatus::NotOwner if answer.payload.is_empty() => {
+                Ok(Self::NotOwner { hint: answer.hint })
+            }
+            AnswerStatus::NotOwner => Ok(Self::unsettled(why())),
+            AnswerStatus::Stopped => Ok(Self::Stopped),
+            AnswerStatus::Overloaded => Ok(Self::Overloaded),
+            AnswerStatus::Failed => {
+                Err(Error::new(ErrorKind::from_code(answer.code), why())
+                    .with_executed(answer.executed))
+            }
+            AnswerStatus::Incompatible | AnswerStatus::Ok => {
+                Err(Error::new(ErrorKind::Incompatible, why()))
+            }
         }
     }
 

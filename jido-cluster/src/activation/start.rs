@@ -9,7 +9,7 @@ use jido_storage::{ClaimOutcome, ClaimRequest, Commit, Loaded};
 use super::Start;
 use super::running::Running;
 use crate::delivery::Refusal;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::lease::Takeover;
 use crate::router::Router;
 
@@ -57,11 +57,7 @@ pub(super) async fn claim<A: Agent>(router: &Router<A>, id: &AgentId) -> Result<
             take_from,
             at: core.environment.wall(),
         };
-        match storage
-            .claim(request)
-            .await
-            .map_err(|error| refusal_of(&error))?
-        {
+        match storage.claim(request).await.map_err(refusal_of)? {
             ClaimOutcome::Claimed(epoch) => return Ok(epoch),
             ClaimOutcome::Held { owner, .. } if core.members.view().contains(owner) => {
                 return Err(Refusal::NotOwner { hint: Some(owner) });
@@ -99,7 +95,7 @@ pub(super) async fn load<A: Agent>(
         .storage
         .load(id)
         .await
-        .map_err(|error| refusal_of(&error))?
+        .map_err(refusal_of)?
     {
         Some(loaded) if loaded.record.epoch == epoch => Ok(loaded),
         _ => Err(Refusal::NotOwner { hint: None }),
@@ -138,17 +134,12 @@ async fn give_back<A: Agent>(router: &Router<A>, id: AgentId, epoch: Epoch, revi
 
 /// A claim or load that failed, for those who wait: what can pass by itself is
 /// tried again, what can't is said as it is.
-pub(super) fn refusal_of(error: &jido_storage::Error) -> Refusal {
+fn refusal_of(error: jido_storage::Error) -> Refusal {
+    let error = Error::from(error);
     tracing::warn!(%error, "storage failed while an agent was claimed or loaded");
     if error.is_retryable() {
         Refusal::unsettled(error.to_string())
     } else {
-        let kind = match error.kind() {
-            jido_storage::ErrorKind::Corrupt | jido_storage::ErrorKind::Schema => {
-                ErrorKind::Unreadable
-            }
-            _ => ErrorKind::InvalidInput,
-        };
-        Refusal::Broken(kind, error.to_string().into())
+        Refusal::Broken(error.kind(), error.to_string().into())
     }
 }

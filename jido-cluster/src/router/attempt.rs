@@ -205,7 +205,6 @@ fn delivery<A: Agent>(
 /// What another node's answer means to the caller.
 fn read_answer<A: Agent>(answer: Answer, owner: Option<NodeName>, message: Bytes) -> Ended<A> {
     let message = Message::Encoded(message);
-    let why = || String::from_utf8_lossy(&answer.payload).into_owned();
     match answer.status {
         // Only a cast is answered without an activation's epoch.
         AnswerStatus::Ok if answer.epoch == Epoch::ZERO => Ended::Settled(Ok(None)),
@@ -223,37 +222,18 @@ fn read_answer<A: Agent>(answer: Answer, owner: Option<NodeName>, message: Bytes
                 .with_executed(Executed::Yes)),
             (Ok(_), None) => Err(interrupted()),
         }),
-        AnswerStatus::Failed => {
-            Ended::Settled(Err(
-                Error::new(ErrorKind::from_code(answer.code), why()).with_executed(answer.executed)
-            ))
-        }
-        AnswerStatus::Incompatible => {
-            Ended::Settled(Err(Error::new(ErrorKind::Incompatible, why())))
-        }
         AnswerStatus::Stopped if answer.executed != Executed::No => {
             Ended::Settled(Err(interrupted()))
         }
-        AnswerStatus::Stopped => Ended::Refused {
-            message,
-            refusal: Refusal::Stopped,
-        },
-        AnswerStatus::Overloaded => Ended::Refused {
-            message,
-            refusal: Refusal::Overloaded,
-        },
-        AnswerStatus::NotOwner if answer.payload.is_empty() => Ended::Refused {
-            message,
-            refusal: Refusal::NotOwner { hint: answer.hint },
-        },
-        AnswerStatus::NotOwner => Ended::Refused {
-            message,
-            refusal: Refusal::unsettled(why()),
+        _ => match Refusal::from_answer(&answer) {
+            Ok(refusal) => Ended::Refused { message, refusal },
+            Err(error) => Ended::Settled(Err(error)),
         },
     }
 }
 
-fn interrupted() -> Error {
+/// The session ended before an answer came.
+pub(super) fn interrupted() -> Error {
     Error::new(
         ErrorKind::Interrupted,
         "the session with the agent's node ended before the answer came",

@@ -8,6 +8,7 @@ use futures_util::StreamExt;
 use jido_core::{Agent, AgentKey, Answer, AnswerStatus, Executed, Incarnation, Operation};
 use tokio::sync::oneshot;
 
+use super::attempt::interrupted;
 use super::course::Course;
 use super::request::timed_out;
 use super::{Router, Target};
@@ -160,11 +161,7 @@ impl<A: Agent> Router<A> {
             Some(Ok(())) => Ok(true),
             Some(Err(Some(Refusal::NotOwner { .. }))) => Ok(false),
             Some(Err(Some(refusal))) => Err(refusal.into_error()),
-            Some(Err(None)) | None => Err(Error::new(
-                ErrorKind::Interrupted,
-                "the session with the agent's node ended before the answer came",
-            )
-            .with_executed(Executed::Maybe)),
+            Some(Err(None)) | None => Err(interrupted()),
         }
     }
 
@@ -232,18 +229,8 @@ impl<A: Agent> Router<A> {
 
 /// What another node's answer to an errand means.
 fn errand_answer(answer: &Answer) -> Result<Result<(), Option<Refusal>>, Error> {
-    let why = || String::from_utf8_lossy(&answer.payload).into_owned();
     match answer.status {
         AnswerStatus::Ok => Ok(Ok(())),
-        AnswerStatus::NotOwner if answer.payload.is_empty() => {
-            Ok(Err(Some(Refusal::NotOwner { hint: answer.hint })))
-        }
-        AnswerStatus::NotOwner => Ok(Err(Some(Refusal::unsettled(why())))),
-        AnswerStatus::Stopped => Ok(Err(Some(Refusal::Stopped))),
-        AnswerStatus::Overloaded => Ok(Err(Some(Refusal::Overloaded))),
-        AnswerStatus::Failed => {
-            Err(Error::new(ErrorKind::from_code(answer.code), why()).with_executed(answer.executed))
-        }
-        AnswerStatus::Incompatible => Err(Error::new(ErrorKind::Incompatible, why())),
+        _ => Refusal::from_answer(answer).map(|refusal| Err(Some(refusal))),
     }
 }
