@@ -14,6 +14,7 @@ mod commit;
 mod pipeline;
 mod running;
 mod start;
+mod window;
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use crate::router::Router;
 
 pub use pipeline::Durability;
 use running::Running;
+pub(crate) use window::Limits as RequestLimits;
 
 /// What an activation is told. Never leaves the node.
 #[derive(Debug)]
@@ -49,6 +51,8 @@ pub(crate) enum Errand {
     Activate,
     /// Write what is not yet written, give the claim back, and end.
     Hibernate,
+    /// Answer once all that was taken is durable or undone.
+    Settle,
     /// Delete the agent, and end.
     Delete,
     /// End at once and write nothing: the node may not own agents any more.
@@ -158,7 +162,12 @@ impl<A: Agent> Actor for Activation<A> {
                 let now = state.start.router.core().deadlines.now();
                 state.start.gauge.taken();
                 state.start.gauge.used(now);
-                if let Some(message) = running.begin(delivery, now) {
+                // Few tries are repeated, so only theirs pays for a future more.
+                let delivery = match running.is_repeated(&delivery) {
+                    true => Box::pin(running.repeated(delivery)).await,
+                    false => Some(delivery),
+                };
+                if let Some(message) = delivery.and_then(|d| running.begin(d, now)) {
                     running.turn(message).await;
                 }
                 running.commit_if_due(&myself);
@@ -167,6 +176,8 @@ impl<A: Agent> Actor for Activation<A> {
             ActivationMessage::CommitEnded => {
                 let end = Box::pin(running.commit_ended()).await.err();
                 if end.is_none() {
+                    let now = state.start.router.core().deadlines.now();
+                    Box::pin(running.resume_waiting(now)).await;
                     running.commit_if_due(&myself);
                 }
                 end

@@ -23,7 +23,7 @@ use parking_lot::Mutex;
 use ractor::{ActorCell, ActorRuntime};
 use tokio::sync::Semaphore;
 
-use crate::activation::{Activation, Durability, Start};
+use crate::activation::{Activation, Durability, RequestLimits, Start};
 use crate::delivery::{Delivery, Refusal};
 use crate::lease::Takeover;
 use crate::local::{Gauge, Local, LocalMap};
@@ -47,6 +47,9 @@ pub(crate) struct Settings<A: Agent> {
     pub(crate) name: ManagerName,
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) durability: Durability,
+    /// How far back requests are remembered; none where there are no records of them,
+    /// and a call whose fate is unknown can't be tried again.
+    pub(crate) requests: Option<RequestLimits>,
     pub(crate) takeover: Takeover,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) mailbox_limit: u64,

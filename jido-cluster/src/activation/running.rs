@@ -5,17 +5,18 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 use jido_core::{
     Agent, AgentError, AgentId, Context, Epoch, Executed, NewEntry, Revision, Seq, Turn,
-    decode_state, encode_state,
+    decode_state, encode_payload, encode_state,
 };
-use jido_storage::{AgentRecord, AppendOutcome};
+use jido_storage::{AppendOutcome, Loaded, RequestRecord};
 use tokio::sync::oneshot;
 
 use super::Errand;
 use super::pipeline::Pipeline;
+use super::window::{Forgotten, Seen, Window};
 use crate::delivery::{Answered, Delivery, Refusal};
 use crate::error::{Error, ErrorKind};
 use crate::router::Router;
@@ -32,6 +33,8 @@ thread_local! {
 /// A reply, or the failure of a message, and who waits for it.
 pub(super) struct Held<A: Agent> {
     pub(super) delivery: Delivery<A>,
+    /// The message, should what it did be undone and its sender have no copy.
+    copy: Option<Bytes>,
     pub(super) result: Result<A::Reply, Error>,
 }
 
@@ -60,19 +63,27 @@ pub(super) struct Running<A: Agent> {
     pub(super) appending: u64,
     pub(super) pipeline: Pipeline<Held<A>>,
     pub(super) in_flight: Option<oneshot::Receiver<AppendOutcome>>,
+    /// The requests that were applied; none where the manager keeps no records of them.
+    pub(super) window: Option<Window>,
+    /// What the commit in flight drops from the window.
+    pub(super) forgetting: Forgotten,
     /// The message that is being handled.
     delivery: Option<Delivery<A>>,
+    copy: Option<Bytes>,
+    /// Tries of requests whose effect is on its way to storage.
+    waiting: Vec<Delivery<A>>,
 }
 
 impl<A: Agent> Running<A> {
-    pub(super) fn new(
-        router: Arc<Router<A>>,
-        agent: A,
-        state: BytesMut,
-        record: &AgentRecord,
-    ) -> Self {
+    pub(super) fn new(router: Arc<Router<A>>, agent: A, state: BytesMut, loaded: &Loaded) -> Self {
         let durability = router.settings().durability;
+        let record = &loaded.record;
+        let limits = router.settings().requests;
         Self {
+            window: limits.map(|limits| Window::new(limits, &loaded.requests)),
+            forgetting: Forgotten::default(),
+            copy: None,
+            waiting: Vec::new(),
             router,
             id: record.id.clone(),
             agent,
@@ -99,6 +110,7 @@ impl<A: Agent> Running<A> {
             )));
             return None;
         }
+        self.copy = self.window.as_ref().and_then(|_| delivery.copy());
         let message = delivery.begin();
         self.delivery = Some(delivery);
         message
@@ -113,7 +125,11 @@ impl<A: Agent> Running<A> {
             epoch: self.epoch,
             revision: self.revision.next(),
             now: core.environment.wall(),
-            request: self.delivery.as_ref().and_then(Delivery::request),
+            request: self
+                .delivery
+                .as_ref()
+                .and_then(Delivery::request)
+                .map(|request| request.id),
         });
         let handled = AssertUnwindSafe(self.agent.handle(message, &mut ctx))
             .catch_unwind()
@@ -130,9 +146,12 @@ impl<A: Agent> Running<A> {
         let Some(delivery) = self.delivery.take() else {
             return;
         };
+        let copy = self.copy.take();
         let mut scratch = SCRATCH.take();
         let result = match handled {
-            Ok(Ok(reply)) => self.check(&entries, &mut scratch).map(|()| reply),
+            Ok(Ok(reply)) => self
+                .check(&delivery, &reply, &entries, &mut scratch)
+                .map(|request| (reply, request)),
             Ok(Err(error)) => Err(agent_error(&error)),
             Err(panic) => {
                 let text = panic_text(panic.as_ref());
@@ -144,17 +163,19 @@ impl<A: Agent> Running<A> {
             }
         };
         let released = match result {
-            Ok(reply) => {
+            Ok((reply, request)) => {
                 let held = Held {
                     delivery,
+                    copy,
                     result: Ok(reply),
                 };
-                self.pipeline.turn(&scratch, entries, held)
+                self.pipeline.turn(&scratch, entries, request, held)
             }
             Err(error) => {
                 self.restore();
                 self.pipeline.hold(Held {
                     delivery,
+                    copy,
                     result: Err(error),
                 })
             }
@@ -167,22 +188,97 @@ impl<A: Agent> Running<A> {
         }
     }
 
-    /// Serializes the state into `scratch` and checks that it can be committed.
-    fn check(&self, entries: &[NewEntry], scratch: &mut BytesMut) -> Result<(), Error> {
+    /// Serializes the state into `scratch` and checks that it can be committed. Gives
+    /// the record of the request, if it has an effect that could be repeated.
+    fn check(
+        &self,
+        delivery: &Delivery<A>,
+        reply: &A::Reply,
+        entries: &[NewEntry],
+        scratch: &mut BytesMut,
+    ) -> Result<Option<RequestRecord>, Error> {
         encode_state(&self.agent, scratch)?;
+        let record = match (&self.window, delivery.request()) {
+            (Some(_), Some(request)) if self.pipeline.is_changed_by(scratch, entries) => {
+                Some(RequestRecord {
+                    request: request.id,
+                    issued_at: request.issued_at,
+                    reply: encode_payload(reply)?,
+                })
+            }
+            _ => None,
+        };
         let limit = self.router.settings().max_commit_bytes;
         let entries: usize = entries
             .iter()
             .map(|entry| entry.kind.len() + entry.payload.len())
             .sum();
-        let len = scratch.len() + self.pipeline.staged_len() + entries;
+        let replies = record.as_ref().map_or(0, |record| record.reply.len());
+        let len = scratch.len() + entries + replies;
         if len > limit {
             return Err(Error::new(
                 ErrorKind::InvalidInput,
-                format!("state and entries of the agent have {len} bytes: the limit is {limit}"),
+                format!(
+                    "state, entries and reply of the agent have {len} bytes: the limit is {limit}"
+                ),
             ));
         }
-        Ok(())
+        if len + self.pipeline.staged_len() > limit {
+            return Err(Error::new(
+                ErrorKind::Overloaded,
+                format!("more waits for the agent's next commit than the {limit} bytes of one"),
+            ));
+        }
+        Ok(record)
+    }
+
+    /// Whether a message is a further try of a request, and may have been applied.
+    pub(super) fn is_repeated(&self, delivery: &Delivery<A>) -> bool {
+        self.window.is_some() && delivery.request().is_some_and(|request| !request.first)
+    }
+
+    /// Answers a further try of a request as the one before it was answered; gives
+    /// it back when it was not applied, to be handled now.
+    pub(super) async fn repeated(&mut self, delivery: Delivery<A>) -> Option<Delivery<A>> {
+        let (Some(window), Some(request)) = (&self.window, delivery.request()) else {
+            return Some(delivery);
+        };
+        if self.pipeline.is_pending(request.id) {
+            self.waiting.push(delivery);
+            return None;
+        }
+        match window.seen(&request) {
+            Seen::No => Some(delivery),
+            Seen::Applied => {
+                let storage = &self.router.settings().storage;
+                match storage.reply_of(&self.id, request.id).await {
+                    Ok(Some(kept)) => delivery.repeat(self.epoch, kept.revision, kept.reply),
+                    Ok(None) => {
+                        // Fenced meanwhile, and deleted or forgotten by another: its
+                        // next commit will tell; the try goes where the agent is now.
+                        delivery.refuse(Refusal::NotOwner { hint: None });
+                    }
+                    Err(error) => delivery.refuse(Refusal::unsettled(error.to_string())),
+                }
+                None
+            }
+            Seen::Expired => {
+                let why = "the agent has forgotten which requests of that time it had applied";
+                let error = Error::new(ErrorKind::Expired, why).with_executed(Executed::Maybe);
+                delivery.finish(Err(error));
+                None
+            }
+        }
+    }
+
+    /// Takes up the tries that waited for the commit that has ended.
+    pub(super) async fn resume_waiting(&mut self, now: Duration) {
+        for delivery in std::mem::take(&mut self.waiting) {
+            let delivery = self.repeated(delivery).await;
+            if let Some(message) = delivery.and_then(|delivery| self.begin(delivery, now)) {
+                self.turn(message).await;
+            }
+        }
     }
 
     /// Puts the agent back to the state after the last message that went well.
@@ -203,7 +299,9 @@ impl<A: Agent> Running<A> {
 
     /// Sends a reply whose state is durable.
     pub(super) fn answer(&self, held: Held<A>) {
-        let Held { delivery, result } = held;
+        let Held {
+            delivery, result, ..
+        } = held;
         delivery.finish(result.map(|value| Answered {
             value,
             epoch: self.epoch,
@@ -211,15 +309,29 @@ impl<A: Agent> Running<A> {
         }));
     }
 
-    /// Tells those whose replies will not leave why.
-    pub(super) fn fail(undone: Vec<Held<A>>, executed: Executed, kind: ErrorKind, why: &str) {
+    /// Tells those whose replies will not leave why: nothing of their messages took
+    /// effect, or ever will.
+    pub(super) fn undone(&self, undone: Vec<Held<A>>, refusal: &Refusal) {
         for held in undone {
-            // A message that failed by itself keeps its own error.
-            let error = match held.result {
-                Err(error) => error,
-                Ok(_) => Error::new(kind, why).with_executed(executed),
-            };
-            held.delivery.finish(Err(error));
+            match held.result {
+                // A message that failed by itself keeps its own error.
+                Err(error) => held.delivery.finish(Err(error)),
+                Ok(_) => held.delivery.undone(refusal.clone(), held.copy.as_ref()),
+            }
+        }
+    }
+
+    /// Tells those whose replies will not leave that nobody knows whether their
+    /// messages took effect.
+    pub(super) fn unresolved(&self, undone: Vec<Held<A>>, why: &str) {
+        for held in undone {
+            let error = |kind| Error::new(kind, why).with_executed(Executed::Maybe);
+            match held.result {
+                Err(error) => held.delivery.finish(Err(error)),
+                Ok(_) => held
+                    .delivery
+                    .unresolved(error(ErrorKind::Unavailable), held.copy.as_ref()),
+            }
         }
     }
 
@@ -228,15 +340,17 @@ impl<A: Agent> Running<A> {
         match errand {
             Errand::Activate => Ok(After::GoOn),
             Errand::Hibernate => self.hibernate().await.map(|()| After::End),
+            Errand::Settle => match self.flush().await {
+                Ok(()) if self.pipeline.is_dirty() => Err(Failed::Undone(Refusal::unsettled(
+                    "the state could not be written yet",
+                ))),
+                Ok(()) => Ok(After::GoOn),
+                Err(refusal) => Err(Failed::Lost(refusal)),
+            },
             Errand::Delete => self.delete().await.map(|()| After::End),
             Errand::Abandon => {
                 let undone = self.pipeline.undo();
-                Self::fail(
-                    undone,
-                    Executed::Maybe,
-                    ErrorKind::Unavailable,
-                    "the node may not own agents any more",
-                );
+                self.unresolved(undone, "the node may not own agents any more");
                 Ok(After::End)
             }
         }

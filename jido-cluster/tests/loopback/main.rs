@@ -12,5 +12,6 @@ mod agents;
 mod faults;
 mod harness;
 mod moving;
+mod requests;
 mod single;
 mod starting;
