@@ -10,7 +10,9 @@
 //! and `Refused` for one that may not run, or runs no longer: it gives the
 //! messages that it still has back, and ends.
 
+mod answers;
 mod commit;
+mod once;
 mod pipeline;
 mod running;
 mod start;
@@ -19,7 +21,7 @@ mod window;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use jido_core::{Agent, AgentKey};
+use jido_core::{Agent, AgentKey, Epoch};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
 
@@ -38,6 +40,8 @@ pub(crate) enum ActivationMessage<A: Agent> {
     Deliver(Delivery<A>),
     /// The commit in flight has ended.
     CommitEnded,
+    /// Storage said that the agent has a newer owner than this epoch.
+    Lost(Epoch),
     /// Something other than a message.
     Errand(Errand, oneshot::Sender<Result<(), Refusal>>),
 }
@@ -152,7 +156,7 @@ impl<A: Agent> Actor for Activation<A> {
                     ActivationMessage::Errand(_, done) => {
                         let _ = done.send(Err(refusal.clone()));
                     }
-                    ActivationMessage::CommitEnded => {}
+                    ActivationMessage::CommitEnded | ActivationMessage::Lost(_) => {}
                 }
                 return Ok(());
             }
@@ -182,6 +186,7 @@ impl<A: Agent> Actor for Activation<A> {
                 }
                 end
             }
+            ActivationMessage::Lost(epoch) => Box::pin(running.lost(epoch)).await.err(),
             ActivationMessage::Errand(errand, done) => {
                 let result = Box::pin(running.errand(errand)).await;
                 match result {

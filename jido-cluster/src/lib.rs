@@ -72,6 +72,7 @@ mod members;
 pub mod network;
 mod node;
 pub mod placement;
+mod reads;
 mod request;
 mod router;
 mod runtime;
@@ -99,6 +100,7 @@ pub use manager::{
 };
 pub use members::Member;
 pub use node::{Node, NodeBuilder};
+pub use reads::Reads;
 pub use request::{Request, RequestOutcome};
 pub use router::{AgentPage, Ownership, Stats};
 

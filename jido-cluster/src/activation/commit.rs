@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jido_core::{Agent, Checkpoint, Revision, Seq};
+use jido_core::{Agent, Checkpoint, Epoch, Revision, Seq};
 use jido_storage::{AppendOutcome, Commit};
 use ractor::ActorRef;
 use tokio::sync::oneshot;
@@ -96,7 +96,7 @@ impl<A: Agent> Running<A> {
                     false => Refusal::Broken(error.kind(), error.to_string().into()),
                 };
                 let undone = self.pipeline.undo();
-                self.undone(undone, &refusal);
+                Self::undone(undone, &refusal);
                 self.restore();
                 Ok(())
             }
@@ -104,7 +104,7 @@ impl<A: Agent> Running<A> {
                 tracing::info!(agent = %self.id, mine = %self.epoch, %epoch, "an activation was fenced");
                 let refusal = Refusal::NotOwner { hint: None };
                 let undone = self.pipeline.undo();
-                self.undone(undone, &refusal);
+                Self::undone(undone, &refusal);
                 Err(refusal)
             }
             AppendOutcome::Conflict { actual } => {
@@ -115,7 +115,7 @@ impl<A: Agent> Running<A> {
                     "storage has another revision than the only writer"
                 );
                 let undone = self.pipeline.undo();
-                self.undone(undone, &Refusal::Stopped);
+                Self::undone(undone, &Refusal::Stopped);
                 Err(Refusal::Stopped)
             }
             AppendOutcome::Unknown(error) => {
@@ -123,6 +123,16 @@ impl<A: Agent> Running<A> {
                 self.settle_unknown(&error.to_string()).await
             }
         }
+    }
+
+    /// Storage says that the agent has a newer owner than `epoch`: ends an activation
+    /// that still holds that one, as a fenced commit would.
+    pub(super) async fn lost(&mut self, epoch: Epoch) -> Result<(), Refusal> {
+        if self.epoch != epoch {
+            return Ok(());
+        }
+        self.commit_ended().await?;
+        self.settle(AppendOutcome::Fenced { epoch }).await
     }
 
     fn committed(&mut self, revision: Revision) {
@@ -170,7 +180,7 @@ impl<A: Agent> Running<A> {
             }
         }
         let undone = self.pipeline.undo();
-        self.unresolved(undone, why);
+        Self::unresolved(undone, why);
         Err(refusal)
     }
 
@@ -192,7 +202,7 @@ impl<A: Agent> Running<A> {
             return;
         }
         let undone = self.pipeline.undo();
-        self.undone(
+        Self::undone(
             undone,
             &Refusal::unsettled("the commit did not take effect"),
         );

@@ -8,16 +8,17 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 use jido_core::{
-    Agent, AgentError, AgentId, Context, Epoch, Executed, NewEntry, Revision, Seq, Turn,
-    decode_state, encode_payload, encode_state,
+    Agent, AgentError, AgentId, Context, Epoch, NewEntry, Revision, Seq, Turn, decode_state,
+    encode_payload, encode_state,
 };
 use jido_storage::{AppendOutcome, Loaded, RequestRecord};
 use tokio::sync::oneshot;
 
 use super::Errand;
+use super::answers::Held;
 use super::pipeline::Pipeline;
-use super::window::{Forgotten, Seen, Window};
-use crate::delivery::{Answered, Delivery, Refusal};
+use super::window::{Forgotten, Window};
+use crate::delivery::{Delivery, Refusal};
 use crate::error::{Error, ErrorKind};
 use crate::router::Router;
 
@@ -28,14 +29,6 @@ thread_local! {
     /// Where states are serialized to: one a thread, not one an agent, which costs
     /// memory and a cache miss each.
     static SCRATCH: Cell<BytesMut> = Cell::new(BytesMut::new());
-}
-
-/// A reply, or the failure of a message, and who waits for it.
-pub(super) struct Held<A: Agent> {
-    pub(super) delivery: Delivery<A>,
-    /// The message, should what it did be undone and its sender have no copy.
-    copy: Option<Bytes>,
-    pub(super) result: Result<A::Reply, Error>,
 }
 
 /// What comes after an errand.
@@ -71,7 +64,7 @@ pub(super) struct Running<A: Agent> {
     delivery: Option<Delivery<A>>,
     copy: Option<Bytes>,
     /// Tries of requests whose effect is on its way to storage.
-    waiting: Vec<Delivery<A>>,
+    pub(super) waiting: Vec<Delivery<A>>,
 }
 
 impl<A: Agent> Running<A> {
@@ -184,7 +177,7 @@ impl<A: Agent> Running<A> {
             SCRATCH.set(scratch);
         }
         if let Some(held) = released {
-            self.answer(held);
+            self.answer_read(held);
         }
     }
 
@@ -232,55 +225,6 @@ impl<A: Agent> Running<A> {
         Ok(record)
     }
 
-    /// Whether a message is a further try of a request, and may have been applied.
-    pub(super) fn is_repeated(&self, delivery: &Delivery<A>) -> bool {
-        self.window.is_some() && delivery.request().is_some_and(|request| !request.first)
-    }
-
-    /// Answers a further try of a request as the one before it was answered; gives
-    /// it back when it was not applied, to be handled now.
-    pub(super) async fn repeated(&mut self, delivery: Delivery<A>) -> Option<Delivery<A>> {
-        let (Some(window), Some(request)) = (&self.window, delivery.request()) else {
-            return Some(delivery);
-        };
-        if self.pipeline.is_pending(request.id) {
-            self.waiting.push(delivery);
-            return None;
-        }
-        match window.seen(&request) {
-            Seen::No => Some(delivery),
-            Seen::Applied => {
-                let storage = &self.router.settings().storage;
-                match storage.reply_of(&self.id, request.id).await {
-                    Ok(Some(kept)) => delivery.repeat(self.epoch, kept.revision, kept.reply),
-                    Ok(None) => {
-                        // Fenced meanwhile, and deleted or forgotten by another: its
-                        // next commit will tell; the try goes where the agent is now.
-                        delivery.refuse(Refusal::NotOwner { hint: None });
-                    }
-                    Err(error) => delivery.refuse(Refusal::unsettled(error.to_string())),
-                }
-                None
-            }
-            Seen::Expired => {
-                let why = "the agent has forgotten which requests of that time it had applied";
-                let error = Error::new(ErrorKind::Expired, why).with_executed(Executed::Maybe);
-                delivery.finish(Err(error));
-                None
-            }
-        }
-    }
-
-    /// Takes up the tries that waited for the commit that has ended.
-    pub(super) async fn resume_waiting(&mut self, now: Duration) {
-        for delivery in std::mem::take(&mut self.waiting) {
-            let delivery = self.repeated(delivery).await;
-            if let Some(message) = delivery.and_then(|delivery| self.begin(delivery, now)) {
-                self.turn(message).await;
-            }
-        }
-    }
-
     /// Puts the agent back to the state after the last message that went well.
     pub(super) fn restore(&mut self) {
         match decode_state(self.pipeline.current()) {
@@ -293,44 +237,6 @@ impl<A: Agent> Running<A> {
             // and the next commit writes that.
             Err(error) => {
                 tracing::error!(agent = %self.id, %error, "an agent can't read its own state");
-            }
-        }
-    }
-
-    /// Sends a reply whose state is durable.
-    pub(super) fn answer(&self, held: Held<A>) {
-        let Held {
-            delivery, result, ..
-        } = held;
-        delivery.finish(result.map(|value| Answered {
-            value,
-            epoch: self.epoch,
-            revision: self.revision,
-        }));
-    }
-
-    /// Tells those whose replies will not leave why: nothing of their messages took
-    /// effect, or ever will.
-    pub(super) fn undone(&self, undone: Vec<Held<A>>, refusal: &Refusal) {
-        for held in undone {
-            match held.result {
-                // A message that failed by itself keeps its own error.
-                Err(error) => held.delivery.finish(Err(error)),
-                Ok(_) => held.delivery.undone(refusal.clone(), held.copy.as_ref()),
-            }
-        }
-    }
-
-    /// Tells those whose replies will not leave that nobody knows whether their
-    /// messages took effect.
-    pub(super) fn unresolved(&self, undone: Vec<Held<A>>, why: &str) {
-        for held in undone {
-            let error = |kind| Error::new(kind, why).with_executed(Executed::Maybe);
-            match held.result {
-                Err(error) => held.delivery.finish(Err(error)),
-                Ok(_) => held
-                    .delivery
-                    .unresolved(error(ErrorKind::Unavailable), held.copy.as_ref()),
             }
         }
     }
@@ -350,7 +256,7 @@ impl<A: Agent> Running<A> {
             Errand::Delete => self.delete().await.map(|()| After::End),
             Errand::Abandon => {
                 let undone = self.pipeline.undo();
-                self.unresolved(undone, "the node may not own agents any more");
+                Self::unresolved(undone, "the node may not own agents any more");
                 Ok(After::End)
             }
         }

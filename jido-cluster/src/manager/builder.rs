@@ -14,6 +14,7 @@ use crate::error::{Error, ErrorKind};
 use crate::handle::Handle;
 use crate::lease::Takeover;
 use crate::node::Node;
+use crate::reads::Reads;
 use crate::router::{Initial, Prepare, Router, Settings};
 
 /// How many requests an agent remembers unless it is told otherwise.
@@ -29,6 +30,7 @@ pub struct ManagerBuilder<A: Agent> {
     storage: Option<Arc<dyn Storage>>,
     durability: Option<Durability>,
     takeover: Takeover,
+    reads: Option<Reads>,
     requests: RequestLimits,
     idle_timeout: Option<Duration>,
     mailbox_limit: usize,
@@ -44,6 +46,7 @@ impl<A: Agent> ManagerBuilder<A> {
             storage: None,
             durability: None,
             takeover: Takeover::default(),
+            reads: None,
             requests: RequestLimits {
                 count: DEFAULT_REQUEST_COUNT,
                 age: DEFAULT_REQUEST_AGE,
@@ -79,6 +82,15 @@ impl<A: Agent> ManagerBuilder<A> {
     /// [`Takeover::AfterLease`] by default.
     pub fn takeover(mut self, takeover: Takeover) -> Self {
         self.takeover = takeover;
+        self
+    }
+
+    /// How sure an owner has to be that it still is one, before it answers a message
+    /// that changed nothing: [`Reads::Leased`] by default where the storage is shared,
+    /// [`Reads::Local`] where it isn't. With [`Durability::Hibernate`], where nothing
+    /// that is answered is durable, it is always local.
+    pub fn reads(mut self, reads: Reads) -> Self {
+        self.reads = Some(reads);
         self
     }
 
@@ -177,11 +189,18 @@ impl<A: Agent> ManagerBuilder<A> {
         } else {
             Durability::Hibernate
         });
-        node.core().hold_lease(&storage).await?;
+        let reads = match (durability, capabilities.sharing) {
+            (Durability::Hibernate, _) => Reads::Local,
+            (Durability::Command, Sharing::Process) => self.reads.unwrap_or(Reads::Local),
+            (Durability::Command, _) => self.reads.unwrap_or(Reads::Leased),
+        };
+        let lease = node.core().hold_lease(&storage).await?;
         let settings = Settings {
             name,
             storage,
             durability,
+            reads,
+            lease,
             requests: (durability == Durability::Command).then_some(self.requests),
             takeover: self.takeover,
             idle_timeout: self.idle_timeout,

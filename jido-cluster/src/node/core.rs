@@ -90,16 +90,18 @@ impl Core {
     pub(crate) async fn hold_lease(
         self: &Arc<Self>,
         storage: &Arc<dyn Storage>,
-    ) -> Result<(), Error> {
+    ) -> Result<Arc<Lease>, Error> {
         let mut leases = self.leases.lock().await;
-        if leases
+        if let Some(held) = leases
             .iter()
-            .any(|held| Arc::ptr_eq(held.lease.storage(), storage))
+            .find(|held| Arc::ptr_eq(held.lease.storage(), storage))
         {
-            return Ok(());
+            return Ok(held.lease.clone());
         }
-        leases.push(Lease::hold(self, storage.clone(), self.lease_ttl).await?);
-        Ok(())
+        let held = Lease::hold(self, storage.clone(), self.lease_ttl).await?;
+        let lease = held.lease.clone();
+        leases.push(held);
+        Ok(lease)
     }
 
     pub(crate) fn add_manager(&self, manager: Arc<dyn Managed>) {

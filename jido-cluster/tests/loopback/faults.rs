@@ -19,7 +19,7 @@ use crate::harness::{Cluster, Message};
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[repr(u8)]
-enum Fault {
+pub(crate) enum Fault {
     None = 0,
     FailBefore,
     UnknownNotApplied,
@@ -30,20 +30,23 @@ enum Fault {
 }
 
 #[derive(Debug)]
-struct Faulty {
+pub(crate) struct Faulty {
     inner: MemoryStorage,
     fault: AtomicU8,
+    /// How often many records were asked for at once.
+    pub(crate) heads: AtomicU8,
 }
 
 impl Faulty {
-    fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             inner: MemoryStorage::shared(),
             fault: AtomicU8::new(0),
+            heads: AtomicU8::new(0),
         })
     }
 
-    fn set(&self, fault: Fault) {
+    pub(crate) fn set(&self, fault: Fault) {
         self.fault.store(fault as u8, Ordering::SeqCst);
     }
 
@@ -120,6 +123,7 @@ impl Storage for Faulty {
     }
 
     async fn renew_node(&self, cluster: &ClusterName, life: Incarnation) -> Result<Renewal, Error> {
+        self.reachable()?;
         self.inner.renew_node(cluster, life).await
     }
 
@@ -148,6 +152,13 @@ impl Storage for Faulty {
 
     async fn head(&self, id: &AgentId) -> Result<Option<AgentRecord>, Error> {
         self.inner.head(id).await
+    }
+
+    async fn heads(&self, ids: &[AgentId]) -> Result<Vec<Option<AgentRecord>>, Error> {
+        self.heads.fetch_add(1, Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        self.reachable()?;
+        self.inner.heads(ids).await
     }
 
     async fn read_thread(

@@ -12,6 +12,7 @@ mod agents;
 mod faults;
 mod harness;
 mod moving;
+mod reads;
 mod requests;
 mod single;
 mod starting;
