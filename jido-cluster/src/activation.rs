@@ -12,6 +12,7 @@
 
 mod answers;
 mod commit;
+mod hooks;
 mod once;
 mod pipeline;
 mod running;
@@ -130,7 +131,12 @@ impl<A: Agent> Actor for Activation<A> {
         state: &mut State<A>,
     ) -> Result<(), ActorProcessingErr> {
         match Box::pin(start::claim_and_load(&state.start)).await {
-            Ok(running) => state.phase = Phase::Running(running),
+            Ok(running) => {
+                state.phase = Phase::Running(running);
+                if let Phase::Running(running) = &mut state.phase {
+                    running.commit_if_due(&myself);
+                }
+            }
             Err(refusal) => {
                 tracing::debug!(key = %state.start.key, ?refusal, "an agent was not activated");
                 state.end(&myself, refusal);

@@ -77,6 +77,38 @@ pub trait Agent: Serialize + DeserializeOwned + Send + 'static {
         ctx: &mut Context<'_>,
     ) -> impl Future<Output = Result<Self::Reply, AgentError>> + Send;
 
+    /// Runs when an activation of the agent starts, before its first message: for
+    /// what has to be set up anew each time, which a state can't hold. What it changes
+    /// and appends is committed as that of a message is.
+    ///
+    /// # Errors
+    ///
+    /// After `Err` or a panic nothing of it is kept and the agent does not start: whoever
+    /// sent it a message gets the error, and the next message tries again.
+    fn started(
+        &mut self,
+        ctx: &mut Context<'_>,
+    ) -> impl Future<Output = Result<(), AgentError>> + Send {
+        let _ = ctx;
+        async { Ok(()) }
+    }
+
+    /// Runs before the agent hibernates, because it was idle, was stopped, or has to
+    /// move. What it changes and appends goes into the last commit. It does not run when
+    /// the node dies, or when another node has taken the agent over, and again when the last
+    /// commit failed: nothing may depend on it alone.
+    ///
+    /// # Errors
+    ///
+    /// After `Err` or a panic nothing of it is kept; the agent hibernates all the same.
+    fn stopping(
+        &mut self,
+        ctx: &mut Context<'_>,
+    ) -> impl Future<Output = Result<(), AgentError>> + Send {
+        let _ = ctx;
+        async { Ok(()) }
+    }
+
     /// Reads the MessagePack of a state that code with a smaller
     /// [`VERSION`](Agent::VERSION) wrote.
     ///

@@ -15,6 +15,9 @@ pub(super) struct Held<A: Agent> {
     /// The message, should what it did be undone and its sender have no copy.
     pub(super) copy: Option<Bytes>,
     pub(super) result: Result<A::Reply, Error>,
+    /// Whether the message changed nothing. That a commit before it went well doesn't
+    /// tell that the agent has no newer owner by now.
+    pub(super) read: bool,
 }
 
 impl<A: Agent> Held<A> {
@@ -38,19 +41,28 @@ impl<A: Agent> Held<A> {
 }
 
 impl<A: Agent> Running<A> {
-    /// Sends a reply that no commit goes before, once it is sure enough that the agent
-    /// has no newer owner.
-    pub(super) fn answer_read(&self, held: Held<A>) {
+    /// Sends a reply whose state is durable. That of a message which changed nothing
+    /// leaves once it is sure enough that the agent has no newer owner; that of another
+    /// has been sure of it in its commit.
+    pub(super) fn answer(&self, held: Held<A>) {
+        if held.read {
+            self.answer_read(held);
+        } else {
+            held.answer(self.epoch, self.revision);
+        }
+    }
+
+    fn answer_read(&self, held: Held<A>) {
         let settings = self.router.settings();
         match settings.reads {
-            Reads::Local => self.answer(held),
+            Reads::Local => held.answer(self.epoch, self.revision),
             // The state was looked at; now the clock.
             Reads::Leased
                 if settings
                     .lease
                     .is_held(self.router.core().environment.elapsed()) =>
             {
-                self.answer(held);
+                held.answer(self.epoch, self.revision);
             }
             Reads::Leased => held.undone(&Refusal::unsettled(
                 "the owner's lease has run out and is not renewed yet",
@@ -74,11 +86,6 @@ impl<A: Agent> Running<A> {
                 confirmations.confirm(self.id.clone(), epoch, then);
             }
         }
-    }
-
-    /// Sends a reply whose state is durable.
-    pub(super) fn answer(&self, held: Held<A>) {
-        held.answer(self.epoch, self.revision);
     }
 
     /// Tells those whose replies will not leave why: nothing of their messages took

@@ -222,6 +222,7 @@ impl<A: Agent> Running<A> {
     /// Commits what is left and gives the claim back, in one transaction.
     pub(super) async fn hibernate(&mut self) -> Result<(), Failed> {
         self.commit_ended().await.map_err(Failed::Lost)?;
+        self.stopping().await;
         let plan = self.pipeline.next(true);
         let carries_state = plan.is_some();
         let release = Commit {

@@ -125,6 +125,12 @@ impl<H> Pipeline<H> {
         reply: H,
     ) -> Option<H> {
         self.staged.requests.extend(request);
+        self.change(state, entries);
+        self.hold(reply)
+    }
+
+    /// Takes in a state and entries that no reply waits for.
+    pub(super) fn change(&mut self, state: &[u8], entries: Vec<NewEntry>) {
         if *self.current != *state {
             self.current = Bytes::copy_from_slice(state);
             self.staged.changed = true;
@@ -133,7 +139,6 @@ impl<H> Pipeline<H> {
             self.staged.entries.extend(entries);
             self.staged.changed = true;
         }
-        self.hold(reply)
     }
 
     /// Holds a reply that saw the current state, or gives it back if that is durable.

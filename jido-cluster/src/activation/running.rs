@@ -8,8 +8,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 use jido_core::{
-    Agent, AgentError, AgentId, Context, Epoch, NewEntry, Revision, Seq, Turn, decode_state,
-    encode_payload, encode_state,
+    Agent, AgentError, AgentId, Context, Epoch, NewEntry, RequestTry, Revision, Seq, Turn,
+    decode_state, encode_payload, encode_state,
 };
 use jido_storage::{AppendOutcome, Loaded, RequestRecord};
 use tokio::sync::oneshot;
@@ -28,7 +28,7 @@ const MAX_KEPT_SCRATCH: usize = 64 * 1024;
 thread_local! {
     /// Where states are serialized to: one a thread, not one an agent, which costs
     /// memory and a cache miss each.
-    static SCRATCH: Cell<BytesMut> = Cell::new(BytesMut::new());
+    pub(super) static SCRATCH: Cell<BytesMut> = Cell::new(BytesMut::new());
 }
 
 /// What comes after an errand.
@@ -111,19 +111,8 @@ impl<A: Agent> Running<A> {
 
     /// Handles the message that was begun.
     pub(super) async fn turn(&mut self, message: A::Message) {
-        let core = self.router.core();
-        let mut ctx = Context::new(Turn {
-            id: &self.id,
-            node: &core.name,
-            epoch: self.epoch,
-            revision: self.revision.next(),
-            now: core.environment.wall(),
-            request: self
-                .delivery
-                .as_ref()
-                .and_then(Delivery::request)
-                .map(|request| request.id),
-        });
+        let request = self.delivery.as_ref().and_then(Delivery::request);
+        let mut ctx = context(&self.router, &self.id, self.epoch, self.revision, request);
         let handled = AssertUnwindSafe(self.agent.handle(message, &mut ctx))
             .catch_unwind()
             .await;
@@ -161,6 +150,7 @@ impl<A: Agent> Running<A> {
                     delivery,
                     copy,
                     result: Ok(reply),
+                    read: !self.pipeline.is_changed_by(&scratch, &entries),
                 };
                 self.pipeline.turn(&scratch, entries, request, held)
             }
@@ -170,6 +160,7 @@ impl<A: Agent> Running<A> {
                     delivery,
                     copy,
                     result: Err(error),
+                    read: true,
                 })
             }
         };
@@ -177,7 +168,7 @@ impl<A: Agent> Running<A> {
             SCRATCH.set(scratch);
         }
         if let Some(held) = released {
-            self.answer_read(held);
+            self.answer(held);
         }
     }
 
@@ -263,11 +254,30 @@ impl<A: Agent> Running<A> {
     }
 }
 
-fn agent_error(error: &AgentError) -> Error {
+pub(super) fn agent_error(error: &AgentError) -> Error {
     Error::new(ErrorKind::Agent, error.to_string())
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+/// What a turn of an agent at a revision is told.
+pub(super) fn context<'a, A: Agent>(
+    router: &'a Router<A>,
+    id: &'a AgentId,
+    epoch: Epoch,
+    revision: Revision,
+    request: Option<RequestTry>,
+) -> Context<'a> {
+    let core = router.core();
+    Context::new(Turn {
+        id,
+        node: &core.name,
+        epoch,
+        revision: revision.next(),
+        now: core.environment.wall(),
+        request: request.map(|request| request.id),
+    })
+}
+
+pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
     panic
         .downcast_ref::<&str>()
         .copied()

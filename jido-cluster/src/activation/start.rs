@@ -34,7 +34,15 @@ pub(super) async fn claim_and_load<A: Agent>(start: &Start<A>) -> Result<Running
     let epoch = claim(router, &id).await?;
     let loaded = load(router, &id, epoch).await?;
     match make_agent(router, &start.key, &loaded) {
-        Ok((agent, state)) => Ok(Running::new(router.clone(), agent, state, &loaded)),
+        Ok((agent, state)) => {
+            let mut running = Running::new(router.clone(), agent, state, &loaded);
+            if let Err(error) = running.started().await {
+                tracing::warn!(agent = %id, %error, "an agent did not start");
+                give_back(router, id, epoch, loaded.record.revision).await;
+                return Err(Refusal::Broken(error.kind(), error.to_string().into()));
+            }
+            Ok(running)
+        }
         Err(error) => {
             tracing::error!(agent = %id, %error, "an agent's state can't be read");
             give_back(router, id, epoch, loaded.record.revision).await;

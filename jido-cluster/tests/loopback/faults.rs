@@ -25,6 +25,8 @@ pub(crate) enum Fault {
     UnknownNotApplied,
     UnknownApplied,
     Unavailable,
+    /// Commits take effect and are told of 3 s later; renewals fail.
+    SlowAcks,
     /// As `UnknownNotApplied`, and another node has had the agent in between.
     UnknownAndTaken,
 }
@@ -124,6 +126,9 @@ impl Storage for Faulty {
 
     async fn renew_node(&self, cluster: &ClusterName, life: Incarnation) -> Result<Renewal, Error> {
         self.reachable()?;
+        if self.is(Fault::SlowAcks) {
+            return Err(Error::new(ErrorKind::Unavailable, "failed as asked"));
+        }
         self.inner.renew_node(cluster, life).await
     }
 
@@ -207,6 +212,9 @@ impl Storage for Faulty {
                 .collect();
         }
         let outcomes = self.inner.append_many(commits).await;
+        if self.is(Fault::SlowAcks) {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+        }
         if self.is(Fault::UnknownApplied) {
             self.set(Fault::None);
             return lost

@@ -11,6 +11,7 @@
 mod agents;
 mod faults;
 mod harness;
+mod hooks;
 mod moving;
 mod reads;
 mod requests;

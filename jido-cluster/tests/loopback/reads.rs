@@ -63,6 +63,38 @@ async fn a_leased_read_ends_with_the_lease_and_comes_back_with_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_read_that_waited_for_a_commit_looks_at_the_clock_when_it_leaves() {
+    let storage = Faulty::new();
+    let cluster = Cluster::on(storage.clone());
+    let node = cluster.node("n1").environment(TokioClock::new());
+    let node = node.lease_ttl(Duration::from_secs(1)).start().await;
+    let node = node.unwrap();
+    let handle = cluster.manager().start(&node).await.unwrap();
+    handle.call("a", Message::Add(1)).await.unwrap();
+    storage.set(Fault::SlowAcks);
+    let begun = tokio::time::Instant::now();
+    let timeout = Duration::from_secs(10);
+    let write = async {
+        let reply = handle.call_timeout("a", Message::Add(1), timeout).await;
+        (reply.unwrap(), begun.elapsed().as_secs())
+    };
+    // It sees what the commit in flight writes, and waits for it. When that is known to
+    // have taken effect, another owner may have written since: the lease has run out.
+    let read = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let reply = handle.call_timeout("a", Message::Get, timeout).await;
+        (reply.unwrap(), begun.elapsed().as_secs())
+    };
+    let heals = async {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        storage.set(Fault::None);
+    };
+    let (write, read, ()) = tokio::join!(write, read, heals);
+    assert_eq!((write, read), ((2, 3), (2, 5)));
+    drop(node);
+}
+
+#[tokio::test(start_paused = true)]
 async fn strict_reads_share_their_trips_to_storage() {
     let storage = Faulty::new();
     let cluster = Cluster::on(storage.clone());
