@@ -144,7 +144,7 @@ impl<A: Agent> ManagerBuilder<A> {
         } else {
             Durability::Hibernate
         });
-        node.core().hold_lease(&storage).await?;
+        let storage = node.core().hold_lease(&storage).await?;
         let settings = Settings {
             name,
             storage,
