@@ -1,7 +1,9 @@
 //! What hands the batches of a lane to the adapter.
 
+use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::task::Poll;
 
 use futures_util::FutureExt;
 use futures_util::future::{join, join_all};
@@ -39,6 +41,10 @@ impl GroupDriver {
             if AssertUnwindSafe(work).catch_unwind().await.is_err() {
                 tracing::error!("the storage panicked within a batch of commits");
             }
+            // The callers who have just been answered are ready to run, and many of
+            // them commit again at once. Without their turn the next batch would be
+            // the first of them alone, and all others waited for one more.
+            let_others_run().await;
         }
     }
 }
@@ -66,4 +72,17 @@ async fn append(storage: &dyn Storage, commits: Vec<Waiting<Commit>>) {
 async fn delete(storage: &dyn Storage, deletion: Waiting<Deletion>) {
     let Deletion { id, epoch, at } = deletion.work;
     answer(deletion.outcome, storage.delete(&id, epoch, at).await);
+}
+
+/// Lets every task that is ready run first.
+async fn let_others_run() {
+    let mut was_polled = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut was_polled, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
