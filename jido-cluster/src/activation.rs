@@ -10,15 +10,18 @@
 //! and `Refused` for one that may not run, or runs no longer: it gives the
 //! messages that it still has back, and ends.
 
+mod answers;
 mod commit;
+mod once;
 mod pipeline;
 mod running;
 mod start;
+mod window;
 
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use jido_core::{Agent, AgentKey};
+use jido_core::{Agent, AgentKey, Epoch};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
 
@@ -28,6 +31,7 @@ use crate::router::Router;
 
 pub use pipeline::Durability;
 use running::Running;
+pub(crate) use window::Limits as RequestLimits;
 
 /// What an activation is told. Never leaves the node.
 #[derive(Debug)]
@@ -36,6 +40,8 @@ pub(crate) enum ActivationMessage<A: Agent> {
     Deliver(Delivery<A>),
     /// The commit in flight has ended.
     CommitEnded,
+    /// Storage said that the agent has a newer owner than this epoch.
+    Lost(Epoch),
     /// Something other than a message.
     Errand(Errand, oneshot::Sender<Result<(), Refusal>>),
 }
@@ -49,6 +55,8 @@ pub(crate) enum Errand {
     Activate,
     /// Write what is not yet written, give the claim back, and end.
     Hibernate,
+    /// Answer once all that was taken is durable or undone.
+    Settle,
     /// Delete the agent, and end.
     Delete,
     /// End at once and write nothing: the node may not own agents any more.
@@ -148,7 +156,7 @@ impl<A: Agent> Actor for Activation<A> {
                     ActivationMessage::Errand(_, done) => {
                         let _ = done.send(Err(refusal.clone()));
                     }
-                    ActivationMessage::CommitEnded => {}
+                    ActivationMessage::CommitEnded | ActivationMessage::Lost(_) => {}
                 }
                 return Ok(());
             }
@@ -158,7 +166,12 @@ impl<A: Agent> Actor for Activation<A> {
                 let now = state.start.router.core().deadlines.now();
                 state.start.gauge.taken();
                 state.start.gauge.used(now);
-                if let Some(message) = running.begin(delivery, now) {
+                // Few tries are repeated, so only theirs pays for a future more.
+                let delivery = match running.is_repeated(&delivery) {
+                    true => Box::pin(running.repeated(delivery)).await,
+                    false => Some(delivery),
+                };
+                if let Some(message) = delivery.and_then(|d| running.begin(d, now)) {
                     running.turn(message).await;
                 }
                 running.commit_if_due(&myself);
@@ -167,10 +180,13 @@ impl<A: Agent> Actor for Activation<A> {
             ActivationMessage::CommitEnded => {
                 let end = Box::pin(running.commit_ended()).await.err();
                 if end.is_none() {
+                    let now = state.start.router.core().deadlines.now();
+                    Box::pin(running.resume_waiting(now)).await;
                     running.commit_if_due(&myself);
                 }
                 end
             }
+            ActivationMessage::Lost(epoch) => Box::pin(running.lost(epoch)).await.err(),
             ActivationMessage::Errand(errand, done) => {
                 let result = Box::pin(running.errand(errand)).await;
                 match result {

@@ -48,7 +48,7 @@ impl<A: Agent> AgentRef<A> {
                 "the manager on this node has stopped",
             ));
         }
-        let request = Some(self.handle.next_request());
+        let request = Some(self.handle.next_request(None, None));
         let options = RequestOptions {
             cast: true,
             request,

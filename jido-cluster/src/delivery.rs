@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jido_core::{
-    Agent, AgentKey, Answer, AnswerStatus, Epoch, Executed, Incarnation, NodeName, RequestId,
-    Revision, encode_payload,
+    Agent, AgentKey, Answer, AnswerStatus, Epoch, Executed, Incarnation, NodeName, RequestTry,
+    Revision, decode_payload, encode_payload,
 };
 use tokio::sync::oneshot;
 
@@ -122,6 +122,9 @@ pub(crate) enum Outcome<A: Agent> {
         message: A::Message,
         refusal: Refusal,
     },
+    /// It may have been executed: a try under the same request id will tell. Here is
+    /// the message back.
+    Unresolved { message: A::Message, error: Error },
 }
 
 /// Who waits for the outcome.
@@ -146,7 +149,7 @@ pub(crate) struct Sender<A: Agent> {
 pub(crate) struct Delivery<A: Agent> {
     message: Option<A::Message>,
     cast: bool,
-    request: Option<RequestId>,
+    request: Option<RequestTry>,
     /// As `Deadlines::now` has it.
     deadline: Duration,
     reply: Option<ReplyTo<A>>,
@@ -156,7 +159,7 @@ impl<A: Agent> Delivery<A> {
     pub(crate) fn new(
         message: A::Message,
         cast: bool,
-        request: Option<RequestId>,
+        request: Option<RequestTry>,
         deadline: Duration,
         reply: ReplyTo<A>,
     ) -> Self {
@@ -169,8 +172,16 @@ impl<A: Agent> Delivery<A> {
         }
     }
 
-    pub(crate) fn request(&self) -> Option<RequestId> {
+    pub(crate) fn request(&self) -> Option<RequestTry> {
         self.request
+    }
+
+    /// The message as it travels, where whoever sent it has no copy to send again.
+    pub(crate) fn copy(&self) -> Option<Bytes> {
+        match (&self.reply, &self.message) {
+            (Some(ReplyTo::Caller(_)), Some(message)) if !self.cast => encode_payload(message).ok(),
+            _ => None,
+        }
     }
 
     pub(crate) fn deadline(&self) -> Duration {
@@ -220,6 +231,63 @@ impl<A: Agent> Delivery<A> {
     /// Gives the message back, not executed.
     pub(crate) fn refuse(mut self, refusal: Refusal) {
         self.give_back(refusal);
+    }
+
+    /// What the message did was undone: gives it back, so that it is sent again. `copy`
+    /// is what [`copy`](Delivery::copy) gave.
+    pub(crate) fn undone(mut self, refusal: Refusal, copy: Option<&Bytes>) {
+        match self.reply.take() {
+            Some(ReplyTo::Peer(port)) => refusal.answer(*port),
+            Some(ReplyTo::Caller(caller)) => {
+                let outcome = match copy.map(|bytes| decode_payload(bytes)) {
+                    Some(Ok(message)) => Outcome::Returned { message, refusal },
+                    Some(Err(_)) | None => Outcome::Done(Err(refusal.into_error())),
+                };
+                let _ = caller.send(outcome);
+            }
+            Some(ReplyTo::Nobody(_)) | None => {}
+        }
+    }
+
+    /// Nobody can tell whether what the message did took effect: says so, and gives
+    /// the message back.
+    pub(crate) fn unresolved(mut self, error: Error, copy: Option<&Bytes>) {
+        match self.reply.take() {
+            Some(ReplyTo::Peer(port)) => port.failed(&error),
+            Some(ReplyTo::Caller(caller)) => {
+                let outcome = match copy.map(|bytes| decode_payload(bytes)) {
+                    Some(Ok(message)) => Outcome::Unresolved { message, error },
+                    Some(Err(_)) | None => Outcome::Done(Err(error)),
+                };
+                let _ = caller.send(outcome);
+            }
+            Some(ReplyTo::Nobody(_)) | None => {}
+        }
+    }
+
+    /// Answers with the reply that an earlier try of the request got, encoded.
+    pub(crate) fn repeat(mut self, epoch: Epoch, revision: Revision, reply: Bytes) {
+        self.message = None;
+        if self.cast {
+            return self.accept();
+        }
+        match self.reply.take() {
+            Some(ReplyTo::Peer(port)) => port.ok(epoch, revision, reply),
+            Some(ReplyTo::Caller(caller)) => {
+                let answered = decode_payload(&reply).map(|value| Answered {
+                    value,
+                    epoch,
+                    revision,
+                });
+                let result = answered.map_err(|error| {
+                    Error::new(ErrorKind::Incompatible, error.to_string())
+                        .caused_by(error)
+                        .with_executed(Executed::Yes)
+                });
+                let _ = caller.send(Outcome::Done(result));
+            }
+            Some(ReplyTo::Nobody(_)) | None => {}
+        }
     }
 
     fn give_back(&mut self, refusal: Refusal) {

@@ -36,10 +36,13 @@ pub enum ErrorKind {
     Unreadable = 9,
     /// The node can't start with this configuration, or its name is taken.
     Startup = 10,
+    /// A retry came after the agent had forgotten which requests of that time it had
+    /// applied: the message may have been executed. Look at the agent's state.
+    Expired = 11,
 }
 
 impl ErrorKind {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::InvalidInput,
         Self::Agent,
         Self::Timeout,
@@ -50,6 +53,7 @@ impl ErrorKind {
         Self::Incompatible,
         Self::Unreadable,
         Self::Startup,
+        Self::Expired,
     ];
 
     /// The kind that another node numbered so; unknown numbers come from newer

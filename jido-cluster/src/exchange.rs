@@ -17,7 +17,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use jido_core::{
     AgentKey, Answer, AnswerStatus, Ask, Envelope, EnvelopeError, Epoch, Executed, Incarnation,
-    ManagerName, Notice, Operation, RequestId, Revision,
+    ManagerName, Notice, Operation, RequestTry, Revision,
 };
 use parking_lot::Mutex;
 
@@ -41,7 +41,7 @@ pub(crate) struct Question {
     pub(crate) operation: Operation,
     pub(crate) key: Option<AgentKey>,
     pub(crate) verify: bool,
-    pub(crate) request: Option<RequestId>,
+    pub(crate) request: Option<RequestTry>,
     pub(crate) budget: Duration,
     pub(crate) lane: u64,
     pub(crate) payload: Bytes,

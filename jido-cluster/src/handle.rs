@@ -2,19 +2,16 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crossbeam_utils::CachePadded;
-use jido_core::{Agent, AgentKey, RequestId};
+use jido_core::{Agent, AgentKey, RequestId, RequestTry, Timestamp, decode_payload};
 use jido_storage::Cursor;
 
 use crate::activation::Errand;
 use crate::agent_ref::AgentRef;
-use crate::delivery::{Answered, Reply};
 use crate::error::{Error, ErrorKind};
-use crate::router::{AgentPage, Given, Ownership, RequestOptions, Router, Stats};
-use crate::runtime;
+use crate::request::{Numbers, Request, RequestOutcome};
+use crate::router::{AgentPage, Ownership, Router, Stats};
 
 /// How long a call waits unless it is told otherwise.
 pub const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -26,26 +23,7 @@ pub const MAX_CALL_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 /// Cloning is cheap; clones number their requests together.
 pub struct Handle<A: Agent> {
     router: Arc<Router<A>>,
-    requests: Arc<Requests>,
-}
-
-/// A client's requests are numbered in so many rows, so that threads seldom meet at
-/// one counter.
-const ROWS: usize = 16;
-
-/// Numbers a client's requests.
-#[derive(Debug)]
-struct Requests {
-    client: u128,
-    rows: [CachePadded<AtomicU64>; ROWS],
-}
-
-impl Requests {
-    fn next(&self) -> RequestId {
-        let row = runtime::thread_number() % ROWS;
-        let count = self.rows[row].fetch_add(1, Ordering::Relaxed);
-        RequestId::new(self.client, count * ROWS as u64 + row as u64)
-    }
+    requests: Arc<Numbers>,
 }
 
 impl<A: Agent> Clone for Handle<A> {
@@ -70,10 +48,7 @@ impl<A: Agent> Handle<A> {
         let client = router.core().environment.incarnation().0;
         Self {
             router,
-            requests: Arc::new(Requests {
-                client,
-                rows: Default::default(),
-            }),
+            requests: Arc::new(Numbers::new(client)),
         }
     }
 
@@ -117,12 +92,49 @@ impl<A: Agent> Handle<A> {
     /// A request that can be configured before it is sent, and whose answer says
     /// who gave it.
     pub fn request<'a>(&'a self, key: &'a str, message: A::Message) -> Request<'a, A> {
-        Request {
-            handle: self,
-            key,
-            message,
-            timeout: DEFAULT_CALL_TIMEOUT,
-            id: None,
+        Request::new(self, key, message)
+    }
+
+    /// What became of a request that was made under an id of the caller's own, or under
+    /// one that a [`Request::id`] was given: for whoever got no answer and doesn't want
+    /// to send it again. What the agent has taken is first made durable or undone, so
+    /// the answer is final but for tries that are still on their way: those end with
+    /// their time-out.
+    ///
+    /// # Errors
+    ///
+    /// As [`call`](Handle::call); [`Incompatible`](ErrorKind::Incompatible) when the
+    /// reply was written by code that this code can't read.
+    pub async fn outcome(
+        &self,
+        key: impl AsRef<str>,
+        request: impl Into<RequestId>,
+    ) -> Result<RequestOutcome<A::Reply>, Error> {
+        let (key, request) = (AgentKey::new(key)?, request.into());
+        let id = self.router.agent_id(&key);
+        let storage = &self.router.settings().storage;
+        let mut kept = storage.reply_of(&id, request).await?;
+        if kept.is_none() {
+            self.router
+                .run(&key, Errand::Settle, DEFAULT_CALL_TIMEOUT)
+                .await?;
+            kept = storage.reply_of(&id, request).await?;
+        }
+        if let Some(kept) = kept {
+            let reply = decode_payload(&kept.reply).map_err(|error| {
+                Error::new(ErrorKind::Incompatible, error.to_string()).caused_by(error)
+            })?;
+            return Ok(RequestOutcome::Committed(reply));
+        }
+        let floor = match storage.load(&id).await? {
+            Some(loaded) => loaded.requests.floor,
+            None => Timestamp::default(),
+        };
+        // One that doesn't tell when it was made may be as old as any that was forgotten.
+        let made = request.issued_at().unwrap_or_default();
+        match self.router.settings().requests {
+            Some(_) if made >= floor => Ok(RequestOutcome::NotApplied),
+            _ => Ok(RequestOutcome::Unknown),
         }
     }
 
@@ -225,111 +237,23 @@ impl<A: Agent> Handle<A> {
         &self.router
     }
 
-    pub(crate) fn next_request(&self) -> RequestId {
-        self.requests.next()
-    }
-}
-
-/// A message that is about to be sent.
-#[must_use = "a request is sent by `send` or `cast`"]
-pub struct Request<'a, A: Agent> {
-    handle: &'a Handle<A>,
-    key: &'a str,
-    message: A::Message,
-    timeout: Duration,
-    id: Option<RequestId>,
-}
-
-impl<A: Agent> Request<'_, A> {
-    /// How long to wait: more than zero, [`MAX_CALL_TIMEOUT`] at the most,
-    /// [`DEFAULT_CALL_TIMEOUT`] by default.
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
-        self
-    }
-
-    /// The identity of the request, the same for every retry of it, instead of one
-    /// that the handle numbers. The agent sees it as
-    /// [`Context::request_id`](jido_core::Context::request_id).
-    pub fn id(mut self, id: impl Into<RequestId>) -> Self {
-        self.id = Some(id.into());
-        self
-    }
-
-    /// Sends the message and waits for the reply.
-    ///
-    /// # Errors
-    ///
-    /// As [`Handle::call`].
-    pub async fn send(self) -> Result<Reply<A::Reply>, Error> {
-        let router = &self.handle.router;
-        let (answered, owner) = self.answered().await?;
-        let Answered {
-            value,
-            epoch,
-            revision,
-        } = answered;
-        let owner = owner.unwrap_or_else(|| router.core().name.clone());
-        Ok(Reply {
-            value,
-            owner,
-            epoch,
-            revision,
-        })
-    }
-
-    async fn answered(self) -> Result<Given<A::Reply>, Error> {
-        let options = self.options(false)?;
-        let router = &self.handle.router;
-        let given = router.request(self.key, self.message, options).await?;
-        given.ok_or_else(|| {
-            Error::new(
-                ErrorKind::Incompatible,
-                "the agent's node took the call for a cast",
-            )
-            .with_executed(jido_core::Executed::Maybe)
-        })
-    }
-
-    /// Sends the message and waits until the agent has taken it.
-    ///
-    /// # Errors
-    ///
-    /// As [`Handle::cast`].
-    pub async fn cast(self) -> Result<(), Error> {
-        let options = self.options(true)?;
-        self.handle
-            .router
-            .request(self.key, self.message, options)
-            .await
-            .map(drop)
-    }
-
-    fn options(&self, cast: bool) -> Result<RequestOptions, Error> {
-        if self.timeout.is_zero() || self.timeout > MAX_CALL_TIMEOUT {
-            return Err(Error::new(
-                ErrorKind::InvalidInput,
-                format!(
-                    "timeout is {:?}: it is more than 0 and at most 24 h",
-                    self.timeout
-                ),
-            ));
+    /// A request that is about to be made: under the caller's id, which may have been
+    /// tried before, or numbered here.
+    pub(crate) fn next_request(
+        &self,
+        id: Option<RequestId>,
+        issued_at: Option<Timestamp>,
+    ) -> RequestTry {
+        let made = issued_at.or_else(|| id.and_then(RequestId::issued_at));
+        RequestTry {
+            id: id.unwrap_or_else(|| self.requests.next()),
+            issued_at: match (made, self.router.settings().requests) {
+                (Some(made), _) => made,
+                (None, Some(_)) => self.router.core().environment.wall(),
+                // Nobody will ask.
+                (None, None) => Timestamp::default(),
+            },
+            first: id.is_none(),
         }
-        let request = Some(self.id.unwrap_or_else(|| self.handle.next_request()));
-        Ok(RequestOptions {
-            cast,
-            request,
-            timeout: self.timeout,
-        })
-    }
-}
-
-impl<A: Agent> fmt::Debug for Request<'_, A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Request")
-            .field("key", &self.key)
-            .field("timeout", &self.timeout)
-            .field("id", &self.id)
-            .finish_non_exhaustive()
     }
 }

@@ -35,6 +35,20 @@ pub enum Takeover {
 /// fail before it runs out.
 const RENEWALS: u32 = 3;
 
+/// The part of the time to live by which a node's own view of its lease is shorter.
+const MARGIN: u32 = 10;
+
+/// What a node says in its record of its lease's time to live, in milliseconds, so that
+/// others judge it by that and not by their own.
+const TTL_METADATA: &str = "lease_ttl_ms";
+
+/// A node's time to live as its record says; `own` where it doesn't.
+fn ttl_of(record: &NodeRecord, own: Duration) -> Duration {
+    let told = record.metadata.get(TTL_METADATA);
+    told.and_then(|ms| ms.parse().ok())
+        .map_or(own, Duration::from_millis)
+}
+
 /// By how much clocks of two machines may drift apart: what others' beats are
 /// given beyond the time to live.
 fn with_drift(ttl: Duration) -> Duration {
@@ -49,7 +63,8 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// Takes in the records as they are `now`; gives the lives whose beat has stood
-    /// still for too long, with that beat.
+    /// still for too long, with that beat. `ttl` is for those whose record doesn't tell
+    /// theirs.
     pub(crate) fn observe(
         &mut self,
         now: Duration,
@@ -69,7 +84,7 @@ impl Watch {
                 .or_insert((record.beat, now));
             if *beat != record.beat {
                 (*beat, *since) = (record.beat, now);
-            } else if now.saturating_sub(*since) >= with_drift(ttl) {
+            } else if now.saturating_sub(*since) >= with_drift(ttl_of(record, ttl)) {
                 silent.push((record.incarnation, record.beat));
             }
         }
@@ -102,13 +117,13 @@ impl Lease {
         storage: Arc<dyn Storage>,
         ttl: Duration,
     ) -> Result<HeldLease, Error> {
-        register(core, &*storage, ttl).await?;
+        let sent = register(core, &*storage, ttl).await?;
         let lease = Arc::new(Self {
             storage,
             renewed_ms: AtomicU64::new(0),
             ttl,
         });
-        lease.note(core.environment.elapsed());
+        lease.note(sent);
         let task = OwnedTask::spawn(renew(lease.clone(), Arc::downgrade(core)));
         Ok(HeldLease { lease, _task: task })
     }
@@ -122,10 +137,12 @@ impl Lease {
         self.renewed_ms.store(sent, Ordering::Release);
     }
 
-    /// Whether the last renewal is younger than the time to live.
+    /// Whether the last renewal, counted from before it was sent, is younger than the
+    /// time to live less a margin for a clock that goes too slow. Nobody can have
+    /// declared this life dead then.
     pub(crate) fn is_held(&self, now: Duration) -> bool {
         let renewed = Duration::from_millis(self.renewed_ms.load(Ordering::Acquire));
-        now.saturating_sub(renewed) < self.ttl
+        now.saturating_sub(renewed) < self.ttl - self.ttl / MARGIN
     }
 
     /// Ends this life in storage, so that nobody waits for the lease to run out.
@@ -140,7 +157,9 @@ impl Lease {
     }
 }
 
-async fn register(core: &Core, storage: &dyn Storage, ttl: Duration) -> Result<(), Error> {
+/// Registers this life; answers when the registration that went well was sent, from
+/// when on the lease counts.
+async fn register(core: &Core, storage: &dyn Storage, ttl: Duration) -> Result<Duration, Error> {
     let mut watch = Watch::default();
     let mut first_beat = None;
     loop {
@@ -149,11 +168,12 @@ async fn register(core: &Core, storage: &dyn Storage, ttl: Duration) -> Result<(
             name: core.name.clone(),
             incarnation: core.incarnation,
             address: core.transport.address(),
-            metadata: BTreeMap::new(),
+            metadata: BTreeMap::from([(TTL_METADATA.to_owned(), ttl.as_millis().to_string())]),
             at: core.environment.wall(),
         };
+        let sent = core.environment.elapsed();
         let other = match storage.register_node(registration).await? {
-            Registration::Registered(_) => return Ok(()),
+            Registration::Registered(_) => return Ok(sent),
             Registration::NameTaken(other) => other,
         };
         let beat = *first_beat.get_or_insert((other.incarnation, other.beat));
@@ -273,6 +293,18 @@ mod tests {
         );
         let silent = watch.observe(at(1_250), &[record(1, 1), record(2, 2)], ttl);
         assert_eq!(silent, [(Incarnation(1), 1)]);
+    }
+
+    #[test]
+    fn a_node_is_judged_by_its_own_time_to_live() {
+        let mut watch = Watch::default();
+        let mut slow = record(1, 1);
+        slow.metadata.insert(TTL_METADATA.into(), "60000".into());
+        let records = [slow, record(2, 1)];
+        watch.observe(at(0), &records, at(1_000));
+        let silent = watch.observe(at(74_999), &records, at(1_000));
+        assert_eq!(silent, [(Incarnation(2), 1)]);
+        assert_eq!(watch.observe(at(75_000), &records, at(1_000)).len(), 2);
     }
 
     #[test]

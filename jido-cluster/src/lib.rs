@@ -72,6 +72,8 @@ mod members;
 pub mod network;
 mod node;
 pub mod placement;
+mod reads;
+mod request;
 mod router;
 mod runtime;
 pub mod transport;
@@ -85,16 +87,21 @@ pub use activation::Durability;
 pub use agent_ref::AgentRef;
 pub use delivery::Reply;
 pub use error::{Error, ErrorKind};
-pub use handle::{DEFAULT_CALL_TIMEOUT, Handle, MAX_CALL_TIMEOUT, Request};
+pub use handle::{DEFAULT_CALL_TIMEOUT, Handle, MAX_CALL_TIMEOUT};
 pub use jido_core::{
     Agent, AgentError, AgentId, AgentKey, Checkpoint, ClusterName, Context, Entry, Epoch, Executed,
     Incarnation, MAX_KEY_LEN, ManagerName, NodeName, RequestId, Revision, Seq, Timestamp, Turn,
     decode_payload, encode_payload,
 };
 pub use lease::Takeover;
-pub use manager::{InstanceManager, ManagerBuilder, ManagerMessage, ManagerState};
+pub use manager::{
+    DEFAULT_REQUEST_AGE, DEFAULT_REQUEST_COUNT, InstanceManager, ManagerBuilder, ManagerMessage,
+    ManagerState,
+};
 pub use members::Member;
 pub use node::{Node, NodeBuilder};
+pub use reads::Reads;
+pub use request::{Request, RequestOutcome};
 pub use router::{AgentPage, Ownership, Stats};
 
 /// Compiles the example of the project's README.

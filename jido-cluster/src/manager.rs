@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use jido_core::{Agent, ManagerName};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 
-pub use builder::ManagerBuilder;
+pub use builder::{DEFAULT_REQUEST_AGE, DEFAULT_REQUEST_COUNT, ManagerBuilder};
 pub use message::ManagerMessage;
 
 use crate::error::{Error, ErrorKind};

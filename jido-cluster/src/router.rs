@@ -23,12 +23,13 @@ use parking_lot::Mutex;
 use ractor::{ActorCell, ActorRuntime};
 use tokio::sync::Semaphore;
 
-use crate::activation::{Activation, Durability, Start};
+use crate::activation::{Activation, Durability, RequestLimits, Start};
 use crate::delivery::{Delivery, Refusal};
-use crate::lease::Takeover;
+use crate::lease::{Lease, Takeover};
 use crate::local::{Gauge, Local, LocalMap};
 use crate::node::Core;
 use crate::placement;
+use crate::reads::{Confirmations, Reads};
 
 pub use queries::{AgentPage, Ownership, Stats};
 pub(crate) use request::{Given, RequestOptions};
@@ -47,6 +48,11 @@ pub(crate) struct Settings<A: Agent> {
     pub(crate) name: ManagerName,
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) durability: Durability,
+    pub(crate) reads: Reads,
+    pub(crate) lease: Arc<Lease>,
+    /// How far back requests are remembered; none where there are no records of them,
+    /// and a call whose fate is unknown can't be tried again.
+    pub(crate) requests: Option<RequestLimits>,
     pub(crate) takeover: Takeover,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) mailbox_limit: u64,
@@ -79,6 +85,7 @@ pub(crate) struct Router<A: Agent> {
     /// Held while an activation is started, so that a key gets one.
     starting: Mutex<()>,
     activations: Semaphore,
+    confirmations: Arc<Confirmations>,
     supervisor: OnceLock<ActorCell>,
     closed: AtomicBool,
     me: Weak<Router<A>>,
@@ -92,6 +99,7 @@ impl<A: Agent> Router<A> {
             hints: quick_cache::sync::Cache::new(HINTS),
             starting: Mutex::new(()),
             activations: Semaphore::new(settings.concurrent_activations),
+            confirmations: Confirmations::new(settings.storage.clone()),
             supervisor: OnceLock::new(),
             closed: AtomicBool::new(false),
             me: me.clone(),
@@ -114,6 +122,10 @@ impl<A: Agent> Router<A> {
 
     pub(crate) fn activations(&self) -> &Semaphore {
         &self.activations
+    }
+
+    pub(crate) fn confirmations(&self) -> &Arc<Confirmations> {
+        &self.confirmations
     }
 
     pub(crate) fn key_hash(&self, key: &str) -> u64 {

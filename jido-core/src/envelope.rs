@@ -5,9 +5,10 @@
 //! that an ask of a version that a node doesn't speak can still be answered. All
 //! numbers are big-endian. In version 1 there follow
 //!
-//! - **ask**: operation `u8`, flags `u8` (1 verify, 2 request id), hops `u8`,
-//!   budget in ms `u32`, manager (`u8` length, bytes), key (`u16` length, bytes),
-//!   request id if flagged (`u128` client, `u64` seq), payload to the end;
+//! - **ask**: operation `u8`, flags `u8` (1 verify, 2 request, 4 its first try),
+//!   hops `u8`, budget in ms `u32`, manager (`u8` length, bytes), key (`u16` length,
+//!   bytes), request if flagged (`u128` client, `u64` seq, `u64` when it was made in
+//!   ms of Unix time), payload to the end;
 //! - **answer**: status `u8`, executed `u8`, code `u8`, flags `u8` (1 hint), epoch
 //!   `u64`, revision `u64`, hint if flagged (`u128`), payload to the end;
 //! - **notice**: which `u8` (1 leaving, 2 serves); after the second, whether it
@@ -20,7 +21,7 @@ use thiserror::Error;
 
 use crate::{
     AgentKey, Epoch, Executed, Incarnation, MAX_KEY_LEN, MAX_NAME_LEN, ManagerName, RequestId,
-    Revision,
+    RequestTry, Revision, Timestamp,
 };
 
 pub use notice::Notice;
@@ -33,7 +34,8 @@ const KIND_ANSWER: u8 = 2;
 const KIND_NOTICE: u8 = 3;
 
 const ASK_VERIFY: u8 = 1;
-const ASK_REQUEST_ID: u8 = 2;
+const ASK_REQUEST: u8 = 2;
+const ASK_FIRST_TRY: u8 = 4;
 const ANSWER_HINT: u8 = 1;
 
 /// What an ask wants done.
@@ -54,6 +56,8 @@ pub enum Operation {
     Delete = 6,
     /// Say how many agents of the manager run here.
     Stats = 7,
+    /// Make durable, or undo, what the agent has taken so far.
+    Settle = 8,
 }
 
 impl Operation {
@@ -66,6 +70,7 @@ impl Operation {
             Self::Stop,
             Self::Delete,
             Self::Stats,
+            Self::Settle,
         ]
         .into_iter()
         .find(|op| *op as u8 == byte)
@@ -130,7 +135,7 @@ pub struct Ask {
     /// The agent; none for operations on the whole manager.
     pub key: Option<AgentKey>,
     /// The request that this is a try of.
-    pub request: Option<RequestId>,
+    pub request: Option<RequestTry>,
     /// The message.
     pub payload: Bytes,
 }
@@ -190,7 +195,7 @@ impl Ask {
     pub fn encode(&self) -> Bytes {
         let key = self.key.as_ref().map_or("", AgentKey::as_str);
         let mut out = BytesMut::with_capacity(
-            48 + self.manager.as_str().len() + key.len() + self.payload.len(),
+            56 + self.manager.as_str().len() + key.len() + self.payload.len(),
         );
         prefix(&mut out, KIND_ASK, self.correlation);
         out.put_u8(self.operation as u8);
@@ -198,8 +203,11 @@ impl Ask {
         if self.verify {
             flags |= ASK_VERIFY;
         }
-        if self.request.is_some() {
-            flags |= ASK_REQUEST_ID;
+        if let Some(request) = self.request {
+            flags |= ASK_REQUEST;
+            if request.first {
+                flags |= ASK_FIRST_TRY;
+            }
         }
         out.put_u8(flags);
         out.put_u8(self.hops);
@@ -210,8 +218,9 @@ impl Ask {
         out.put_u16(key.len() as u16);
         out.put_slice(key.as_bytes());
         if let Some(request) = self.request {
-            out.put_u128(request.client());
-            out.put_u64(request.seq());
+            out.put_u128(request.id.client());
+            out.put_u64(request.id.seq());
+            out.put_u64(request.issued_at.0);
         }
         out.put_slice(&self.payload);
         out.freeze()
@@ -291,13 +300,16 @@ fn decode_ask(correlation: u64, mut bytes: Bytes) -> Result<Ask, EnvelopeError> 
             Some(AgentKey::new(key).map_err(|_| EnvelopeError::Malformed("bad agent key"))?)
         }
     };
-    let request = if flags & ASK_REQUEST_ID == 0 {
+    let request = if flags & ASK_REQUEST == 0 {
         None
     } else {
-        Some(RequestId::new(
-            bytes.try_get_u128().map_err(short)?,
-            bytes.try_get_u64().map_err(short)?,
-        ))
+        let client = bytes.try_get_u128().map_err(short)?;
+        let seq = bytes.try_get_u64().map_err(short)?;
+        Some(RequestTry {
+            id: RequestId::new(client, seq),
+            issued_at: Timestamp(bytes.try_get_u64().map_err(short)?),
+            first: flags & ASK_FIRST_TRY != 0,
+        })
     };
     Ok(Ask {
         correlation,

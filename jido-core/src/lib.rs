@@ -35,5 +35,5 @@ pub use error::{Error, ErrorKind, Executed};
 pub use id::AgentId;
 pub use key::{AgentKey, MAX_KEY_LEN};
 pub use name::{ClusterName, MAX_NAME_LEN, ManagerName, NodeName};
-pub use request::RequestId;
+pub use request::{RequestId, RequestTry};
 pub use thread::{Entry, MAX_ENTRY_KIND_LEN, NewEntry};

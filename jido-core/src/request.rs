@@ -5,6 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::Timestamp;
+
 /// Names one request of one client, the same for every retry of it.
 ///
 /// A handle numbers its own requests; a caller that has an identity of its own
@@ -40,6 +42,26 @@ impl RequestId {
     pub fn seq(self) -> u64 {
         self.seq
     }
+
+    /// When the request was made, if its id tells: that of a UUID of version 7 does
+    /// (RFC 9562, section 5.7: milliseconds of Unix time in the first 48 bits).
+    pub fn issued_at(self) -> Option<Timestamp> {
+        let uuid = Uuid::from_u128(self.client());
+        let tells = self.seq == 0 && uuid.get_version_num() == 7;
+        tells.then_some(Timestamp(self.client.0 >> 16))
+    }
+}
+
+/// One try of a request, as it travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestTry {
+    /// The request.
+    pub id: RequestId,
+    /// When its caller made it, on the caller's clock, the same for every try.
+    pub issued_at: Timestamp,
+    /// Whether it is certain that no try before this one was executed: such a try
+    /// need not be looked up among the requests that were.
+    pub first: bool,
 }
 
 impl From<Uuid> for RequestId {
@@ -51,5 +73,21 @@ impl From<Uuid> for RequestId {
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", Uuid::from_u128(self.client()), self.seq)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uuid_of_version_7_tells_when_it_was_made_and_no_other_id_does() {
+        // The example of RFC 9562, appendix A.6.
+        let v7: Uuid = "017f22e2-79b0-7cc3-98c4-dc0c0c07398f".parse().unwrap();
+        let made = Timestamp(1_645_557_742_000);
+        assert_eq!(RequestId::from_uuid(v7).issued_at(), Some(made));
+        assert_eq!(RequestId::new(v7.as_u128(), 1).issued_at(), None);
+        let v4: Uuid = "919108f7-52d1-4320-9bac-f847db4148a8".parse().unwrap();
+        assert_eq!(RequestId::from_uuid(v4).issued_at(), None);
     }
 }

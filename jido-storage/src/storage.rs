@@ -122,6 +122,17 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// An agent's record without its state; none as for [`Storage::load`].
     async fn head(&self, id: &AgentId) -> Result<Option<AgentRecord>, Error>;
 
+    /// The records of many agents, in the order asked for. None of them is older than
+    /// the call. Adapters that read many at once do so; the default reads one after
+    /// the other.
+    async fn heads(&self, ids: &[AgentId]) -> Result<Vec<Option<AgentRecord>>, Error> {
+        let mut heads = Vec::with_capacity(ids.len());
+        for id in ids {
+            heads.push(self.head(id).await?);
+        }
+        Ok(heads)
+    }
+
     /// Reads up to `limit` entries of a thread from place `from` on, in order.
     /// Fewer come at the thread's end, or where the adapter bounds the bytes of a
     /// page; at least one comes where there is one and `limit` is not 0.

@@ -21,6 +21,7 @@ async fn sigterm_drains_without_a_failed_call_and_exits_with_0() {
         keys: (0..60).map(|number| format!("drained-{number}")).collect(),
         seed: 7,
         patience: Duration::from_secs(10),
+        idempotent: false,
     })
     .unwrap();
     acknowledges(&load, 500).await;

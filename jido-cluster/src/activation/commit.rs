@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jido_core::{Agent, Checkpoint, Executed, Revision, Seq};
+use jido_core::{Agent, Checkpoint, Epoch, Revision, Seq};
 use jido_storage::{AppendOutcome, Commit};
 use ractor::ActorRef;
 use tokio::sync::oneshot;
@@ -12,7 +12,7 @@ use super::pipeline::{Durability, Plan};
 use super::running::{Failed, Running};
 use super::start;
 use crate::delivery::Refusal;
-use crate::error::ErrorKind;
+use crate::error::Error;
 use crate::runtime;
 
 /// How often an unknown outcome is asked after before the activation gives up and
@@ -59,6 +59,12 @@ impl<A: Agent> Running<A> {
                 covers,
             });
             commit.entries = plan.entries;
+            if let Some(window) = &self.window {
+                self.forgetting = window.forgotten(&plan.requests, at);
+                commit.forget.clone_from(&self.forgetting.ids);
+                commit.forget_before = self.forgetting.floor;
+            }
+            commit.requests = plan.requests;
         }
         commit
     }
@@ -84,18 +90,22 @@ impl<A: Agent> Running<A> {
             }
             AppendOutcome::Failed(error) => {
                 tracing::warn!(agent = %self.id, %error, "a commit failed");
-                let error = crate::error::Error::from(error);
+                let error = Error::from(error);
+                let refusal = match error.is_retryable() {
+                    true => Refusal::unsettled(error.to_string()),
+                    false => Refusal::Broken(error.kind(), error.to_string().into()),
+                };
                 let undone = self.pipeline.undo();
-                Self::fail(undone, Executed::No, error.kind(), &error.to_string());
+                Self::undone(undone, &refusal);
                 self.restore();
                 Ok(())
             }
             AppendOutcome::Fenced { epoch } => {
                 tracing::info!(agent = %self.id, mine = %self.epoch, %epoch, "an activation was fenced");
+                let refusal = Refusal::NotOwner { hint: None };
                 let undone = self.pipeline.undo();
-                let why = "the agent has moved to another node";
-                Self::fail(undone, Executed::No, ErrorKind::Unavailable, why);
-                Err(Refusal::NotOwner { hint: None })
+                Self::undone(undone, &refusal);
+                Err(refusal)
             }
             AppendOutcome::Conflict { actual } => {
                 // Nobody but this activation commits under its epoch: storage is
@@ -105,8 +115,7 @@ impl<A: Agent> Running<A> {
                     "storage has another revision than the only writer"
                 );
                 let undone = self.pipeline.undo();
-                let why = "the agent's record was changed from outside";
-                Self::fail(undone, Executed::No, ErrorKind::Unavailable, why);
+                Self::undone(undone, &Refusal::Stopped);
                 Err(Refusal::Stopped)
             }
             AppendOutcome::Unknown(error) => {
@@ -116,9 +125,23 @@ impl<A: Agent> Running<A> {
         }
     }
 
+    /// Storage says that the agent has a newer owner than `epoch`: ends an activation
+    /// that still holds that one, as a fenced commit would.
+    pub(super) async fn lost(&mut self, epoch: Epoch) -> Result<(), Refusal> {
+        if self.epoch != epoch {
+            return Ok(());
+        }
+        self.commit_ended().await?;
+        self.settle(AppendOutcome::Fenced { epoch }).await
+    }
+
     fn committed(&mut self, revision: Revision) {
         self.revision = revision;
         self.thread_len = Seq(self.thread_len.0 + std::mem::take(&mut self.appending));
+        let forgotten = std::mem::take(&mut self.forgetting);
+        if let Some(window) = &mut self.window {
+            window.committed(self.pipeline.applied(), &forgotten);
+        }
         for held in self.pipeline.committed() {
             self.answer(held);
         }
@@ -157,7 +180,7 @@ impl<A: Agent> Running<A> {
             }
         }
         let undone = self.pipeline.undo();
-        Self::fail(undone, Executed::Maybe, ErrorKind::Unavailable, why);
+        Self::unresolved(undone, why);
         Err(refusal)
     }
 
@@ -179,13 +202,15 @@ impl<A: Agent> Running<A> {
             return;
         }
         let undone = self.pipeline.undo();
-        let why = "the commit did not take effect";
-        Self::fail(undone, Executed::No, ErrorKind::Unavailable, why);
+        Self::undone(
+            undone,
+            &Refusal::unsettled("the commit did not take effect"),
+        );
         self.restore();
     }
 
     /// Commits all that is not yet durable, one commit after the other.
-    async fn flush(&mut self) -> Result<(), Refusal> {
+    pub(super) async fn flush(&mut self) -> Result<(), Refusal> {
         self.commit_ended().await?;
         while let Some(plan) = self.pipeline.next(true) {
             self.start_commit(plan, || {});

@@ -6,7 +6,8 @@
 //! built on it is undone. A pure state machine: it commits nothing by itself.
 
 use bytes::Bytes;
-use jido_core::NewEntry;
+use jido_core::{NewEntry, RequestId, Timestamp};
+use jido_storage::RequestRecord;
 
 /// When changes are committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +23,7 @@ pub enum Durability {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Plan {
     pub(super) entries: Vec<NewEntry>,
+    pub(super) requests: Vec<RequestRecord>,
     pub(super) state: Bytes,
 }
 
@@ -29,6 +31,7 @@ pub(super) struct Plan {
 struct Stage<H> {
     changed: bool,
     entries: Vec<NewEntry>,
+    requests: Vec<RequestRecord>,
     held: Vec<H>,
 }
 
@@ -37,6 +40,7 @@ impl<H> Stage<H> {
         Self {
             changed: false,
             entries: Vec::new(),
+            requests: Vec::new(),
             held: Vec::new(),
         }
     }
@@ -60,6 +64,7 @@ pub(super) struct Pipeline<H> {
 struct InFlight<H> {
     state: Bytes,
     entries: Vec<NewEntry>,
+    requests: Vec<RequestRecord>,
     held: Vec<H>,
 }
 
@@ -81,11 +86,27 @@ impl<H> Pipeline<H> {
 
     /// The bytes that wait for the next commit.
     pub(super) fn staged_len(&self) -> usize {
-        self.staged
-            .entries
-            .iter()
+        let entries = self.staged.entries.iter();
+        let requests = self.staged.requests.iter();
+        entries
             .map(|entry| entry.kind.len() + entry.payload.len())
+            .chain(requests.map(|request| request.reply.len()))
             .sum()
+    }
+
+    /// Whether a message that leaves this state and these entries has changed anything.
+    pub(super) fn is_changed_by(&self, state: &[u8], entries: &[NewEntry]) -> bool {
+        !entries.is_empty() || *self.current != *state
+    }
+
+    /// Whether a request's effect is on its way to storage.
+    pub(super) fn is_pending(&self, request: RequestId) -> bool {
+        let flying = self.in_flight.iter().flat_map(|flying| &flying.requests);
+        self.staged
+            .requests
+            .iter()
+            .chain(flying)
+            .any(|record| record.request == request)
     }
 
     /// Whether something is not yet in storage.
@@ -93,9 +114,17 @@ impl<H> Pipeline<H> {
         self.staged.changed || self.in_flight.is_some()
     }
 
-    /// Takes in what a message left behind. Gives the reply back if it may leave
-    /// at once, and keeps it otherwise.
-    pub(super) fn turn(&mut self, state: &[u8], entries: Vec<NewEntry>, reply: H) -> Option<H> {
+    /// Takes in what a message left behind, and the record of its request if it
+    /// changed anything. Gives the reply back if it may leave at once, and keeps it
+    /// otherwise.
+    pub(super) fn turn(
+        &mut self,
+        state: &[u8],
+        entries: Vec<NewEntry>,
+        request: Option<RequestRecord>,
+        reply: H,
+    ) -> Option<H> {
+        self.staged.requests.extend(request);
         if *self.current != *state {
             self.current = Bytes::copy_from_slice(state);
             self.staged.changed = true;
@@ -129,12 +158,20 @@ impl<H> Pipeline<H> {
         self.in_flight = Some(InFlight {
             state: self.current.clone(),
             entries: stage.entries.clone(),
+            requests: stage.requests.clone(),
             held: stage.held,
         });
         Some(Plan {
             entries: stage.entries,
+            requests: stage.requests,
             state: self.current.clone(),
         })
+    }
+
+    /// The requests whose effects the commit in flight carries, and when they were made.
+    pub(super) fn applied(&self) -> impl Iterator<Item = (RequestId, Timestamp)> {
+        let flying = self.in_flight.iter().flat_map(|flying| &flying.requests);
+        flying.map(|record| (record.request, record.issued_at))
     }
 
     /// The commit in flight is durable: gives back the replies that waited for it.
@@ -158,17 +195,20 @@ impl<H> Pipeline<H> {
     pub(super) fn put_back(&mut self) {
         let Some(InFlight {
             mut entries,
+            mut requests,
             mut held,
-            ..
+            state: _,
         }) = self.in_flight.take()
         else {
             return;
         };
         entries.append(&mut self.staged.entries);
+        requests.append(&mut self.staged.requests);
         held.append(&mut self.staged.held);
         self.staged = Stage {
             changed: true,
             entries,
+            requests,
             held,
         };
     }

@@ -5,18 +5,20 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 use jido_core::{
-    Agent, AgentError, AgentId, Context, Epoch, Executed, NewEntry, Revision, Seq, Turn,
-    decode_state, encode_state,
+    Agent, AgentError, AgentId, Context, Epoch, NewEntry, Revision, Seq, Turn, decode_state,
+    encode_payload, encode_state,
 };
-use jido_storage::{AgentRecord, AppendOutcome};
+use jido_storage::{AppendOutcome, Loaded, RequestRecord};
 use tokio::sync::oneshot;
 
 use super::Errand;
+use super::answers::Held;
 use super::pipeline::Pipeline;
-use crate::delivery::{Answered, Delivery, Refusal};
+use super::window::{Forgotten, Window};
+use crate::delivery::{Delivery, Refusal};
 use crate::error::{Error, ErrorKind};
 use crate::router::Router;
 
@@ -27,12 +29,6 @@ thread_local! {
     /// Where states are serialized to: one a thread, not one an agent, which costs
     /// memory and a cache miss each.
     static SCRATCH: Cell<BytesMut> = Cell::new(BytesMut::new());
-}
-
-/// A reply, or the failure of a message, and who waits for it.
-pub(super) struct Held<A: Agent> {
-    pub(super) delivery: Delivery<A>,
-    pub(super) result: Result<A::Reply, Error>,
 }
 
 /// What comes after an errand.
@@ -60,19 +56,27 @@ pub(super) struct Running<A: Agent> {
     pub(super) appending: u64,
     pub(super) pipeline: Pipeline<Held<A>>,
     pub(super) in_flight: Option<oneshot::Receiver<AppendOutcome>>,
+    /// The requests that were applied; none where the manager keeps no records of them.
+    pub(super) window: Option<Window>,
+    /// What the commit in flight drops from the window.
+    pub(super) forgetting: Forgotten,
     /// The message that is being handled.
     delivery: Option<Delivery<A>>,
+    copy: Option<Bytes>,
+    /// Tries of requests whose effect is on its way to storage.
+    pub(super) waiting: Vec<Delivery<A>>,
 }
 
 impl<A: Agent> Running<A> {
-    pub(super) fn new(
-        router: Arc<Router<A>>,
-        agent: A,
-        state: BytesMut,
-        record: &AgentRecord,
-    ) -> Self {
+    pub(super) fn new(router: Arc<Router<A>>, agent: A, state: BytesMut, loaded: &Loaded) -> Self {
         let durability = router.settings().durability;
+        let record = &loaded.record;
+        let limits = router.settings().requests;
         Self {
+            window: limits.map(|limits| Window::new(limits, &loaded.requests)),
+            forgetting: Forgotten::default(),
+            copy: None,
+            waiting: Vec::new(),
             router,
             id: record.id.clone(),
             agent,
@@ -99,6 +103,7 @@ impl<A: Agent> Running<A> {
             )));
             return None;
         }
+        self.copy = self.window.as_ref().and_then(|_| delivery.copy());
         let message = delivery.begin();
         self.delivery = Some(delivery);
         message
@@ -113,7 +118,11 @@ impl<A: Agent> Running<A> {
             epoch: self.epoch,
             revision: self.revision.next(),
             now: core.environment.wall(),
-            request: self.delivery.as_ref().and_then(Delivery::request),
+            request: self
+                .delivery
+                .as_ref()
+                .and_then(Delivery::request)
+                .map(|request| request.id),
         });
         let handled = AssertUnwindSafe(self.agent.handle(message, &mut ctx))
             .catch_unwind()
@@ -130,9 +139,12 @@ impl<A: Agent> Running<A> {
         let Some(delivery) = self.delivery.take() else {
             return;
         };
+        let copy = self.copy.take();
         let mut scratch = SCRATCH.take();
         let result = match handled {
-            Ok(Ok(reply)) => self.check(&entries, &mut scratch).map(|()| reply),
+            Ok(Ok(reply)) => self
+                .check(&delivery, &reply, &entries, &mut scratch)
+                .map(|request| (reply, request)),
             Ok(Err(error)) => Err(agent_error(&error)),
             Err(panic) => {
                 let text = panic_text(panic.as_ref());
@@ -144,17 +156,19 @@ impl<A: Agent> Running<A> {
             }
         };
         let released = match result {
-            Ok(reply) => {
+            Ok((reply, request)) => {
                 let held = Held {
                     delivery,
+                    copy,
                     result: Ok(reply),
                 };
-                self.pipeline.turn(&scratch, entries, held)
+                self.pipeline.turn(&scratch, entries, request, held)
             }
             Err(error) => {
                 self.restore();
                 self.pipeline.hold(Held {
                     delivery,
+                    copy,
                     result: Err(error),
                 })
             }
@@ -163,26 +177,52 @@ impl<A: Agent> Running<A> {
             SCRATCH.set(scratch);
         }
         if let Some(held) = released {
-            self.answer(held);
+            self.answer_read(held);
         }
     }
 
-    /// Serializes the state into `scratch` and checks that it can be committed.
-    fn check(&self, entries: &[NewEntry], scratch: &mut BytesMut) -> Result<(), Error> {
+    /// Serializes the state into `scratch` and checks that it can be committed. Gives
+    /// the record of the request, if it has an effect that could be repeated.
+    fn check(
+        &self,
+        delivery: &Delivery<A>,
+        reply: &A::Reply,
+        entries: &[NewEntry],
+        scratch: &mut BytesMut,
+    ) -> Result<Option<RequestRecord>, Error> {
         encode_state(&self.agent, scratch)?;
+        let record = match (&self.window, delivery.request()) {
+            (Some(_), Some(request)) if self.pipeline.is_changed_by(scratch, entries) => {
+                Some(RequestRecord {
+                    request: request.id,
+                    issued_at: request.issued_at,
+                    reply: encode_payload(reply)?,
+                })
+            }
+            _ => None,
+        };
         let limit = self.router.settings().max_commit_bytes;
         let entries: usize = entries
             .iter()
             .map(|entry| entry.kind.len() + entry.payload.len())
             .sum();
-        let len = scratch.len() + self.pipeline.staged_len() + entries;
+        let replies = record.as_ref().map_or(0, |record| record.reply.len());
+        let len = scratch.len() + entries + replies;
         if len > limit {
             return Err(Error::new(
                 ErrorKind::InvalidInput,
-                format!("state and entries of the agent have {len} bytes: the limit is {limit}"),
+                format!(
+                    "state, entries and reply of the agent have {len} bytes: the limit is {limit}"
+                ),
             ));
         }
-        Ok(())
+        if len + self.pipeline.staged_len() > limit {
+            return Err(Error::new(
+                ErrorKind::Overloaded,
+                format!("more waits for the agent's next commit than the {limit} bytes of one"),
+            ));
+        }
+        Ok(record)
     }
 
     /// Puts the agent back to the state after the last message that went well.
@@ -201,42 +241,22 @@ impl<A: Agent> Running<A> {
         }
     }
 
-    /// Sends a reply whose state is durable.
-    pub(super) fn answer(&self, held: Held<A>) {
-        let Held { delivery, result } = held;
-        delivery.finish(result.map(|value| Answered {
-            value,
-            epoch: self.epoch,
-            revision: self.revision,
-        }));
-    }
-
-    /// Tells those whose replies will not leave why.
-    pub(super) fn fail(undone: Vec<Held<A>>, executed: Executed, kind: ErrorKind, why: &str) {
-        for held in undone {
-            // A message that failed by itself keeps its own error.
-            let error = match held.result {
-                Err(error) => error,
-                Ok(_) => Error::new(kind, why).with_executed(executed),
-            };
-            held.delivery.finish(Err(error));
-        }
-    }
-
     /// Does something other than handling a message.
     pub(super) async fn errand(&mut self, errand: Errand) -> Result<After, Failed> {
         match errand {
             Errand::Activate => Ok(After::GoOn),
             Errand::Hibernate => self.hibernate().await.map(|()| After::End),
+            Errand::Settle => match self.flush().await {
+                Ok(()) if self.pipeline.is_dirty() => Err(Failed::Undone(Refusal::unsettled(
+                    "the state could not be written yet",
+                ))),
+                Ok(()) => Ok(After::GoOn),
+                Err(refusal) => Err(Failed::Lost(refusal)),
+            },
             Errand::Delete => self.delete().await.map(|()| After::End),
             Errand::Abandon => {
                 let undone = self.pipeline.undo();
-                Self::fail(
-                    undone,
-                    Executed::Maybe,
-                    ErrorKind::Unavailable,
-                    "the node may not own agents any more",
-                );
+                Self::unresolved(undone, "the node may not own agents any more");
                 Ok(After::End)
             }
         }

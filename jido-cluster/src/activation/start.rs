@@ -34,7 +34,7 @@ pub(super) async fn claim_and_load<A: Agent>(start: &Start<A>) -> Result<Running
     let epoch = claim(router, &id).await?;
     let loaded = load(router, &id, epoch).await?;
     match make_agent(router, &start.key, &loaded) {
-        Ok((agent, state)) => Ok(Running::new(router.clone(), agent, state, &loaded.record)),
+        Ok((agent, state)) => Ok(Running::new(router.clone(), agent, state, &loaded)),
         Err(error) => {
             tracing::error!(agent = %id, %error, "an agent's state can't be read");
             give_back(router, id, epoch, loaded.record.revision).await;

@@ -9,12 +9,19 @@ use jido_storage::{Sharing, Storage};
 use ractor::Actor;
 
 use super::InstanceManager;
-use crate::activation::Durability;
+use crate::activation::{Durability, RequestLimits};
 use crate::error::{Error, ErrorKind};
 use crate::handle::Handle;
 use crate::lease::Takeover;
 use crate::node::Node;
+use crate::reads::Reads;
 use crate::router::{Initial, Prepare, Router, Settings};
+
+/// How many requests an agent remembers unless it is told otherwise.
+pub const DEFAULT_REQUEST_COUNT: usize = 4_096;
+
+/// For how long an agent remembers a request unless it is told otherwise.
+pub const DEFAULT_REQUEST_AGE: Duration = Duration::from_secs(10 * 60);
 
 /// Configures an [`InstanceManager`].
 #[must_use]
@@ -23,6 +30,8 @@ pub struct ManagerBuilder<A: Agent> {
     storage: Option<Arc<dyn Storage>>,
     durability: Option<Durability>,
     takeover: Takeover,
+    reads: Option<Reads>,
+    requests: RequestLimits,
     idle_timeout: Option<Duration>,
     mailbox_limit: usize,
     concurrent_activations: usize,
@@ -37,6 +46,11 @@ impl<A: Agent> ManagerBuilder<A> {
             storage: None,
             durability: None,
             takeover: Takeover::default(),
+            reads: None,
+            requests: RequestLimits {
+                count: DEFAULT_REQUEST_COUNT,
+                age: DEFAULT_REQUEST_AGE,
+            },
             idle_timeout: Some(Duration::from_secs(15 * 60)),
             mailbox_limit: 10_000,
             concurrent_activations: 64,
@@ -68,6 +82,31 @@ impl<A: Agent> ManagerBuilder<A> {
     /// [`Takeover::AfterLease`] by default.
     pub fn takeover(mut self, takeover: Takeover) -> Self {
         self.takeover = takeover;
+        self
+    }
+
+    /// How sure an owner has to be that it still is one, before it answers a message
+    /// that changed nothing: [`Reads::Leased`] by default where the storage is shared,
+    /// [`Reads::Local`] where it isn't. With [`Durability::Hibernate`], where nothing
+    /// that is answered is durable, it is always local.
+    pub fn reads(mut self, reads: Reads) -> Self {
+        self.reads = Some(reads);
+        self
+    }
+
+    /// How far back every agent remembers the requests that it has applied, so that a
+    /// retry gets the reply of the first try: at most `count` of them (at least 1,
+    /// [`DEFAULT_REQUEST_COUNT`] by default), each for `age` after it was made (at least
+    /// 1 s, [`DEFAULT_REQUEST_AGE`] by default; the clocks of callers and owners count).
+    /// A retry from before that is refused as [`Expired`](ErrorKind::Expired), provided
+    /// that it tells when it was made: those of a handle do, and ids of the caller's own
+    /// as [`Request::id`](crate::Request::id) says.
+    ///
+    /// Each of them takes its reply and about 100 bytes of storage, and about as much
+    /// memory without the reply while the agent runs. With [`Durability::Hibernate`]
+    /// none are kept.
+    pub fn request_window(mut self, count: usize, age: Duration) -> Self {
+        self.requests = RequestLimits { count, age };
         self
     }
 
@@ -122,6 +161,12 @@ impl<A: Agent> ManagerBuilder<A> {
         if self.mailbox_limit == 0 {
             return refused("mailbox_limit is 0: it is at least 1");
         }
+        if self.requests.count == 0 {
+            return refused("count of request_window is 0: it is at least 1");
+        }
+        if self.requests.age < Duration::from_secs(1) {
+            return refused("age of request_window is less than 1 s: it is at least that");
+        }
         if self.concurrent_activations == 0 {
             return refused("concurrent_activations is 0: it is at least 1");
         }
@@ -144,11 +189,19 @@ impl<A: Agent> ManagerBuilder<A> {
         } else {
             Durability::Hibernate
         });
-        let storage = node.core().hold_lease(&storage).await?;
+        let reads = match (durability, capabilities.sharing) {
+            (Durability::Hibernate, _) => Reads::Local,
+            (Durability::Command, Sharing::Process) => self.reads.unwrap_or(Reads::Local),
+            (Durability::Command, _) => self.reads.unwrap_or(Reads::Leased),
+        };
+        let (lease, storage) = node.core().hold_lease(&storage).await?;
         let settings = Settings {
             name,
             storage,
             durability,
+            reads,
+            lease,
+            requests: (durability == Durability::Command).then_some(self.requests),
             takeover: self.takeover,
             idle_timeout: self.idle_timeout,
             mailbox_limit: self.mailbox_limit as u64,

@@ -92,7 +92,8 @@ impl NodeBuilder {
     }
 
     /// How long the node's lease lasts without a renewal: 200 ms to 600 s, 3 s by
-    /// default. It is the same on all nodes of a cluster.
+    /// default. It is renewed every third of it. Nodes may differ: each says in its
+    /// record by what it is to be judged.
     pub fn lease_ttl(mut self, ttl: Duration) -> Self {
         self.lease_ttl = ttl;
         self

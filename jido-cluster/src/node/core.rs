@@ -99,26 +99,27 @@ impl Core {
         }
     }
 
-    /// Registers this life in a storage, once for each storage. Answers with the
-    /// storage that activations use.
+    /// Registers this life in a storage, once for each storage. Answers with the lease
+    /// and with the storage that activations use.
     pub(crate) async fn hold_lease(
         self: &Arc<Self>,
         storage: &Arc<dyn Storage>,
-    ) -> Result<Arc<dyn Storage>, Error> {
+    ) -> Result<(Arc<Lease>, Arc<dyn Storage>), Error> {
         let mut storages = self.storages.lock().await;
         let known = storages
             .iter()
             .find(|known| Arc::ptr_eq(known.held.lease.storage(), storage));
-        if let Some(known) = known {
-            return Ok(known.commits.clone());
+        if let Some(Held { held, commits }) = known {
+            return Ok((held.lease.clone(), commits.clone()));
         }
-        let held = Lease::hold(self, storage.clone(), self.lease_ttl).await?;
         let commits = self.grouped(storage)?;
+        let held = Lease::hold(self, storage.clone(), self.lease_ttl).await?;
+        let lease = held.lease.clone();
         storages.push(Held {
             held,
             commits: commits.clone(),
         });
-        Ok(commits)
+        Ok((lease, commits))
     }
 
     /// The storage behind a group committer, unless it makes batches itself.

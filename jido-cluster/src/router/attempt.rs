@@ -69,6 +69,11 @@ pub(super) enum Ended<A: Agent> {
     Unreachable {
         message: Message<A>,
     },
+    /// Nobody can tell whether it was executed.
+    Unresolved {
+        message: Message<A>,
+        error: Error,
+    },
 }
 
 impl<A: Agent> Router<A> {
@@ -172,6 +177,10 @@ impl<A: Agent> Router<A> {
                     message: Message::Typed(message),
                     refusal,
                 },
+                Ok(Outcome::Unresolved { message, error }) => Ended::Unresolved {
+                    message: Message::Typed(message),
+                    error,
+                },
                 // A delivery always tells its caller; the runtime is shutting down.
                 Err(_) => Ended::Settled(Err(interrupted())),
             },
@@ -181,7 +190,10 @@ impl<A: Agent> Router<A> {
                 answer,
             } => match answer.wait().await {
                 Some(answer) => read_answer(answer, owner, message),
-                None => Ended::Settled(Err(interrupted())),
+                None => Ended::Unresolved {
+                    message: Message::Encoded(message),
+                    error: interrupted(),
+                },
             },
             Attempt::Refused { message, refusal } => Ended::Refused { message, refusal },
             Attempt::Unreachable { message } => Ended::Unreachable { message },
@@ -222,11 +234,21 @@ fn read_answer<A: Agent>(answer: Answer, owner: Option<NodeName>, message: Bytes
                 .with_executed(Executed::Yes)),
             (Ok(_), None) => Err(interrupted()),
         }),
-        AnswerStatus::Stopped if answer.executed != Executed::No => {
-            Ended::Settled(Err(interrupted()))
-        }
+        AnswerStatus::Stopped if answer.executed != Executed::No => Ended::Unresolved {
+            message,
+            error: interrupted(),
+        },
         _ => match Refusal::from_answer(&answer) {
             Ok(refusal) => Ended::Refused { message, refusal },
+            Err(error)
+                if error.executed() == Executed::Maybe
+                    && matches!(
+                        error.kind(),
+                        ErrorKind::Unavailable | ErrorKind::Interrupted
+                    ) =>
+            {
+                Ended::Unresolved { message, error }
+            }
             Err(error) => Ended::Settled(Err(error)),
         },
     }

@@ -82,6 +82,7 @@ impl<A: Agent> Router<A> {
                     Errand::Activate => Operation::Activate,
                     Errand::Delete => Operation::Delete,
                     Errand::Hibernate | Errand::Abandon => Operation::Stop,
+                    Errand::Settle => Operation::Settle,
                 };
                 let asked = match self.ask_node(node, key, operation, verify, budget) {
                     Ok(asked) => asked,
@@ -125,7 +126,7 @@ impl<A: Agent> Router<A> {
     pub(super) async fn run_here(&self, key: &AgentKey, errand: Errand) -> Result<(), Refusal> {
         loop {
             match errand {
-                Errand::Activate | Errand::Delete => self.ensure_started(key)?,
+                Errand::Activate | Errand::Delete | Errand::Settle => self.ensure_started(key)?,
                 Errand::Hibernate | Errand::Abandon if !self.local.contains(key.as_str()) => {
                     return Ok(());
                 }

@@ -37,6 +37,7 @@ impl<A: Agent> AskHandler for Router<A> {
             }
             (Operation::Activate, Some(key)) => self.run_asked(key, &ask, Errand::Activate, port),
             (Operation::Stop, Some(key)) => self.run_asked(key, &ask, Errand::Hibernate, port),
+            (Operation::Settle, Some(key)) => self.run_asked(key, &ask, Errand::Settle, port),
             (Operation::Delete, Some(key)) => self.run_asked(key, &ask, Errand::Delete, port),
             // The envelope's decoder lets no operation on an agent through without
             // its key.

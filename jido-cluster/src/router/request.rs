@@ -3,7 +3,7 @@
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
-use jido_core::{Agent, AgentKey, Executed, NodeName, RequestId};
+use jido_core::{Agent, AgentKey, Executed, NodeName, RequestTry};
 
 use super::attempt::{Ended, Message};
 use super::course::{Course, Learned, Next};
@@ -17,7 +17,7 @@ use crate::runtime;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RequestOptions {
     pub(crate) cast: bool,
-    pub(crate) request: Option<RequestId>,
+    pub(crate) request: Option<RequestTry>,
     pub(crate) timeout: Duration,
 }
 
@@ -26,19 +26,23 @@ pub(crate) type Given<R> = (Answered<R>, Option<NodeName>);
 
 impl<A: Agent> Router<A> {
     /// Sends a message to an agent and waits for its reply; for a cast, until the
-    /// agent has taken it.
+    /// agent has taken it. Within its time it is tried again as often as that is safe:
+    /// when it is certain that no try was executed, and, where requests are
+    /// remembered, also when it is not.
     pub(crate) async fn request(
         &self,
         key: &str,
         message: A::Message,
-        options: RequestOptions,
+        mut options: RequestOptions,
     ) -> Result<Option<Given<A::Reply>>, Error> {
+        let mut executed = Executed::No;
         let expires = self.core.deadlines.now() + options.timeout;
         let mut time_out = pin!(self.core.deadlines.at(expires));
         let mut course = Course::default();
         let mut message = Message::Typed(message);
         loop {
-            let (target, attempt) = self.begin(key, message, options, expires, &course)?;
+            let begun = self.begin(key, message, options, expires, &course);
+            let (target, attempt) = begun.map_err(|error| error.with_executed(executed))?;
             let ended = tokio::select! {
                 biased;
                 ended = self.end(attempt) => ended,
@@ -61,10 +65,34 @@ impl<A: Agent> Router<A> {
                     self.forget_owner(key);
                     (course.unreachable(), None)
                 }
+                Ended::Unresolved {
+                    message: back,
+                    error,
+                } => {
+                    let Some(request) = self.remembered(&mut options) else {
+                        return Err(error);
+                    };
+                    tracing::debug!(%key, request = %request.id, %error, "tried again");
+                    request.first = false;
+                    executed = Executed::Maybe;
+                    message = back;
+                    self.forget_owner(key);
+                    (
+                        course.unreachable(),
+                        Some(Refusal::unsettled(error.to_string())),
+                    )
+                }
             };
             self.pause(next, refusal, options.timeout, time_out.as_mut())
-                .await?;
+                .await
+                .map_err(|error| error.with_executed(executed))?;
         }
+    }
+
+    /// The request, if its agent remembers which requests it has applied.
+    fn remembered<'a>(&self, options: &'a mut RequestOptions) -> Option<&'a mut RequestTry> {
+        let request = options.request.as_mut();
+        request.filter(|_| self.settings.requests.is_some())
     }
 
     /// Waits before the next try, or tells the caller why there is none.
@@ -99,7 +127,7 @@ impl<A: Agent> Router<A> {
     pub(crate) fn send_on(
         &self,
         key: &AgentKey,
-        request: Option<RequestId>,
+        request: Option<RequestTry>,
         deadline: Duration,
         message: A::Message,
     ) {

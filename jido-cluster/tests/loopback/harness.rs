@@ -1,14 +1,16 @@
 //! A cluster in one process.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use jido_cluster::environment::Environment;
 use jido_cluster::loopback::LoopbackNetwork;
 use jido_cluster::storage::{MemoryStorage, Storage};
 use jido_cluster::transport::Peer;
 use jido_cluster::{
     Agent, AgentError, Context, Durability, Handle, InstanceManager, ManagerBuilder, Node,
-    NodeBuilder, Takeover,
+    NodeBuilder, Takeover, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -113,6 +115,32 @@ impl Cluster {
             met(node, count).await;
         }
         nodes
+    }
+}
+
+/// Clocks that go as tokio's does, which a test may pause.
+#[derive(Debug)]
+pub(crate) struct TokioClock(tokio::time::Instant, AtomicU64);
+
+impl TokioClock {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self(tokio::time::Instant::now(), AtomicU64::new(1)))
+    }
+}
+
+impl Environment for TokioClock {
+    fn wall(&self) -> Timestamp {
+        Timestamp(self.0.elapsed().as_millis() as u64)
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+
+    fn random(&self) -> u64 {
+        // Different every time is all that a test needs.
+        let count = self.1.fetch_add(1, Ordering::Relaxed);
+        count.wrapping_mul(0x9e37_79b9_7f4a_7c15)
     }
 }
 

@@ -13,5 +13,7 @@ mod faults;
 mod grouping;
 mod harness;
 mod moving;
+mod reads;
+mod requests;
 mod single;
 mod starting;

@@ -10,7 +10,11 @@ fn ask() -> Ask {
         budget_ms: 5_000,
         manager: ManagerName::new("counters").unwrap(),
         key: Some(AgentKey::new("ключ").unwrap()),
-        request: Some(RequestId::new(u128::MAX - 1, 9)),
+        request: Some(RequestTry {
+            id: RequestId::new(u128::MAX - 1, 9),
+            issued_at: Timestamp(u64::MAX - 3),
+            first: true,
+        }),
         payload: Bytes::from_static(b"message"),
     }
 }

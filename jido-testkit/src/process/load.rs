@@ -4,15 +4,16 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use hdrhistogram::Histogram;
 use jido_core::Executed;
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
+use uuid::Uuid;
 
 use super::balancer::Balancer;
-use super::client::DemoClient;
+use super::client::{DemoClient, Inc};
 use crate::counters::{History, Increment, Outcome};
 use crate::wiring::{now, spawn};
 use crate::{Error, ErrorKind};
@@ -37,6 +38,9 @@ pub struct LoadOptions {
     /// How long an increment that was refused without being executed is tried
     /// again, at whichever node is ready.
     pub patience: Duration,
+    /// Whether every increment has an id of its own. Then it is tried again, too, when
+    /// nobody can tell whether it was executed: it takes effect once all the same.
+    pub idempotent: bool,
 }
 
 /// How the increments of a load went so far.
@@ -72,6 +76,7 @@ struct Shared {
     balancer: Balancer,
     keys: Vec<String>,
     patience: Duration,
+    idempotent: bool,
     origin: Instant,
     stopping: AtomicBool,
     acknowledged: AtomicU64,
@@ -110,6 +115,7 @@ impl Load {
             balancer: Balancer::start(options.nodes),
             keys: options.keys,
             patience: options.patience,
+            idempotent: options.idempotent,
             origin: now(),
             stopping: AtomicBool::new(false),
             acknowledged: AtomicU64::new(0),
@@ -185,7 +191,8 @@ impl Shared {
             let Some(key) = rng.choice(&self.keys) else {
                 break;
             };
-            if let Some(increment) = self.increment(client, key).await {
+            let request = self.idempotent.then(|| request_id(&mut rng));
+            if let Some(increment) = self.increment(client, key, request).await {
                 history.record(key, increment);
             }
         }
@@ -194,12 +201,26 @@ impl Shared {
 
     /// One increment, tried again for as long as it is certain that it was not
     /// executed; nothing if it never was.
-    async fn increment(&self, client: usize, key: &str) -> Option<Increment> {
+    /// With an id, as long as it isn't certain that it was.
+    async fn increment(
+        &self,
+        client: usize,
+        key: &str,
+        request: Option<Uuid>,
+    ) -> Option<Increment> {
         let first = now();
+        let mut started = first;
+        let mut executed = Executed::No;
         loop {
             let picked = self.balancer.pick(client)?;
-            let started = now();
-            let answer = picked.client().inc(key).await;
+            if executed == Executed::No {
+                started = now();
+            }
+            let inc = Inc {
+                request,
+                ..Inc::default()
+            };
+            let answer = picked.client().inc_with(key, inc).await;
             let ended = now();
             let outcome = match answer {
                 Ok(reply) => {
@@ -209,7 +230,13 @@ impl Shared {
                     Outcome::Acknowledged(reply.value)
                 }
                 Err(error) => {
-                    let again = error.executed() == Executed::No && error.is_retryable();
+                    let safe = error.executed() == Executed::No
+                        || (request.is_some() && error.executed() == Executed::Maybe);
+                    let again = safe && error.is_retryable();
+                    // What was once unknown stays so, whatever a later try was refused for.
+                    if error.executed() != Executed::No {
+                        executed = error.executed();
+                    }
                     if again && ended - first < self.patience {
                         self.refused.fetch_add(1, Ordering::Release);
                         if is_about_the_node(&error) {
@@ -220,7 +247,7 @@ impl Shared {
                     }
                     self.failed.fetch_add(1, Ordering::Release);
                     self.keep(&error);
-                    match error.executed() {
+                    match executed {
                         Executed::No => return None,
                         Executed::Maybe => Outcome::Unknown,
                         Executed::Yes => Outcome::Applied,
@@ -243,6 +270,19 @@ impl Shared {
         }
         errors.push_back(error.to_string());
     }
+}
+
+/// An id that tells when it was made, as UUIDs of version 7 do.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "real processes compare it with their own wall clocks"
+)]
+fn request_id(rng: &mut fastrand::Rng) -> Uuid {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let millis = since.map_or(0, |since| since.as_millis() as u64);
+    let mut random = [0; 10];
+    rng.fill(&mut random);
+    uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
 }
 
 /// Whether an error says that the node takes no requests, rather than that the

@@ -130,6 +130,7 @@ async fn script(
             .collect(),
         seed: options.seed,
         patience: PATIENCE,
+        idempotent: false,
     })?;
     let mut monitor = Monitor::new(nodes, load, stored, screen);
     let quarter = Duration::from_secs(u64::from(options.seconds)) / 4;

@@ -13,14 +13,14 @@ fn entry() -> NewEntry {
 #[test]
 fn a_read_of_a_durable_state_leaves_at_once_and_commits_nothing() {
     let mut pipeline = pipeline(Durability::Command);
-    assert_eq!(pipeline.turn(b"s0", vec![], 1), Some(1));
+    assert_eq!(pipeline.turn(b"s0", vec![], None, 1), Some(1));
     assert_eq!(pipeline.next(false), None);
 }
 
 #[test]
 fn a_change_holds_its_reply_until_it_is_durable() {
     let mut pipeline = pipeline(Durability::Command);
-    assert_eq!(pipeline.turn(b"s1", vec![], 1), None);
+    assert_eq!(pipeline.turn(b"s1", vec![], None, 1), None);
     let plan = pipeline.next(false).unwrap();
     assert_eq!(&plan.state[..], b"s1");
     assert_eq!(pipeline.next(false), None, "one commit at a time");
@@ -31,19 +31,19 @@ fn a_change_holds_its_reply_until_it_is_durable() {
 #[test]
 fn an_entry_alone_is_a_change() {
     let mut pipeline = pipeline(Durability::Command);
-    assert_eq!(pipeline.turn(b"s0", vec![entry()], 1), None);
+    assert_eq!(pipeline.turn(b"s0", vec![entry()], None, 1), None);
     assert_eq!(pipeline.next(false).unwrap().entries.len(), 1);
 }
 
 #[test]
 fn what_comes_during_a_commit_shares_the_next_one() {
     let mut pipeline = pipeline(Durability::Command);
-    pipeline.turn(b"s1", vec![], 1);
+    pipeline.turn(b"s1", vec![], None, 1);
     pipeline.next(false).unwrap();
-    assert_eq!(pipeline.turn(b"s2", vec![entry()], 2), None);
-    assert_eq!(pipeline.turn(b"s3", vec![entry()], 3), None);
+    assert_eq!(pipeline.turn(b"s2", vec![entry()], None, 2), None);
+    assert_eq!(pipeline.turn(b"s3", vec![entry()], None, 3), None);
     assert_eq!(
-        pipeline.turn(b"s3", vec![], 4),
+        pipeline.turn(b"s3", vec![], None, 4),
         None,
         "a read of what is not durable waits"
     );
@@ -56,9 +56,9 @@ fn what_comes_during_a_commit_shares_the_next_one() {
 #[test]
 fn a_read_during_a_commit_leaves_with_it() {
     let mut pipeline = pipeline(Durability::Command);
-    pipeline.turn(b"s1", vec![], 1);
+    pipeline.turn(b"s1", vec![], None, 1);
     pipeline.next(false).unwrap();
-    assert_eq!(pipeline.turn(b"s1", vec![], 2), None);
+    assert_eq!(pipeline.turn(b"s1", vec![], None, 2), None);
     assert_eq!(pipeline.committed(), [1, 2]);
     assert_eq!(pipeline.next(false), None);
 }
@@ -66,9 +66,9 @@ fn a_read_during_a_commit_leaves_with_it() {
 #[test]
 fn a_failed_commit_undoes_all_that_was_built_on_it() {
     let mut pipeline = pipeline(Durability::Command);
-    pipeline.turn(b"s1", vec![entry()], 1);
+    pipeline.turn(b"s1", vec![entry()], None, 1);
     pipeline.next(false).unwrap();
-    pipeline.turn(b"s2", vec![entry()], 2);
+    pipeline.turn(b"s2", vec![entry()], None, 2);
     assert_eq!(pipeline.undo(), [1, 2]);
     assert_eq!(&pipeline.current()[..], b"s0");
     assert!(!pipeline.is_dirty());
@@ -78,7 +78,7 @@ fn a_failed_commit_undoes_all_that_was_built_on_it() {
 #[test]
 fn with_hibernate_replies_leave_at_once_and_changes_wait() {
     let mut pipeline = pipeline(Durability::Hibernate);
-    assert_eq!(pipeline.turn(b"s1", vec![], 1), Some(1));
+    assert_eq!(pipeline.turn(b"s1", vec![], None, 1), Some(1));
     assert_eq!(pipeline.next(false), None);
     assert_eq!(&pipeline.next(true).unwrap().state[..], b"s1");
     assert_eq!(pipeline.committed(), [0u32; 0]);
@@ -87,9 +87,9 @@ fn with_hibernate_replies_leave_at_once_and_changes_wait() {
 #[test]
 fn what_is_put_back_waits_for_the_next_commit() {
     let mut pipeline = pipeline(Durability::Command);
-    pipeline.turn(b"s1", vec![entry()], 1);
+    pipeline.turn(b"s1", vec![entry()], None, 1);
     pipeline.next(true).unwrap();
-    pipeline.turn(b"s2", vec![entry()], 2);
+    pipeline.turn(b"s2", vec![entry()], None, 2);
     pipeline.put_back();
     let plan = pipeline.next(false).unwrap();
     assert_eq!((&plan.state[..], plan.entries.len()), (&b"s2"[..], 2));
@@ -118,7 +118,7 @@ proptest! {
                         version = version.saturating_add(1);
                     }
                     given += 1;
-                    left.extend(pipeline.turn(&[version], vec![], (version, given)));
+                    left.extend(pipeline.turn(&[version], vec![], None, (version, given)));
                 }
                 2 => {
                     if flying.is_none() && let Some(plan) = pipeline.next(false) {

@@ -86,6 +86,7 @@ async fn run(nodes: Vec<DemoClient>, counters: &Counters) -> (LoadReport, Verdic
         keys: ["a", "b", "c"].map(str::to_owned).to_vec(),
         seed: 1,
         patience: Duration::from_secs(10),
+        idempotent: false,
     })
     .unwrap();
     while load.counts().acknowledged < 300 {
@@ -144,6 +145,7 @@ async fn patience_ends() {
         keys: vec!["a".to_owned()],
         seed: 1,
         patience: Duration::ZERO,
+        idempotent: false,
     })
     .unwrap();
     while load.counts().failed == 0 {

@@ -1,0 +1,105 @@
+//! How replies leave an activation, and what those are told whose replies don't.
+
+use bytes::Bytes;
+use jido_core::{Agent, Epoch, Executed, Revision};
+
+use super::ActivationMessage;
+use super::running::Running;
+use crate::delivery::{Answered, Delivery, Refusal};
+use crate::error::{Error, ErrorKind};
+use crate::reads::{Reads, Verdict};
+
+/// A reply, or the failure of a message, and who waits for it.
+pub(super) struct Held<A: Agent> {
+    pub(super) delivery: Delivery<A>,
+    /// The message, should what it did be undone and its sender have no copy.
+    pub(super) copy: Option<Bytes>,
+    pub(super) result: Result<A::Reply, Error>,
+}
+
+impl<A: Agent> Held<A> {
+    /// Sends the reply, as that of an activation at a revision.
+    fn answer(self, epoch: Epoch, revision: Revision) {
+        self.delivery.finish(self.result.map(|value| Answered {
+            value,
+            epoch,
+            revision,
+        }));
+    }
+
+    /// Tells whoever waits that nothing of the message took effect.
+    fn undone(self, refusal: &Refusal) {
+        match self.result {
+            // A message that failed by itself keeps its own error.
+            Err(error) => self.delivery.finish(Err(error)),
+            Ok(_) => self.delivery.undone(refusal.clone(), self.copy.as_ref()),
+        }
+    }
+}
+
+impl<A: Agent> Running<A> {
+    /// Sends a reply that no commit goes before, once it is sure enough that the agent
+    /// has no newer owner.
+    pub(super) fn answer_read(&self, held: Held<A>) {
+        let settings = self.router.settings();
+        match settings.reads {
+            Reads::Local => self.answer(held),
+            // The state was looked at; now the clock.
+            Reads::Leased
+                if settings
+                    .lease
+                    .is_held(self.router.core().environment.elapsed()) =>
+            {
+                self.answer(held);
+            }
+            Reads::Leased => held.undone(&Refusal::unsettled(
+                "the owner's lease has run out and is not renewed yet",
+            )),
+            Reads::Strict => {
+                let (epoch, revision) = (self.epoch, self.revision);
+                let router = self.router.clone();
+                let key = self.id.key.clone();
+                let then = move |verdict| match verdict {
+                    Verdict::Owner => held.answer(epoch, revision),
+                    Verdict::Lost => {
+                        // Before the message is tried again, so that another takes it.
+                        let _ = router
+                            .local()
+                            .tell(key.as_str(), ActivationMessage::Lost(epoch));
+                        held.undone(&Refusal::NotOwner { hint: None });
+                    }
+                    Verdict::Failed(error) => held.undone(&Refusal::unsettled(error.to_string())),
+                };
+                let confirmations = self.router.confirmations();
+                confirmations.confirm(self.id.clone(), epoch, then);
+            }
+        }
+    }
+
+    /// Sends a reply whose state is durable.
+    pub(super) fn answer(&self, held: Held<A>) {
+        held.answer(self.epoch, self.revision);
+    }
+
+    /// Tells those whose replies will not leave why: nothing of their messages took
+    /// effect, or ever will.
+    pub(super) fn undone(undone: Vec<Held<A>>, refusal: &Refusal) {
+        for held in undone {
+            held.undone(refusal);
+        }
+    }
+
+    /// Tells those whose replies will not leave that nobody knows whether their
+    /// messages took effect.
+    pub(super) fn unresolved(undone: Vec<Held<A>>, why: &str) {
+        for held in undone {
+            let error = |kind| Error::new(kind, why).with_executed(Executed::Maybe);
+            match held.result {
+                Err(error) => held.delivery.finish(Err(error)),
+                Ok(_) => held
+                    .delivery
+                    .unresolved(error(ErrorKind::Unavailable), held.copy.as_ref()),
+            }
+        }
+    }
+}

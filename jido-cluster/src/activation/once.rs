@@ -1,0 +1,61 @@
+//! A further try of a request meets what the one before it left behind.
+
+use std::time::Duration;
+
+use jido_core::{Agent, Executed};
+
+use super::running::Running;
+use super::window::Seen;
+use crate::delivery::{Delivery, Refusal};
+use crate::error::{Error, ErrorKind};
+
+impl<A: Agent> Running<A> {
+    /// Whether a message is a further try of a request, and may have been applied.
+    pub(super) fn is_repeated(&self, delivery: &Delivery<A>) -> bool {
+        self.window.is_some() && delivery.request().is_some_and(|request| !request.first)
+    }
+
+    /// Answers a further try of a request as the one before it was answered; gives
+    /// it back when it was not applied, to be handled now.
+    pub(super) async fn repeated(&mut self, delivery: Delivery<A>) -> Option<Delivery<A>> {
+        let (Some(window), Some(request)) = (&self.window, delivery.request()) else {
+            return Some(delivery);
+        };
+        if self.pipeline.is_pending(request.id) {
+            self.waiting.push(delivery);
+            return None;
+        }
+        match window.seen(&request) {
+            Seen::No => Some(delivery),
+            Seen::Applied => {
+                let storage = &self.router.settings().storage;
+                match storage.reply_of(&self.id, request.id).await {
+                    Ok(Some(kept)) => delivery.repeat(self.epoch, kept.revision, kept.reply),
+                    Ok(None) => {
+                        // Fenced meanwhile, and deleted or forgotten by another: its
+                        // next commit will tell; the try goes where the agent is now.
+                        delivery.refuse(Refusal::NotOwner { hint: None });
+                    }
+                    Err(error) => delivery.refuse(Refusal::unsettled(error.to_string())),
+                }
+                None
+            }
+            Seen::Expired => {
+                let why = "the agent has forgotten which requests of that time it had applied";
+                let error = Error::new(ErrorKind::Expired, why).with_executed(Executed::Maybe);
+                delivery.finish(Err(error));
+                None
+            }
+        }
+    }
+
+    /// Takes up the tries that waited for the commit that has ended.
+    pub(super) async fn resume_waiting(&mut self, now: Duration) {
+        for delivery in std::mem::take(&mut self.waiting) {
+            let delivery = self.repeated(delivery).await;
+            if let Some(message) = delivery.and_then(|delivery| self.begin(delivery, now)) {
+                self.turn(message).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! What an owner answers that may not be one any more.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use jido_cluster::{Executed, Reads};
+
+use crate::faults::{Fault, Faulty};
+use crate::harness::{Cluster, Message, TokioClock, key_on, met};
+
+/// Two nodes, the second of which is cut off after the first took its key over and
+/// added to it: what does the second say?
+async fn read_of_a_cut_off_owner(reads: Reads) -> i64 {
+    let cluster = Cluster::new();
+    let mut nodes = Vec::new();
+    for name in ["n1", "n2"] {
+        let node = cluster.node(name).start().await.unwrap();
+        let handle = cluster.manager().reads(reads).start(&node).await.unwrap();
+        nodes.push((node, handle));
+    }
+    met(&nodes[0].0, 2).await;
+    met(&nodes[1].0, 2).await;
+    let key = key_on(&nodes[0].1, &nodes[1].0).await;
+    nodes[1].1.call(&key, Message::Add(1)).await.unwrap();
+    cluster.network.disconnect(nodes[1].0.incarnation());
+    met(&nodes[0].0, 1).await;
+    met(&nodes[1].0, 1).await;
+    assert_eq!(nodes[0].1.call(&key, Message::Add(10)).await.unwrap(), 11);
+    nodes[1].1.call(&key, Message::Get).await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_strict_read_is_never_stale_where_a_local_one_is() {
+    assert_eq!(read_of_a_cut_off_owner(Reads::Strict).await, 11);
+    assert_eq!(read_of_a_cut_off_owner(Reads::Local).await, 1);
+    // As the docs say: its lease has not ended.
+    assert_eq!(read_of_a_cut_off_owner(Reads::Leased).await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leased_read_ends_with_the_lease_and_comes_back_with_it() {
+    let storage = Faulty::new();
+    let cluster = Cluster::on(storage.clone());
+    let ttl = Duration::from_secs(2);
+    let node = cluster.node("n1").environment(TokioClock::new());
+    let node = node.lease_ttl(ttl).start().await.unwrap();
+    let handle = cluster.manager().start(&node).await.unwrap();
+    handle.call("a", Message::Add(1)).await.unwrap();
+    storage.set(Fault::Unavailable);
+    let read = || handle.call_timeout("a", Message::Get, Duration::from_millis(200));
+    assert_eq!(read().await.unwrap(), 1, "the lease goes on for a while");
+    tokio::time::sleep(ttl).await;
+    let error = read().await.unwrap_err();
+    assert!(error.is_retryable(), "{error}");
+    assert_eq!(error.executed(), Executed::No);
+    // A call that waits gets its answer as soon as the lease is renewed.
+    let waiting = handle.call("a", Message::Get);
+    let heals = async {
+        tokio::time::sleep(ttl).await;
+        storage.set(Fault::None);
+    };
+    assert_eq!(tokio::join!(waiting, heals).0.unwrap(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn strict_reads_share_their_trips_to_storage() {
+    let storage = Faulty::new();
+    let cluster = Cluster::on(storage.clone());
+    let node = cluster.node("n1").start().await.unwrap();
+    let handle = cluster.manager().reads(Reads::Strict).start(&node).await;
+    let handle = handle.unwrap();
+    for i in 0..30 {
+        let key = format!("key-{i}");
+        handle.call(&key, Message::Add(1)).await.unwrap();
+    }
+    let reads = (0..90).map(|i| handle.call(format!("key-{}", i % 30), Message::Get));
+    for reply in futures_util::future::join_all(reads).await {
+        assert_eq!(reply.unwrap(), 1);
+    }
+    let trips = storage.heads.load(Ordering::SeqCst);
+    assert!((1..=3).contains(&trips), "{trips} trips for 90 reads");
+
+    storage.set(Fault::Unavailable);
+    let read = handle.call_timeout("key-1", Message::Get, Duration::from_millis(200));
+    let error = read.await.unwrap_err();
+    assert!(error.is_retryable(), "{error}");
+}
