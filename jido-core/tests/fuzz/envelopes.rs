@@ -4,7 +4,8 @@ use bytes::Bytes;
 use jido_core::fuzz::bounded;
 use jido_core::{
     AgentKey, Answer, AnswerStatus, Ask, Envelope, EnvelopeError, Epoch, Executed, Incarnation,
-    ManagerName, Notice, Operation, RequestId, Revision, fuzz_target,
+    ManagerName, Notice, Operation, PROTOCOL_VERSION, RequestId, RequestTry, Revision, Timestamp,
+    fuzz_target,
 };
 
 fn seeds() -> Vec<Vec<u8>> {
@@ -17,7 +18,11 @@ fn seeds() -> Vec<Vec<u8>> {
         budget_ms: 5_000,
         manager: manager.clone(),
         key: Some(AgentKey::new("ключ").unwrap()),
-        request: Some(RequestId::new(1 << 100, 9)),
+        request: Some(RequestTry {
+            id: RequestId::new(1 << 100, 9),
+            issued_at: Timestamp(8),
+            first: false,
+        }),
         payload: Bytes::from_static(b"message"),
     };
     let plain = Ask {
@@ -66,7 +71,7 @@ fn envelopes() {
             }
             // An ask of another version can still be answered.
             Err(EnvelopeError::Version { version, ask }) => {
-                assert_ne!(version, 1);
+                assert_ne!(version, PROTOCOL_VERSION);
                 assert_eq!(ask.is_some(), bytes[1] == 1);
             }
             Err(error) => assert!(!error.to_string().is_empty()),
