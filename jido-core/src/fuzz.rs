@@ -37,9 +37,15 @@ pub use bolero;
 /// targets has it as its `#[global_allocator]`.
 pub use peak_alloc::PeakAlloc;
 
-/// What a decoder may take whatever it is given: collections are made with room for
-/// up to 1 MiB before their elements are seen.
-const BASE: usize = 4 * 1024 * 1024;
+/// What a decoder may take whatever it is given.
+const BASE: usize = 4 * MIB;
+/// What serde makes room for before the elements of a collection are seen, whatever
+/// length is claimed; levels of nesting hold theirs at the same time.
+const PER_LEVEL: usize = MIB;
+/// The levels that are read, and the fewest bytes that claim a length worth that much.
+const LEVELS: usize = 128;
+const BYTES_PER_LEVEL: usize = 3;
+const MIB: usize = 1024 * 1024;
 /// What it may take for each byte that it is given.
 const PER_BYTE: usize = 128;
 
@@ -106,12 +112,27 @@ pub fn time() -> Duration {
 /// When it takes more than 4 MiB and 128 bytes for each of its bytes, or when
 /// [`PeakAlloc`] is not the program's allocator, so that nothing is measured.
 pub fn bounded<T>(len: usize, decode: impl FnOnce() -> T) -> T {
+    measured(len, BASE, decode)
+}
+
+/// As [`bounded`], for types of users, which may nest: each level of lists within lists
+/// may take 1 MiB more, up to 128 levels and one for every three bytes.
+///
+/// # Panics
+///
+/// As [`bounded`], with that.
+pub fn bounded_nested<T>(len: usize, decode: impl FnOnce() -> T) -> T {
+    let levels = LEVELS.min(len / BYTES_PER_LEVEL);
+    measured(len, BASE + levels * PER_LEVEL, decode)
+}
+
+fn measured<T>(len: usize, base: usize, decode: impl FnOnce() -> T) -> T {
     let before = PeakAlloc.current_usage();
     assert!(before > 0, "PeakAlloc is not the global allocator");
     PeakAlloc.reset_peak_usage();
     let decoded = decode();
     let taken = PeakAlloc.peak_usage().saturating_sub(before);
-    let bound = BASE.saturating_add(len.saturating_mul(PER_BYTE));
+    let bound = base.saturating_add(len.saturating_mul(PER_BYTE));
     assert!(
         taken <= bound,
         "the decoder took {taken} bytes for {len}: the bound is {bound}"

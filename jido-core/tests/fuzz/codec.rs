@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::{Bytes, BytesMut};
-use jido_core::fuzz::bounded;
+use jido_core::fuzz::{bounded, bounded_nested};
 use jido_core::{
     Agent, AgentError, AgentId, AgentKey, Blob, ClusterName, Context, Entry, Epoch, ErrorKind,
     ManagerName, NewEntry, RequestId, Revision, Seq, Timestamp, decode_payload, decode_state,
@@ -97,7 +97,7 @@ fn states() {
     fuzz_target!(
         vec![whole, older, newer, encoded(&Everything::default())],
         |bytes: &[u8]| {
-            match bounded(bytes.len(), || decode_state::<Everything>(bytes)) {
+            match bounded_nested(bytes.len(), || decode_state::<Everything>(bytes)) {
                 Ok(state) => {
                     let again = decode_state::<Everything>(&encoded(&state)).unwrap();
                     assert_eq!(again, state);
@@ -118,7 +118,7 @@ fn states() {
 
 /// What can be read as a `T` reads back the same; what can't is corrupt.
 fn reads_back<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(bytes: &[u8]) {
-    match bounded(bytes.len(), || decode_payload::<T>(bytes)) {
+    match bounded_nested(bytes.len(), || decode_payload::<T>(bytes)) {
         Ok(value) => {
             let again = encode_payload(&value).unwrap();
             assert_eq!(decode_payload::<T>(&again).unwrap(), value);
@@ -139,6 +139,8 @@ fn payloads() {
         b"\xdf\xff\xff\xff\xff\x01".to_vec(),
         b"\xc6\xff\xff\xff\xff\x01".to_vec(),
         b"\xdb\xff\xff\xff\xff\x01".to_vec(),
+        // A list within a list, each of which claims to be long.
+        b"\xdc\xff\xff".repeat(200),
     ];
     fuzz_target!(seeds, |bytes: &[u8]| {
         reads_back::<Everything>(bytes);
