@@ -66,7 +66,7 @@ impl Refusal {
             Self::Stopped => Error::new(ErrorKind::Stopped, "the agent's node is stopping"),
             Self::Overloaded => Error::new(
                 ErrorKind::Overloaded,
-                "too many messages wait for the agent or its node",
+                "too much waits for the agent, its node or its storage",
             ),
             Self::Unsettled(why) => Error::new(ErrorKind::Unavailable, why.to_string()),
             Self::Broken(kind, why) => Error::new(kind, why.to_string()),

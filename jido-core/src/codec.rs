@@ -119,6 +119,9 @@ pub fn encode_payload<T: Serialize>(value: &T) -> Result<Bytes, Error> {
 
 /// Reads what [`encode_payload`] wrote.
 ///
+/// Lengths that are claimed are not believed: room for up to 1 MiB is made for each
+/// level of lists within lists before their elements are seen.
+///
 /// # Errors
 ///
 /// [`Corrupt`](ErrorKind::Corrupt) when the bytes are no such value, or nest

@@ -13,6 +13,8 @@ mod context;
 mod counters;
 mod envelope;
 mod error;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod id;
 mod key;
 mod name;

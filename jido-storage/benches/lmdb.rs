@@ -1,5 +1,6 @@
 //! Durable appends of 200 bytes by 1, 16 and 1,000 agents at once, against LMDB
-//! driven bare with batches of the same sizes, in the same run.
+//! driven bare with batches of the same sizes, in the same run; and the same with
+//! a group committer before the adapter, which has a queue of its own.
 //!
 //! `cargo bench -p jido-storage --features lmdb`
 #![allow(
@@ -12,6 +13,7 @@
 )]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -23,7 +25,8 @@ use jido_core::{
     Timestamp,
 };
 use jido_storage::{
-    AppendOutcome, ClaimOutcome, ClaimRequest, Commit, LmdbStorage, NodeRegistration, Storage,
+    AppendOutcome, ClaimOutcome, ClaimRequest, Commit, GroupCommitter, GroupOptions, LmdbStorage,
+    NodeRegistration, Storage,
 };
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -89,7 +92,7 @@ impl Bare {
 
 /// The adapter: every agent a task that appends one entry after the other.
 struct Adapter<'a> {
-    storage: LmdbStorage,
+    storage: Arc<dyn Storage>,
     claimed: Vec<(AgentId, Epoch)>,
     revision: u64,
     runtime: &'a Runtime,
@@ -97,10 +100,18 @@ struct Adapter<'a> {
 }
 
 impl<'a> Adapter<'a> {
-    fn new(agents: usize, runtime: &'a Runtime) -> Self {
+    fn new(agents: usize, runtime: &'a Runtime, grouped: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let storage = LmdbStorage::open(folder.path()).unwrap();
         let claimed = runtime.block_on(claims(&storage, agents));
+        let mut storage: Arc<dyn Storage> = Arc::new(storage);
+        if grouped {
+            let (group, drivers) = GroupCommitter::new(storage, &GroupOptions::new()).unwrap();
+            for driver in drivers {
+                runtime.spawn(driver.run());
+            }
+            storage = Arc::new(group);
+        }
         Self {
             storage,
             claimed,
@@ -190,7 +201,8 @@ fn main() {
     let mut ratios = Vec::new();
     for agents in AT_ONCE {
         let mut bare = Bare::new(agents);
-        let mut adapter = Adapter::new(agents, &runtime);
+        let mut adapter = Adapter::new(agents, &runtime, false);
+        let mut grouped = Adapter::new(agents, &runtime, true);
         let mut group = criterion.benchmark_group("append");
         group.throughput(Throughput::Elements(agents as u64));
         group.bench_function(BenchmarkId::new("bare", agents), |bencher| {
@@ -199,19 +211,29 @@ fn main() {
         group.bench_function(BenchmarkId::new("adapter", agents), |bencher| {
             bencher.iter_custom(|rounds| adapter.rounds(rounds));
         });
+        group.bench_function(BenchmarkId::new("grouped", agents), |bencher| {
+            bencher.iter_custom(|rounds| grouped.rounds(rounds));
+        });
         group.finish();
         // In turns, since a disk's speed changes from second to second.
-        let turns = |_| (bare.rounds(ROUNDS), adapter.rounds(ROUNDS));
-        let (bare, adapter): (Vec<_>, Vec<_>) = (0..TURNS).map(turns).unzip();
-        ratios.push((agents, middle(bare), middle(adapter)));
+        let mut times = [const { Vec::new() }; 3];
+        for _ in 0..TURNS {
+            times[0].push(bare.rounds(ROUNDS));
+            times[1].push(adapter.rounds(ROUNDS));
+            times[2].push(grouped.rounds(ROUNDS));
+        }
+        ratios.push((agents, times.map(middle)));
     }
-    for (agents, bare, adapter) in ratios {
+    for (agents, [bare, adapter, grouped]) in ratios {
         let rate = |took: Duration| (ROUNDS * agents as u64) as f64 / took.as_secs_f64();
+        let ratio = |took: Duration| bare.as_secs_f64() / took.as_secs_f64();
         println!(
-            "{agents} at once: adapter {:.0}/s, bare {:.0}/s, ratio {:.2}",
-            rate(adapter),
+            "{agents} at once: bare {:.0}/s; adapter {:.0}/s, ratio {:.2}; behind a group committer {:.0}/s, ratio {:.2}",
             rate(bare),
-            bare.as_secs_f64() / adapter.as_secs_f64(),
+            rate(adapter),
+            ratio(adapter),
+            rate(grouped),
+            ratio(grouped),
         );
     }
     criterion.final_summary();

@@ -6,12 +6,15 @@
 //! - [`MemoryStorage`]: the reference, for tests and for state that may be lost;
 //! - `LmdbStorage` (feature `lmdb`): durable, shared by the processes of one machine.
 //!
+//! A [`GroupCommitter`] stands in front of those that make no batches of their own.
+//!
 //! This crate knows nothing of actors, of a network, or of how a cluster decides.
 
 mod commit;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
+mod group;
 #[cfg(feature = "lmdb")]
 mod lmdb;
 mod memory;
@@ -20,6 +23,7 @@ mod storage;
 
 pub use commit::{AppendOutcome, Commit, Erase, RequestRecord};
 pub use error::{Error, ErrorKind};
+pub use group::{GroupCommitter, GroupDriver, GroupOptions};
 #[cfg(feature = "lmdb")]
 pub use lmdb::{LmdbOptions, LmdbStorage};
 pub use memory::MemoryStorage;
@@ -28,4 +32,4 @@ pub use records::{
     DirectoryQuery, Loaded, NodeRecord, NodeRegistration, NodeState, Registration, Renewal,
     RequestMark, RequestWindow,
 };
-pub use storage::{Capabilities, Sharing, Storage};
+pub use storage::{Batching, Capabilities, Sharing, Storage};

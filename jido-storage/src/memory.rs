@@ -10,9 +10,9 @@ use parking_lot::Mutex;
 use tables::Tables;
 
 use crate::{
-    AgentRecord, AppendOutcome, Capabilities, ClaimOutcome, ClaimRequest, Commit, CommittedRequest,
-    DirectoryPage, DirectoryQuery, Error, Loaded, NodeRecord, NodeRegistration, NodeState,
-    Registration, Renewal, Sharing, Storage,
+    AgentRecord, AppendOutcome, Batching, Capabilities, ClaimOutcome, ClaimRequest, Commit,
+    CommittedRequest, DirectoryPage, DirectoryQuery, Error, Loaded, NodeRecord, NodeRegistration,
+    NodeState, Registration, Renewal, Sharing, Storage,
 };
 
 /// 8 MiB, as the durable adapters have it, so that what passes tests on this one
@@ -69,6 +69,8 @@ impl Storage for MemoryStorage {
             sharing: self.sharing,
             durable: false,
             max_commit_bytes: MAX_COMMIT_BYTES,
+            // A commit costs no more alone than in a batch.
+            batching: Batching::Itself,
         }
     }
 

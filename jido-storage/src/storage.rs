@@ -1,6 +1,7 @@
 //! The contract that every adapter keeps.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 
 use async_trait::async_trait;
 use jido_core::{AgentId, ClusterName, Entry, Epoch, Incarnation, RequestId, Seq, Timestamp};
@@ -22,6 +23,17 @@ pub enum Sharing {
     Cluster,
 }
 
+/// Who makes batches of the commits that come at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Batching {
+    /// The adapter itself, or there is nothing to be gained: commits go straight
+    /// to [`Storage::append`].
+    Itself,
+    /// A [`GroupCommitter`](crate::GroupCommitter) in front of it, with so many
+    /// batches in flight at once.
+    Lanes(NonZeroUsize),
+}
+
 /// What an adapter can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capabilities {
@@ -32,6 +44,8 @@ pub struct Capabilities {
     /// The largest commit that it takes, in bytes of payload
     /// ([`Commit::payload_len`]).
     pub max_commit_bytes: usize,
+    /// Who makes batches of the commits that come at once.
+    pub batching: Batching,
 }
 
 /// Claims, revision-checked append, load, node leases and directory.

@@ -12,7 +12,7 @@ use super::pipeline::{Durability, Plan};
 use super::running::{Failed, Running};
 use super::start;
 use crate::delivery::Refusal;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::runtime;
 
 /// How often an unknown outcome is asked after before the activation gives up and
@@ -91,9 +91,11 @@ impl<A: Agent> Running<A> {
             AppendOutcome::Failed(error) => {
                 tracing::warn!(agent = %self.id, %error, "a commit failed");
                 let error = Error::from(error);
-                let refusal = match error.is_retryable() {
-                    true => Refusal::unsettled(error.to_string()),
-                    false => Refusal::Broken(error.kind(), error.to_string().into()),
+                let refusal = match error.kind() {
+                    // To try again at once would only add to what waits.
+                    ErrorKind::Overloaded => Refusal::Overloaded,
+                    _ if error.is_retryable() => Refusal::unsettled(error.to_string()),
+                    kind => Refusal::Broken(kind, error.to_string().into()),
                 };
                 let undone = self.pipeline.undo();
                 Self::undone(undone, &refusal);

@@ -194,7 +194,7 @@ impl<A: Agent> ManagerBuilder<A> {
             (Durability::Command, Sharing::Process) => self.reads.unwrap_or(Reads::Local),
             (Durability::Command, _) => self.reads.unwrap_or(Reads::Leased),
         };
-        let lease = node.core().hold_lease(&storage).await?;
+        let (lease, storage) = node.core().hold_lease(&storage).await?;
         let settings = Settings {
             name,
             storage,

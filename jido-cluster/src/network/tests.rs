@@ -1,5 +1,7 @@
 //! What needs no second node: see `tests/network.rs` for the rest.
 
+mod fuzz;
+
 use bytes::BufMut;
 use jido_core::{ClusterName, Incarnation, NodeName};
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jido_core::{ClusterName, Incarnation, NodeName};
+use jido_storage::GroupOptions;
 use ractor::Actor;
 
 use super::supervisor::Supervisor;
@@ -34,6 +35,7 @@ pub struct NodeBuilder {
     cookie: Option<Result<Cookie, Error>>,
     seeds: Vec<String>,
     lease_ttl: Duration,
+    group_commit: GroupOptions,
     environment: Arc<dyn Environment>,
     transport: Option<MakeTransport>,
 }
@@ -48,6 +50,7 @@ impl NodeBuilder {
             cookie: None,
             seeds: Vec::new(),
             lease_ttl: Duration::from_secs(3),
+            group_commit: GroupOptions::new(),
             environment: Arc::new(SystemEnvironment),
             transport: None,
         }
@@ -93,6 +96,15 @@ impl NodeBuilder {
     /// record by what it is to be judged.
     pub fn lease_ttl(mut self, ttl: Duration) -> Self {
         self.lease_ttl = ttl;
+        self
+    }
+
+    /// How the commits of agents are gathered into batches, where the storage makes
+    /// none itself: a queue for each storage, which all managers of this node that
+    /// share the storage have in common. An option out of its range is refused when
+    /// a manager is started.
+    pub fn group_commit(mut self, options: GroupOptions) -> Self {
+        self.group_commit = options;
         self
     }
 
@@ -147,6 +159,7 @@ impl NodeBuilder {
             self.environment,
             transport,
             self.lease_ttl,
+            self.group_commit,
         ));
         core.transport.start(core.exchange.clone()).await?;
         core.members

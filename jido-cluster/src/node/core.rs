@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use jido_core::{ClusterName, Incarnation, ManagerName, NodeName, Operation};
-use jido_storage::Storage;
+use jido_storage::{Batching, GroupCommitter, GroupOptions, Storage};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -16,6 +16,7 @@ use crate::error::{Error, ErrorKind};
 use crate::exchange::{Exchange, Question};
 use crate::lease::{HeldLease, Lease};
 use crate::members::{Member, Members};
+use crate::runtime;
 use crate::transport::Transport;
 
 /// How long a storage is given to answer when it is asked whether it does.
@@ -43,6 +44,15 @@ enum Life {
     Ended { by_itself: bool },
 }
 
+/// A storage that managers of this node use.
+#[derive(Debug)]
+struct Held {
+    held: HeldLease,
+    /// The same storage as activations use it, all of this node alike: by this their
+    /// commits share batches.
+    commits: Arc<dyn Storage>,
+}
+
 /// One life of one node.
 #[derive(Debug)]
 pub(crate) struct Core {
@@ -55,7 +65,8 @@ pub(crate) struct Core {
     pub(crate) exchange: Arc<Exchange>,
     pub(crate) deadlines: Deadlines,
     lease_ttl: Duration,
-    leases: tokio::sync::Mutex<Vec<HeldLease>>,
+    group_commit: GroupOptions,
+    storages: tokio::sync::Mutex<Vec<Held>>,
     managers: Mutex<Vec<Arc<dyn Managed>>>,
     life: watch::Sender<Life>,
 }
@@ -67,6 +78,7 @@ impl Core {
         environment: Arc<dyn Environment>,
         transport: Arc<dyn Transport>,
         lease_ttl: Duration,
+        group_commit: GroupOptions,
     ) -> Self {
         let (name, incarnation) = (me.name.clone(), me.incarnation);
         let members = Arc::new(Members::new(me));
@@ -80,28 +92,47 @@ impl Core {
             members,
             deadlines: Deadlines::new(),
             lease_ttl,
-            leases: tokio::sync::Mutex::default(),
+            group_commit,
+            storages: tokio::sync::Mutex::default(),
             managers: Mutex::default(),
             life: watch::Sender::new(Life::Up),
         }
     }
 
-    /// Registers this life in a storage, once for each storage.
+    /// Registers this life in a storage, once for each storage. Answers with the lease
+    /// and with the storage that activations use.
     pub(crate) async fn hold_lease(
         self: &Arc<Self>,
         storage: &Arc<dyn Storage>,
-    ) -> Result<Arc<Lease>, Error> {
-        let mut leases = self.leases.lock().await;
-        if let Some(held) = leases
+    ) -> Result<(Arc<Lease>, Arc<dyn Storage>), Error> {
+        let mut storages = self.storages.lock().await;
+        let known = storages
             .iter()
-            .find(|held| Arc::ptr_eq(held.lease.storage(), storage))
-        {
-            return Ok(held.lease.clone());
+            .find(|known| Arc::ptr_eq(known.held.lease.storage(), storage));
+        if let Some(Held { held, commits }) = known {
+            return Ok((held.lease.clone(), commits.clone()));
         }
+        let commits = self.grouped(storage)?;
         let held = Lease::hold(self, storage.clone(), self.lease_ttl).await?;
         let lease = held.lease.clone();
-        leases.push(held);
-        Ok(lease)
+        storages.push(Held {
+            held,
+            commits: commits.clone(),
+        });
+        Ok((lease, commits))
+    }
+
+    /// The storage behind a group committer, unless it makes batches itself.
+    fn grouped(&self, storage: &Arc<dyn Storage>) -> Result<Arc<dyn Storage>, Error> {
+        if storage.capabilities().batching == Batching::Itself {
+            return Ok(storage.clone());
+        }
+        let (group, drivers) = GroupCommitter::new(storage.clone(), &self.group_commit)?;
+        for driver in drivers {
+            // Ends by itself, once nobody has the committer any more.
+            runtime::spawn(driver.run());
+        }
+        Ok(Arc::new(group))
     }
 
     pub(crate) fn add_manager(&self, manager: Arc<dyn Managed>) {
@@ -159,13 +190,13 @@ impl Core {
     }
 
     pub(super) async fn end_leases(&self) {
-        for held in self.leases.lock().await.drain(..) {
-            held.lease.give_up(self).await;
+        for storage in self.storages.lock().await.drain(..) {
+            storage.held.lease.give_up(self).await;
         }
     }
 
     pub(super) async fn drop_leases(&self) {
-        self.leases.lock().await.clear();
+        self.storages.lock().await.clear();
     }
 
     pub(super) async fn ready(&self) -> Result<(), Error> {
@@ -178,7 +209,7 @@ impl Core {
         }
         let now = self.environment.elapsed();
         let mut storages = Vec::new();
-        for held in self.leases.lock().await.iter() {
+        for Held { held, .. } in self.storages.lock().await.iter() {
             if !held.lease.is_held(now) {
                 return Err(unavailable("the lease is not held".into()));
             }

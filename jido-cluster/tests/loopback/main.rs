@@ -10,6 +10,7 @@
 
 mod agents;
 mod faults;
+mod grouping;
 mod harness;
 mod hooks;
 mod moving;

@@ -22,6 +22,7 @@ mod delete;
 mod directory;
 mod erasing;
 mod fixture;
+mod hostile;
 mod limits;
 mod model;
 mod nodes;
@@ -34,6 +35,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use self::fixture::World;
+pub use self::hostile::hostile_cursor;
 use crate::Storage;
 
 /// A case, boxed so that cases stand in a list.

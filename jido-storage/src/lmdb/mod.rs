@@ -36,9 +36,9 @@ pub use self::options::LmdbOptions;
 use self::queue::Queue;
 use self::tables::Tables;
 use crate::{
-    AgentRecord, AppendOutcome, Capabilities, ClaimOutcome, ClaimRequest, Commit, CommittedRequest,
-    DirectoryPage, DirectoryQuery, Error, ErrorKind, Loaded, NodeRecord, NodeRegistration,
-    Registration, Renewal, Sharing, Storage,
+    AgentRecord, AppendOutcome, Batching, Capabilities, ClaimOutcome, ClaimRequest, Commit,
+    CommittedRequest, DirectoryPage, DirectoryQuery, Error, ErrorKind, Loaded, NodeRecord,
+    NodeRegistration, Registration, Renewal, Sharing, Storage,
 };
 
 const MAX_COMMIT_BYTES: usize = 8 * 1024 * 1024;
@@ -225,6 +225,8 @@ impl Storage for LmdbStorage {
             sharing: Sharing::Host,
             durable: true,
             max_commit_bytes: MAX_COMMIT_BYTES,
+            // Its writer's queue is one.
+            batching: Batching::Itself,
         }
     }
 

@@ -4,7 +4,7 @@ use jido_core::{ClusterName, Incarnation};
 
 use super::fault::Fault;
 use super::job::{Operation, Writing};
-use crate::{Error, NodeRecord, NodeRegistration, NodeState, Registration, Renewal};
+use crate::{Error, ErrorKind, NodeRecord, NodeRegistration, NodeState, Registration, Renewal};
 
 /// A renewal of a node's lease.
 pub(super) struct Renew {
@@ -76,7 +76,15 @@ impl Operation for Renew {
             .node(writing.txn, &self.cluster, self.incarnation)?
         {
             Some(mut node) if node.state == NodeState::Up => {
-                node.beat += 1;
+                node.beat = node.beat.checked_add(1).ok_or_else(|| {
+                    Error::new(
+                        ErrorKind::Corrupt,
+                        format!(
+                            "the record of node {} is corrupt: no beat comes after its own",
+                            self.incarnation
+                        ),
+                    )
+                })?;
                 writing.tables.put_node(writing.txn, &self.cluster, &node)?;
                 Ok(Ok(Renewal::Renewed(node.beat)))
             }

@@ -70,19 +70,26 @@ impl Writing<'_, '_> {
 
     /// Takes a slot for a new agent.
     fn take_slot(&mut self) -> Result<u64, Fault> {
+        let corrupt = |why: &str| {
+            Error::new(
+                ErrorKind::Corrupt,
+                format!("the record of the next slot is corrupt: {why}"),
+            )
+        };
         let slot = match self.tables.meta.get(self.txn, NEXT_SLOT)? {
             None => 0,
-            Some(bytes) => u64::from_be_bytes(bytes.try_into().map_err(|cause| {
-                Error::new(
-                    ErrorKind::Corrupt,
-                    "the record of the next slot is corrupt: it has not 8 bytes",
-                )
-                .caused_by(cause)
-            })?),
+            Some(bytes) => u64::from_be_bytes(
+                bytes
+                    .try_into()
+                    .map_err(|cause| corrupt("it has not 8 bytes").caused_by(cause))?,
+            ),
         };
+        let next = slot
+            .checked_add(1)
+            .ok_or_else(|| corrupt("no slot comes after it"))?;
         self.tables
             .meta
-            .put(self.txn, NEXT_SLOT, &(slot + 1).to_be_bytes())?;
+            .put(self.txn, NEXT_SLOT, &next.to_be_bytes())?;
         Ok(slot)
     }
 }

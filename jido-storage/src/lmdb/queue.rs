@@ -15,6 +15,8 @@ const MAX_QUEUED_BYTES: usize = 256 * 1024 * 1024;
 const MAX_BATCH: usize = 4 * 1024;
 /// Bytes of one transaction, so that its dirty pages stay in memory.
 const MAX_BATCH_BYTES: usize = 64 * 1024 * 1024;
+/// How often other threads get their turn between two transactions, at the most.
+const TURNS: usize = 16;
 
 /// The queue between the callers and the writer's thread.
 #[derive(Default)]
@@ -57,6 +59,7 @@ impl Queue {
     /// What has queued up, waiting for the first; nothing once the queue is
     /// closed and empty.
     pub(super) fn next_batch(&self) -> Vec<Box<dyn Job>> {
+        self.let_others_in();
         let mut state = self.state.lock();
         while state.jobs.is_empty() && !state.closed {
             self.ready.wait(&mut state);
@@ -75,6 +78,20 @@ impl Queue {
         }
         state.bytes -= bytes;
         batch
+    }
+
+    /// Gives the callers who have just been answered their turn, as long as more
+    /// and more of them hand something in. Else the first of them would go alone, and
+    /// all others would wait for one more sync.
+    fn let_others_in(&self) {
+        let mut waiting = self.state.lock().jobs.len();
+        for _ in 0..TURNS {
+            std::thread::yield_now();
+            let before = std::mem::replace(&mut waiting, self.state.lock().jobs.len());
+            if waiting == before {
+                break;
+            }
+        }
     }
 
     /// Takes no more; what is queued is still handed out.

@@ -80,7 +80,7 @@ pub(super) fn open_tables(
 }
 
 /// Writes the schema's version into a fresh folder, or compares it.
-fn check_schema(
+pub(super) fn check_schema(
     meta: &Database<'_, Raw, Raw>,
     txn: &mut RwTxn<'_>,
     folder: &Path,

@@ -3,6 +3,7 @@
 mod capacity;
 #[cfg(target_os = "linux")]
 mod disk;
+mod fuzz;
 mod records;
 
 use std::sync::Arc;

@@ -1,0 +1,75 @@
+//! What a peer sends before and around envelopes.
+
+use futures_util::FutureExt;
+use jido_core::fuzz::{PeakAlloc, bounded};
+use jido_core::fuzz_target;
+
+use super::*;
+use crate::network::frame::{Outgoing, Packed, read, split_envelope};
+use crate::network::hello::{Hello, HelloError, hear, say};
+
+#[global_allocator]
+static ALLOCATOR: PeakAlloc = PeakAlloc;
+
+#[test]
+fn frames() {
+    let session = SessionId(7 << 100 | 3);
+    let waiting = [
+        Outgoing::Envelope(Bytes::from_static(b"one")),
+        Outgoing::Envelope(Bytes::new()),
+        Outgoing::Goodbye,
+    ];
+    let seeds = Packed::new(session, &waiting).collect();
+    fuzz_target!(seeds, |bytes: &[u8]| {
+        let frame = Bytes::copy_from_slice(bytes);
+        let Ok((session, content)) = bounded(bytes.len(), || read(frame)) else {
+            return;
+        };
+        let mut whole = Vec::new();
+        match content {
+            Content::Goodbye => whole.push(Outgoing::Goodbye),
+            Content::Envelopes(mut rest) => loop {
+                match bounded(bytes.len(), || split_envelope(&mut rest)) {
+                    Ok(Some(envelope)) => whole.push(Outgoing::Envelope(envelope)),
+                    Ok(None) => break,
+                    // What came before it was whole.
+                    Err(_) => return,
+                }
+            },
+        }
+        // A whole frame is what its content packs to; after a goodbye nothing counts.
+        let again: Vec<_> = Packed::new(session, &whole).collect();
+        match again.as_slice() {
+            [again] => assert!(bytes.starts_with(again)),
+            [] => assert_eq!(bytes.len(), 18),
+            more => panic!("{} frames", more.len()),
+        }
+    });
+}
+
+#[test]
+fn hellos() {
+    let peer = Peer {
+        name: NodeName::new("n1").unwrap(),
+        incarnation: Incarnation(u128::MAX - 1),
+        address: "127.0.0.1:4000".into(),
+    };
+    let hello = Hello::new(ClusterName::new("c").unwrap(), peer).for_session(SessionId(9));
+    let said = |hello: &Hello| {
+        let mut bytes = Vec::new();
+        say(&mut bytes, hello).now_or_never().unwrap().unwrap();
+        bytes
+    };
+    fuzz_target!(vec![said(&hello)], |bytes: &[u8]| {
+        let heard = bounded(bytes.len(), || hear(&mut &*bytes).now_or_never());
+        match heard.expect("bytes are there at once") {
+            Ok(hello) => {
+                let again = said(&hello);
+                let again = hear(&mut again.as_slice()).now_or_never().unwrap();
+                assert_eq!(again.unwrap(), hello);
+            }
+            Err(HelloError::Unwritable(error)) => panic!("{error}"),
+            Err(error) => assert!(!error.to_string().is_empty()),
+        }
+    });
+}

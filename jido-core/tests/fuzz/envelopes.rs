@@ -1,0 +1,80 @@
+//! What peers send.
+
+use bytes::Bytes;
+use jido_core::fuzz::bounded;
+use jido_core::{
+    AgentKey, Answer, AnswerStatus, Ask, Envelope, EnvelopeError, Epoch, Executed, Incarnation,
+    ManagerName, Notice, Operation, PROTOCOL_VERSION, RequestId, RequestTry, Revision, Timestamp,
+    fuzz_target,
+};
+
+fn seeds() -> Vec<Vec<u8>> {
+    let manager = ManagerName::new("counters").unwrap();
+    let ask = Ask {
+        correlation: 7,
+        operation: Operation::Call,
+        verify: true,
+        hops: 1,
+        budget_ms: 5_000,
+        manager: manager.clone(),
+        key: Some(AgentKey::new("ключ").unwrap()),
+        request: Some(RequestTry {
+            id: RequestId::new(1 << 100, 9),
+            issued_at: Timestamp(8),
+            first: false,
+        }),
+        payload: Bytes::from_static(b"message"),
+    };
+    let plain = Ask {
+        operation: Operation::Stats,
+        key: None,
+        request: None,
+        ..ask.clone()
+    };
+    let answer = Answer {
+        correlation: u64::MAX,
+        status: AnswerStatus::NotOwner,
+        executed: Executed::Maybe,
+        code: 3,
+        epoch: Epoch(4),
+        revision: Revision(5),
+        hint: Some(Incarnation(6)),
+        payload: Bytes::from_static(b"why"),
+    };
+    let serves = Notice::Serves {
+        manager,
+        serves: true,
+    };
+    [
+        ask.encode(),
+        plain.encode(),
+        answer.encode(),
+        Notice::Leaving.encode(),
+        serves.encode(),
+    ]
+    .map(|bytes| bytes.to_vec())
+    .to_vec()
+}
+
+#[test]
+fn envelopes() {
+    fuzz_target!(seeds(), |bytes: &[u8]| {
+        let shared = Bytes::copy_from_slice(bytes);
+        match bounded(bytes.len(), || Envelope::decode(shared)) {
+            Ok(envelope) => {
+                let again = match &envelope {
+                    Envelope::Ask(ask) => ask.encode(),
+                    Envelope::Answer(answer) => answer.encode(),
+                    Envelope::Notice(notice) => notice.encode(),
+                };
+                assert_eq!(Envelope::decode(again), Ok(envelope));
+            }
+            // An ask of another version can still be answered.
+            Err(EnvelopeError::Version { version, ask }) => {
+                assert_ne!(version, PROTOCOL_VERSION);
+                assert_eq!(ask.is_some(), bytes[1] == 1);
+            }
+            Err(error) => assert!(!error.to_string().is_empty()),
+        }
+    });
+}
