@@ -67,6 +67,7 @@ async fn databases_are_apart_and_settings_are_taken() {
     let postgres = TemporaryPostgres::builder()
         .own()
         .setting("max_connections", "7")
+        .fsync_off()
         .start()
         .await
         .unwrap();
@@ -81,8 +82,8 @@ async fn databases_are_apart_and_settings_are_taken() {
         .await
         .unwrap_err();
     assert!(missing.to_string().contains("does not exist"), "{missing}");
-    let setting = "select current_setting('max_connections')";
-    assert_eq!(postgres.execute(&one, setting).await.unwrap(), "7");
+    let settings = "select current_setting('max_connections'), current_setting('fsync')";
+    assert_eq!(postgres.execute(&one, settings).await.unwrap(), "7|off");
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ pub struct TemporaryPostgresBuilder {
     pub(super) settings: Vec<(String, String)>,
     url: Option<String>,
     own: bool,
+    fsync_off: bool,
 }
 
 impl fmt::Debug for TemporaryPostgresBuilder {
@@ -33,6 +34,14 @@ impl TemporaryPostgresBuilder {
     #[must_use]
     pub fn setting(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.settings.push((name.into(), value.into()));
+        self
+    }
+
+    /// Spares the server waiting for the disk, for tests of what it answers and not of
+    /// what it keeps. A server that `DATABASE_URL` names stays as it is.
+    #[must_use]
+    pub fn fsync_off(mut self) -> Self {
+        self.fsync_off = true;
         self
     }
 
@@ -62,14 +71,19 @@ impl TemporaryPostgresBuilder {
     /// a server; [`Exited`](crate::ErrorKind::Exited) and
     /// [`TooSlow`](crate::ErrorKind::TooSlow), with the end of the server's log;
     /// [`Machine`](crate::ErrorKind::Machine), also for a URL that can't be read.
-    pub async fn start(self) -> Result<TemporaryPostgres, Error> {
+    pub async fn start(mut self) -> Result<TemporaryPostgres, Error> {
         let given = || {
             let variable = std::env::var(VARIABLE).ok();
             self.url.clone().or(variable.filter(|url| !url.is_empty()))
         };
         match if self.own { None } else { given() } {
             Some(url) => TemporaryPostgres::given(&url, &self.settings),
-            None => TemporaryPostgres::made(self.settings).await,
+            None => {
+                if self.fsync_off {
+                    self.settings.push(("fsync".to_owned(), "off".to_owned()));
+                }
+                TemporaryPostgres::made(self.settings).await
+            }
         }
     }
 }
