@@ -4,7 +4,8 @@
 //! and a directory. Its rules stand on the trait. Adapters:
 //!
 //! - [`MemoryStorage`]: the reference, for tests and for state that may be lost;
-//! - `LmdbStorage` (feature `lmdb`): durable, shared by the processes of one machine.
+//! - `LmdbStorage` (feature `lmdb`): durable, shared by the processes of one machine;
+//! - `PostgresStorage` (feature `postgres`): durable, shared by all nodes of a cluster.
 //!
 //! A [`GroupCommitter`] stands in front of those that make no batches of their own.
 //!
@@ -18,6 +19,8 @@ mod group;
 #[cfg(feature = "lmdb")]
 mod lmdb;
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod records;
 mod storage;
 
@@ -27,6 +30,8 @@ pub use group::{GroupCommitter, GroupDriver, GroupOptions};
 #[cfg(feature = "lmdb")]
 pub use lmdb::{LmdbOptions, LmdbStorage};
 pub use memory::MemoryStorage;
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresOptions, PostgresStorage};
 pub use records::{
     AgentRecord, AgentStatus, ClaimOutcome, ClaimRequest, CommittedRequest, Cursor, DirectoryPage,
     DirectoryQuery, Loaded, NodeRecord, NodeRegistration, NodeState, Registration, Renewal,

@@ -12,14 +12,20 @@ pub enum ErrorKind {
     /// The machine refused something: a file, a port, a signal, a program. The
     /// message names it.
     Machine,
+    /// A program that is needed is not installed. The message says what to install.
+    Missing,
+    /// The server was given by `DATABASE_URL`, and so is not ours to stop, or to
+    /// start with settings.
+    NotOurs,
     /// There is no node of that name, or it isn't in a state for what was asked.
     NoSuchNode,
-    /// A node ended before it was ready. The message holds the end of its log.
+    /// A node or server ended before it was ready. The message holds the end of its log.
     Exited,
-    /// The time given ran out before a node was ready, or had ended. The message
+    /// The time given ran out before a node or server was ready, or had ended. The message
     /// holds the end of its log.
     TooSlow,
     /// The node answered with an error: see [`Error::status`] and [`Error::code`].
+    /// Or a database refused what it was told: the message says why.
     Refused,
     /// No connection to the node came about: nothing was sent.
     Unreachable,

@@ -12,9 +12,9 @@ mod client;
 mod cluster;
 mod http;
 mod load;
-mod logs;
+pub(crate) mod logs;
 mod node;
-mod ports;
+pub(crate) mod ports;
 mod replies;
 
 pub use balancer::{Balancer, Picked};

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use jido_cluster::storage::{LmdbStorage, MemoryStorage, Storage};
+use jido_cluster::storage::{
+    LmdbStorage, MemoryStorage, PostgresOptions, PostgresStorage, Storage,
+};
 
 /// Why there is no storage.
 #[derive(Debug)]
@@ -15,7 +17,7 @@ pub(super) enum StoreError {
 
 /// Opens the storage that the option names. Errors never show what stands behind
 /// the scheme of a URL: it may hold a password.
-pub(super) fn open(option: &str) -> Result<Arc<dyn Storage>, StoreError> {
+pub(super) async fn open(option: &str) -> Result<Arc<dyn Storage>, StoreError> {
     let (scheme, rest) = option.split_once(':').unwrap_or((option, ""));
     match (scheme, rest) {
         ("memory", "") => Ok(Arc::new(MemoryStorage::new())),
@@ -26,9 +28,19 @@ pub(super) fn open(option: &str) -> Result<Arc<dyn Storage>, StoreError> {
             Ok(storage) => Ok(Arc::new(storage)),
             Err(error) => Err(StoreError::Open(format!("--storage lmdb:{dir}: {error}"))),
         },
-        ("postgres" | "foundationdb", _) => Err(StoreError::Option(format!(
+        // The scheme may be the URL's own: postgres:postgres://.. is postgres://..
+        ("postgres" | "postgresql", rest) => {
+            let url = if rest.starts_with("//") { option } else { rest };
+            let options = PostgresOptions::new(url)
+                .map_err(|error| StoreError::Option(format!("--storage {scheme}: {error}")))?;
+            match PostgresStorage::connect(options).await {
+                Ok(storage) => Ok(Arc::new(storage)),
+                Err(error) => Err(StoreError::Open(format!("--storage {scheme}: {error}"))),
+            }
+        }
+        ("foundationdb", _) => Err(StoreError::Option(format!(
             "--storage {scheme}: this program was built without the {scheme} adapter: it has \
-             memory and lmdb:DIR"
+             memory, lmdb:DIR and postgres:URL"
         ))),
         _ => Err(StoreError::Option(
             "--storage is none of memory, lmdb:DIR, postgres:URL and foundationdb:CLUSTER_FILE"
@@ -41,11 +53,12 @@ pub(super) fn open(option: &str) -> Result<Arc<dyn Storage>, StoreError> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_is_not_built_in_is_refused_without_its_secret() {
+    #[tokio::test]
+    async fn what_can_not_work_is_refused_without_its_secret() {
         for option in [
             "postgres:user:hunter2@db/x",
-            "postgres://user:hunter2@db/x",
+            "postgres://user:hunter2@db:port/x",
+            "postgres:postgres://user@db/x?pasword=hunter2",
             "foundationdb:/etc/hunter2",
             "mysql://hunter2",
             "hunter2",
@@ -54,7 +67,7 @@ mod tests {
             "lmdb",
             "",
         ] {
-            let Err(StoreError::Option(error)) = open(option) else {
+            let Err(StoreError::Option(error)) = open(option).await else {
                 panic!("{option} was not refused as an option")
             };
             assert!(
@@ -64,10 +77,29 @@ mod tests {
         }
     }
 
-    #[test]
-    fn memory_and_lmdb_open() {
-        assert!(open("memory").is_ok());
+    #[tokio::test]
+    async fn memory_and_lmdb_open() {
+        assert!(open("memory").await.is_ok());
         let dir = tempfile::tempdir().unwrap();
-        assert!(open(&format!("lmdb:{}", dir.path().join("data").display())).is_ok());
+        assert!(
+            open(&format!("lmdb:{}", dir.path().join("data").display()))
+                .await
+                .is_ok()
+        );
+    }
+
+    #[tokio::test]
+    async fn a_server_that_can_not_be_reached_is_named_without_its_secret() {
+        for scheme in ["", "postgres:"] {
+            let option = format!("{scheme}postgres://user:hunter2@127.0.0.1:1/x");
+            let Err(StoreError::Open(error)) = open(&option).await else {
+                panic!("{option} was opened")
+            };
+            assert!(
+                error.starts_with("--storage postgres: no connection")
+                    && !error.contains("hunter2"),
+                "{error}"
+            );
+        }
     }
 }

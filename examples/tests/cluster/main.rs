@@ -15,6 +15,7 @@ mod drain;
 mod failover;
 mod input;
 mod membership;
+mod postgres;
 mod startup;
 
 use std::future::Future;

@@ -28,7 +28,7 @@ fn run(storage: &str, cookie: Option<&str>) -> Output {
 #[test]
 fn a_storage_that_is_not_built_in_is_refused_with_2_and_without_its_secret() {
     for storage in [
-        "postgres://user:hunter2@db/x",
+        "postgres://user:hunter2@db:port/x",
         "foundationdb:hunter2",
         "hunter2:x",
     ] {

@@ -1,4 +1,4 @@
-//! What a node writes, kept in a file.
+//! What a process writes, kept in a file.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
@@ -9,15 +9,15 @@ use crate::{Error, ErrorKind};
 /// How much of a log's end is shown, in bytes.
 const TAIL: u64 = 16 * 1024;
 
-/// The log of one node: its stdout and stderr, in one file for all its lives. The
-/// node writes into the file itself, so nothing is lost when it or the test dies.
+/// The log of one node or server: its stdout and stderr, in one file for all its lives. The
+/// process writes into the file itself, so nothing is lost when it or the test dies.
 #[derive(Debug, Clone)]
 pub struct Log {
     path: PathBuf,
 }
 
 impl Log {
-    pub(super) fn new(path: PathBuf) -> Self {
+    pub(crate) fn new(path: PathBuf) -> Self {
         Self { path }
     }
 
@@ -41,7 +41,7 @@ impl Log {
     }
 
     /// The file to write to, for one of the node's streams.
-    pub(super) fn open(&self) -> Result<File, Error> {
+    pub(crate) fn open(&self) -> Result<File, Error> {
         OpenOptions::new()
             .create(true)
             .append(true)

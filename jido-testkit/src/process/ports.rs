@@ -15,13 +15,13 @@ use crate::{Error, ErrorKind};
 /// so on Linux. Where the two can't stand side by side, the node reports the
 /// address in use.
 #[derive(Debug)]
-pub(super) struct Port {
+pub(crate) struct Port {
     address: SocketAddr,
     _reserved: TcpSocket,
 }
 
 impl Port {
-    pub(super) fn reserve() -> Result<Self, Error> {
+    pub(crate) fn reserve() -> Result<Self, Error> {
         let reserve = || {
             let socket = TcpSocket::new_v4()?;
             socket.set_reuseaddr(true)?;
@@ -40,7 +40,7 @@ impl Port {
         })
     }
 
-    pub(super) fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 }

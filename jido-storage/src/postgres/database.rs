@@ -1,0 +1,159 @@
+//! The pool of connections, and how a statement is run.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::{Connection, PgPool};
+
+use super::fault::Fault;
+use super::options::PostgresOptions;
+use crate::ErrorKind;
+
+/// A connection that was idle for so long is asked whether it lives before it is used.
+/// A busy one is not: it costs a round trip.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// For so long after a connection was lost all others are asked too: most often it
+/// was the server that went.
+const AFTERMATH: Duration = Duration::from_secs(10);
+
+/// When a connection was lost last.
+#[derive(Debug, Default, Clone)]
+struct LastLoss(Arc<Mutex<Option<Instant>>>);
+
+impl LastLoss {
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "it says whether to ask a connection, and decides nothing else"
+    )]
+    fn now() -> Instant {
+        Instant::now()
+    }
+
+    fn note(&self) {
+        *self.0.lock() = Some(Self::now());
+    }
+
+    fn is_recent(&self) -> bool {
+        let last = *self.0.lock();
+        last.is_some_and(|last| Self::now().saturating_duration_since(last) < AFTERMATH)
+    }
+}
+
+/// A database and how long it is waited for.
+#[derive(Debug, Clone)]
+pub(super) struct Database {
+    pool: PgPool,
+    answer_timeout: Duration,
+    last_loss: LastLoss,
+}
+
+impl Database {
+    /// A pool that opens connections when they are needed.
+    pub(super) fn new(options: &PostgresOptions) -> Self {
+        let last_loss = LastLoss::default();
+        let seen = last_loss.clone();
+        let pool = options
+            .pool_options()
+            .before_acquire(move |connection, about| {
+                let doubtful = about.idle_for > IDLE || seen.is_recent();
+                Box::pin(async move { Ok(!doubtful || connection.ping().await.is_ok()) })
+            })
+            .connect_lazy_with(options.connect_options());
+        Self {
+            pool,
+            answer_timeout: options.answer_timeout(),
+            last_loss,
+        }
+    }
+
+    /// Runs a statement in a transaction of its own, to its end, also when nobody
+    /// waits for it any more.
+    pub(super) async fn run(
+        &self,
+        sql: &'static str,
+        arguments: PgArguments,
+    ) -> Result<Vec<PgRow>, Fault> {
+        let database = self.clone();
+        spawn(async move { database.run_here(sql, arguments).await })
+            .await
+            .unwrap_or_else(|_| Err(Fault::lost("the runtime ended under a statement")))
+    }
+
+    /// As [`Database::run`], for those who are in a task of their own already.
+    pub(super) async fn run_here(
+        &self,
+        sql: &'static str,
+        arguments: PgArguments,
+    ) -> Result<Vec<PgRow>, Fault> {
+        let acquired = self.pool.acquire().await;
+        let mut connection = acquired.map_err(|error| Fault::unsent(&error))?;
+        let query = sqlx::query_with(sql, arguments);
+        // All rows, to the very end: it is the server's last word that tells that the
+        // transaction is committed, and it comes after the rows.
+        let answer = query.fetch_all(&mut *connection);
+        let fault = match tokio::time::timeout(self.answer_timeout, answer).await {
+            Ok(Ok(rows)) => return Ok(rows),
+            Ok(Err(error)) => Fault::sent(&error),
+            Err(_elapsed) => Fault::lost(format!(
+                "Postgres gave no answer in {:?}",
+                self.answer_timeout
+            )),
+        };
+        if fault.is_lost() {
+            self.last_loss.note();
+            // Closed, not given back: what still comes on it is not for others.
+            drop(connection.detach());
+        }
+        Err(fault)
+    }
+
+    /// Waits for what is under way and closes all connections.
+    pub(super) async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.pool.is_closed()
+    }
+}
+
+/// Starts a task that outlives whoever waits for it.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "what is sent to the server has to be seen to its end"
+)]
+pub(super) fn spawn<F>(task: F) -> tokio::task::JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    tokio::task::spawn(task)
+}
+
+/// The values of a statement, in order.
+macro_rules! arguments {
+    ($($value:expr),* $(,)?) => {{
+        let mut arguments = sqlx::postgres::PgArguments::default();
+        let added: Result<(), sqlx::error::BoxDynError> = (|| {
+            $(sqlx::Arguments::add(&mut arguments, $value)?;)*
+            Ok(())
+        })();
+        match added {
+            Ok(()) => Ok(arguments),
+            Err(_) => Err($crate::postgres::database::unwritable()),
+        }
+    }};
+}
+pub(super) use arguments;
+
+/// What can't be written down as a statement's value: more than the protocol takes.
+pub(super) fn unwritable() -> Fault {
+    Fault::definite(
+        ErrorKind::TooLarge,
+        "a value is larger than Postgres takes in one statement",
+    )
+}

@@ -1,0 +1,151 @@
+//! Connections that break, servers that stop: what is certain is told, what is not is
+//! `Unknown`, and all works again once the server does.
+
+use std::time::Duration;
+
+use jido_storage::{AppendOutcome, Commit, ErrorKind, PostgresStorage, Storage};
+use jido_testkit::postgres::Shutdown;
+use tokio::task::JoinHandle;
+
+use crate::fixture::*;
+
+fn append(storage: &PostgresStorage, commit: Commit) -> JoinHandle<AppendOutcome> {
+    let storage = storage.clone();
+    tokio::spawn(async move { storage.append(commit).await })
+}
+
+#[track_caller]
+fn unknown(outcome: &AppendOutcome) -> String {
+    match outcome {
+        AppendOutcome::Unknown(error) => error.to_string(),
+        other => panic!("expected Unknown, got {other:?}"),
+    }
+}
+
+/// Claims until the server is there again, which settles what is unknown, and gives
+/// the epoch and the revision.
+async fn settled(storage: &PostgresStorage, key: &str) -> (jido_core::Epoch, u64) {
+    let claim = async {
+        loop {
+            match try_claim(storage, key).await {
+                Ok(jido_storage::ClaimOutcome::Claimed(epoch)) => return epoch,
+                Ok(other) => panic!("{other:?}"),
+                Err(error) => assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}"),
+            }
+        }
+    };
+    let epoch = tokio::time::timeout(LIMIT, claim).await.unwrap();
+    let head = storage.head(&id(key)).await.unwrap().unwrap();
+    (epoch, head.revision.0)
+}
+
+#[tokio::test]
+async fn a_connection_that_is_ended_under_a_commit_leaves_it_unknown() {
+    let server = own_server().await;
+    let (storage, epochs) = claimed(options(server.url()), &["a"]).await;
+    let mut session = Session::open(server.url()).await;
+    session.hold("a").await;
+    let appending = append(&storage, note("a", epochs[0], 0));
+    let pid = session.waiting(1).await;
+    session
+        .ask(format!("select pg_terminate_backend({pid})::text"))
+        .await;
+    let message = unknown(&appending.await.unwrap());
+    assert!(message.contains("57P01"), "{message}");
+    session.let_go().await;
+    let (epoch, revision) = settled(&storage, "a").await;
+    assert_eq!(revision, 0);
+    assert_eq!(committed(&storage.append(note("a", epoch, 0)).await), 1);
+}
+
+#[tokio::test]
+async fn stops_of_the_server_are_survived() {
+    for how in [Shutdown::Immediate, Shutdown::Fast] {
+        let mut server = own_server().await;
+        let (storage, epochs) = claimed(options(server.url()), &["a", "b"]).await;
+        assert_eq!(committed(&storage.append(note("b", epochs[1], 0)).await), 1);
+        let mut session = Session::open(server.url()).await;
+        session.hold("a").await;
+        let appending = append(&storage, note("a", epochs[0], 0));
+        session.waiting(1).await;
+        server.stop(how).await.unwrap();
+        unknown(&appending.await.unwrap());
+
+        // Connections that lay idle are found dead one by one; then it is certain that
+        // nothing is sent.
+        let refused = async {
+            loop {
+                match storage.append(note("b", epochs[1], 1)).await {
+                    AppendOutcome::Unknown(_) => {}
+                    outcome => return failed(&outcome, ErrorKind::Unavailable),
+                }
+            }
+        };
+        tokio::time::timeout(LIMIT, refused).await.unwrap();
+        assert_eq!(
+            storage.head(&id("a")).await.unwrap_err().kind(),
+            ErrorKind::Unavailable
+        );
+
+        server.start_again().await.unwrap();
+        let (epoch, revision) = settled(&storage, "a").await;
+        assert_eq!(revision, 0, "it waited for the row when the server stopped");
+        assert_eq!(committed(&storage.append(note("a", epoch, 0)).await), 1);
+        let (epoch, revision) = settled(&storage, "b").await;
+        assert_eq!(revision, 1, "what was acknowledged is there, and no more");
+        assert_eq!(committed(&storage.append(note("b", epoch, 1)).await), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_restart_while_all_is_quiet_costs_no_commit_after_a_while() {
+    let mut server = own_server().await;
+    let (storage, epochs) = claimed(options(server.url()), &["a"]).await;
+    server.stop(Shutdown::Fast).await.unwrap();
+    server.start_again().await.unwrap();
+    // Longer than a connection may be idle without being asked.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    assert_eq!(committed(&storage.append(note("a", epochs[0], 0)).await), 1);
+}
+
+#[tokio::test]
+async fn a_server_that_stands_still_leaves_a_commit_unknown_in_time() {
+    let server = own_server().await;
+    let short = options(server.url()).statement_timeout(Duration::from_millis(100));
+    let (storage, epochs) = claimed(short, &["a"]).await;
+    server.pause().unwrap();
+    let outcome = tokio::time::timeout(LIMIT, storage.append(note("a", epochs[0], 0))).await;
+    unknown(&outcome.unwrap());
+    // No connection can be opened, so this is certain.
+    let outcome = storage.append(note("a", epochs[0], 0)).await;
+    failed(&outcome, ErrorKind::Unavailable);
+
+    server.resume().unwrap();
+    let (epoch, revision) = settled(&storage, "a").await;
+    let next = storage.append(note("a", epoch, revision)).await;
+    assert_eq!(committed(&next), revision + 1);
+    let stale = storage.append(note("a", epochs[0], revision + 1)).await;
+    assert!(matches!(stale, AppendOutcome::Fenced { .. }), "{stale:?}");
+}
+
+#[tokio::test]
+async fn a_commit_goes_on_when_nobody_waits_for_it() {
+    let server = server().await;
+    let url = server.fresh_database().await.unwrap();
+    let (storage, epochs) = claimed(options(&url), &["a"]).await;
+    let mut session = Session::open(&url).await;
+    session.hold("a").await;
+    let both = vec![note("a", epochs[0], 0), note("a", epochs[0], 1)];
+    let other = storage.clone();
+    let appending = tokio::spawn(async move { other.append_many(both).await });
+    session.waiting(1).await;
+    appending.abort();
+    assert!(appending.await.unwrap_err().is_cancelled());
+    session.let_go().await;
+    let written = async {
+        while storage.head(&id("a")).await.unwrap().unwrap().revision.0 < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, written).await.unwrap();
+}
