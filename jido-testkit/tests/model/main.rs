@@ -68,6 +68,12 @@
 //! holds the model's storage against the memory adapter. States are told apart by 64
 //! bits of hash: of ten million, two fall together with a chance of one in 400,000.
 //! Nodes are alike, and states that differ in their names alone are searched once.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test may panic, and says how far it searched"
+)]
 
 mod agents;
 mod agreement;
