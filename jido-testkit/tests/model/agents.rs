@@ -1,9 +1,10 @@
 //! Steps of activations: claim, load, messages, reads. Models
 //! `jido-cluster/src/activation/start.rs` and `running.rs` beside it.
 
-use crate::protocol::{Event, Protocol};
+use crate::protocol::Protocol;
 use crate::rules::Flaw;
 use crate::state::{Activation, Breach, Read, Running, State, Unknown};
+use crate::steps::Event;
 use crate::store::{Claimed, Owner};
 
 impl Protocol {

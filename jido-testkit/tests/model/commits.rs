@@ -1,9 +1,10 @@
 //! Steps of commits, from the activation to storage and back. Models
 //! `jido-cluster/src/activation/commit.rs` and `pipeline.rs` beside it.
 
-use crate::protocol::{Event, Protocol};
+use crate::protocol::Protocol;
 use crate::rules::{Clocks, Flaw};
 use crate::state::{Activation, Breach, Flight, Log, Outcome, Running, State, Unknown};
+use crate::steps::Event;
 use crate::store::Commit;
 
 impl Protocol {

@@ -1,9 +1,9 @@
 //! The protocol as it ought to be: no property fails in any state within the
 //! bounds, and what has to happen does.
 
-use crate::protocol::Event;
 use crate::rules::{Bounds, Clocks, Rules, Takeover};
 use crate::run::{long, search};
+use crate::steps::Event;
 
 /// Two nodes, one agent with two requests, and one each of: an end, a second life
 /// of each node, an unknown outcome. No clock is trusted.

@@ -1,9 +1,9 @@
 //! The model is itself tried: every way to get the protocol wrong has to show.
 
 use crate::properties::*;
-use crate::protocol::Event;
 use crate::rules::{Bounds, Clocks, Flaw, Rules, Takeover};
 use crate::run::search;
+use crate::steps::Event;
 
 /// Writes, whatever the clocks do.
 const WRITES: Bounds = Bounds {

@@ -1,9 +1,10 @@
 //! Steps of nodes: time, leases, watches, deaths. Models
 //! `jido-cluster/src/lease.rs`.
 
-use crate::protocol::{Event, Protocol};
+use crate::protocol::Protocol;
 use crate::rules::{Flaw, LEASE_TICKS, WATCH_TICKS};
 use crate::state::{Node, Renewal, State, Watch};
+use crate::steps::Event;
 use crate::store::Owner;
 
 impl Protocol {

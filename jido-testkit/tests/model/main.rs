@@ -86,5 +86,6 @@ mod protocol;
 mod rules;
 mod run;
 mod state;
+mod steps;
 mod store;
 mod symmetry;

@@ -4,8 +4,9 @@ use std::time::Instant;
 
 use stateright::{Checker, HasDiscoveries, Model};
 
-use crate::protocol::{Action, Event, Protocol};
+use crate::protocol::Protocol;
 use crate::rules::Rules;
+use crate::steps::{Action, Event};
 
 /// A counterexample: the property that fails, and the steps to where it does.
 pub(crate) type Counterexample = (&'static str, Vec<Action>);
