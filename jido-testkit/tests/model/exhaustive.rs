@@ -20,6 +20,11 @@ const ONE_AGENT: Bounds = Bounds {
     clocks: Clocks::None,
 };
 
+const ONE_LIFE: Bounds = Bounds {
+    rebirths: 0,
+    ..ONE_AGENT
+};
+
 /// The same for two agents with a request each.
 const TWO_AGENTS: Bounds = Bounds {
     keys: 2,
@@ -116,7 +121,7 @@ fn writes_are_safe_whatever_the_clocks_do() {
     let met = hold(
         Takeover::AfterLease,
         &[
-            ONE_AGENT,
+            ONE_LIFE,
             TWO_AGENTS,
             THREE_NODES,
             THREE_NODES_TWO_REQUESTS,
@@ -147,11 +152,7 @@ fn leased_reads_are_never_stale() {
 
 #[test]
 fn writes_are_safe_where_an_owner_is_overtaken_before_its_lease_ends() {
-    let fewer = Bounds {
-        rebirths: 0,
-        ..ONE_AGENT
-    };
-    let met = hold(Takeover::OnDisconnect, &[fewer, STRAYS, THREE_NODES]);
+    let met = hold(Takeover::OnDisconnect, &[ONE_LIFE, STRAYS, THREE_NODES]);
     reached(&met, &OF_WRITES);
 }
 
@@ -163,6 +164,7 @@ fn wider_bounds_hold_where_there_is_time() {
         return;
     }
     let wider = [
+        ONE_AGENT,
         Bounds {
             rebirths: 1,
             ..TWO_AGENTS
