@@ -9,6 +9,10 @@
 //!
 //! and `Refused` for one that may not run, or runs no longer: it gives the
 //! messages that it still has back, and ends.
+//!
+//! Its steps are modelled, and searched exhaustively, in
+//! `jido-testkit/tests/model/agents.rs` and `commits.rs`: whoever changes one
+//! changes the other.
 
 mod answers;
 mod commit;

@@ -4,6 +4,9 @@
 //! for the time to live, on its own clock, may declare that life dead, which is
 //! final: its agents may then be claimed by others, and the node itself, should it
 //! still be there, stops all that it runs as soon as it hears of it.
+//!
+//! The steps of leases are modelled in `jido-testkit/tests/model/life.rs`: whoever
+//! changes one changes the other.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

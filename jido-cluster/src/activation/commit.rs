@@ -1,4 +1,5 @@
-//! How an activation commits, and what it does with each outcome.
+//! How an activation commits, and what it does with each outcome. Modelled in
+//! `jido-testkit/tests/model/commits.rs`.
 
 use std::time::Duration;
 

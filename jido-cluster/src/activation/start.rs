@@ -1,4 +1,5 @@
-//! How an activation comes to run: claim, then load.
+//! How an activation comes to run: claim, then load. Modelled in
+//! `jido-testkit/tests/model/agents.rs`.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! What the reference adapter keeps, and the rules on it.
+//! What the reference adapter keeps, and the rules on it. Modelled in
+//! `jido-testkit/tests/model/store.rs`, which is held against it.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
