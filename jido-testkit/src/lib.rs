@@ -6,9 +6,12 @@
 //! - [`counters`]: the history of increments that such clients saw, and the check
 //!   that none was lost, doubled or reordered.
 
+pub mod check;
 pub mod counters;
 mod error;
+pub mod history;
 pub mod process;
+pub mod sim;
 mod wiring;
 
 pub use error::{Error, ErrorKind};
