@@ -7,7 +7,7 @@ use jido_cluster::storage::Storage;
 use jido_cluster::transport::Peer;
 use jido_cluster::{Agent, Error, Handle, Node};
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use crate::sim::environment::SimEnvironment;
 use crate::sim::network::{Network, SimTransport};
@@ -32,7 +32,9 @@ struct Inner<A: Agent> {
     connection: Connection,
     storage: Arc<dyn Storage>,
     environment: Arc<SimEnvironment>,
-    phase: watch::Sender<Phase>,
+    phase: Mutex<Phase>,
+    /// Wakes in the order of waiting, which a watch channel does not.
+    changed: Notify,
     node: Mutex<Option<Node>>,
     handle: Mutex<Option<Handle<A>>>,
 }
@@ -58,7 +60,8 @@ impl<A: Agent> Life<A> {
             network: network.clone(),
             storage: Arc::new(connection.clone()),
             connection,
-            phase: watch::Sender::new(Phase::Awake),
+            phase: Mutex::new(Phase::Awake),
+            changed: Notify::new(),
             node: Mutex::default(),
             handle: Mutex::default(),
         }))
@@ -101,7 +104,7 @@ impl<A: Agent> Life<A> {
             .start()
             .await?;
         *self.0.node.lock() = Some(node.clone());
-        if *self.0.phase.borrow() == Phase::Killed {
+        if *self.0.phase.lock() == Phase::Killed {
             self.kill(false);
         }
         Ok(node)
@@ -121,7 +124,8 @@ impl<A: Agent> Life<A> {
             wiring::spawn(async move { node.halt().await });
         }
         self.0.handle.lock().take();
-        self.0.phase.send_replace(Phase::Killed);
+        *self.0.phase.lock() = Phase::Killed;
+        self.0.changed.notify_waiters();
     }
 
     pub(super) fn pause(&self) {
@@ -141,13 +145,12 @@ impl<A: Agent> Life<A> {
     }
 
     fn change(&self, from: Phase, to: Phase) {
-        self.0.phase.send_if_modified(|phase| {
-            let is_it = *phase == from;
-            if is_it {
-                *phase = to;
-            }
-            is_it
-        });
+        let mut phase = self.0.phase.lock();
+        if *phase == from {
+            *phase = to;
+            drop(phase);
+            self.0.changed.notify_waiters();
+        }
     }
 
     /// Waits until it is killed.
@@ -161,8 +164,12 @@ impl<A: Agent> Life<A> {
     }
 
     async fn until(&self, wanted: Phase) {
-        let mut phase = self.0.phase.subscribe();
-        // The sender lives as long as `self`.
-        let _ = phase.wait_for(|phase| *phase == wanted).await;
+        loop {
+            let changed = self.0.changed.notified();
+            if *self.0.phase.lock() == wanted {
+                return;
+            }
+            changed.await;
+        }
     }
 }
