@@ -18,13 +18,14 @@ mod memory;
 mod records;
 mod storage;
 
-pub use commit::{AppendOutcome, Commit, RequestRecord};
+pub use commit::{AppendOutcome, Commit, Erase, RequestRecord};
 pub use error::{Error, ErrorKind};
 #[cfg(feature = "lmdb")]
 pub use lmdb::{LmdbOptions, LmdbStorage};
 pub use memory::MemoryStorage;
 pub use records::{
-    AgentRecord, ClaimOutcome, ClaimRequest, Cursor, DirectoryPage, DirectoryQuery, Loaded,
-    NodeRecord, NodeRegistration, NodeState, Registration, Renewal,
+    AgentRecord, AgentStatus, ClaimOutcome, ClaimRequest, CommittedRequest, Cursor, DirectoryPage,
+    DirectoryQuery, Loaded, NodeRecord, NodeRegistration, NodeState, Registration, Renewal,
+    RequestMark, RequestWindow,
 };
 pub use storage::{Capabilities, Sharing, Storage};

@@ -3,7 +3,6 @@
 mod tables;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use jido_core::{
     AgentId, ClusterName, Entry, Epoch, Incarnation, RequestId, Revision, Seq, Timestamp,
 };
@@ -11,9 +10,9 @@ use parking_lot::Mutex;
 use tables::Tables;
 
 use crate::{
-    AgentRecord, AppendOutcome, Capabilities, ClaimOutcome, ClaimRequest, Commit, DirectoryPage,
-    DirectoryQuery, Error, Loaded, NodeRecord, NodeRegistration, NodeState, Registration, Renewal,
-    Sharing, Storage,
+    AgentRecord, AppendOutcome, Capabilities, ClaimOutcome, ClaimRequest, Commit, CommittedRequest,
+    DirectoryPage, DirectoryQuery, Error, Loaded, NodeRecord, NodeRegistration, NodeState,
+    Registration, Renewal, Sharing, Storage,
 };
 
 /// 8 MiB, as the durable adapters have it, so that what passes tests on this one
@@ -74,6 +73,7 @@ impl Storage for MemoryStorage {
     }
 
     async fn register_node(&self, node: NodeRegistration) -> Result<Registration, Error> {
+        node.check()?;
         let mut tables = self.tables.lock();
         let own = tables.nodes.get(&(node.cluster.clone(), node.incarnation));
         if let Some(own) = own {
@@ -155,6 +155,8 @@ impl Storage for MemoryStorage {
         Ok(tables.live(id).map(|stored| Loaded {
             record: stored.record.clone(),
             checkpoint: stored.checkpoint.clone(),
+            thread_metadata: stored.thread_metadata.clone(),
+            requests: stored.window(),
         }))
     }
 
@@ -185,11 +187,15 @@ impl Storage for MemoryStorage {
             .unwrap_or_default())
     }
 
-    async fn reply_of(&self, id: &AgentId, request: RequestId) -> Result<Option<Bytes>, Error> {
+    async fn reply_of(
+        &self,
+        id: &AgentId,
+        request: RequestId,
+    ) -> Result<Option<CommittedRequest>, Error> {
         let tables = self.tables.lock();
         Ok(tables
             .live(id)
-            .and_then(|stored| stored.replies.get(&request).cloned()))
+            .and_then(|stored| stored.requests.get(&request).cloned()))
     }
 
     async fn append_many(&self, commits: Vec<Commit>) -> Vec<AppendOutcome> {

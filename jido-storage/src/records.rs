@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use jido_core::{
     AgentId, AgentKey, Checkpoint, ClusterName, Epoch, Incarnation, ManagerName, NodeName,
-    Revision, Seq, Timestamp,
+    RequestId, Revision, Seq, Timestamp,
 };
 use serde::{Deserialize, Serialize};
+
+use crate::{Error, ErrorKind};
 
 /// Whether a life of a node goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +54,30 @@ pub struct NodeRegistration {
     pub metadata: BTreeMap<String, String>,
     /// The time on its clock.
     pub at: Timestamp,
+}
+
+impl NodeRegistration {
+    /// Refuses a registration with text that not every adapter can keep, for
+    /// adapters to call before they write.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](ErrorKind::InvalidInput) when the address or the metadata
+    /// contains NUL.
+    pub fn check(&self) -> Result<(), Error> {
+        let pairs = self.metadata.iter();
+        let mut texts = pairs.flat_map(|(name, value)| [name, value]);
+        if self.address.contains('\0') || texts.any(|text| text.contains('\0')) {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!(
+                    "node {} has an address or metadata with a NUL: neither may contain one",
+                    self.name
+                ),
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// How a registration ended.
@@ -103,6 +129,16 @@ pub enum ClaimOutcome {
     ClaimantDead,
 }
 
+/// Whether an agent runs, as far as storage can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum AgentStatus {
+    /// A node has claimed it and has not given it back. That node may be dead.
+    Claimed,
+    /// Nobody has claimed it: it sleeps.
+    Dormant,
+}
+
 /// What storage knows of an agent, without its state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentRecord {
@@ -122,6 +158,16 @@ pub struct AgentRecord {
     pub updated_at: Timestamp,
 }
 
+impl AgentRecord {
+    /// Whether it is claimed or sleeps.
+    pub fn status(&self) -> AgentStatus {
+        match self.owner {
+            Some(_) => AgentStatus::Claimed,
+            None => AgentStatus::Dormant,
+        }
+    }
+}
+
 /// An agent as it is loaded after a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loaded {
@@ -129,6 +175,43 @@ pub struct Loaded {
     pub record: AgentRecord,
     /// Its last checkpoint.
     pub checkpoint: Option<Checkpoint>,
+    /// What its thread says about itself, from the commit that began it.
+    pub thread_metadata: BTreeMap<String, String>,
+    /// Which requests it is known to have applied.
+    pub requests: RequestWindow,
+}
+
+/// The requests whose records an agent keeps. Nothing is dropped from it but by
+/// [`Commit::forget`](crate::Commit::forget) and by deletion: how wide it is, is
+/// for those who commit to decide.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RequestWindow {
+    /// Records of requests made before this time may have been dropped.
+    pub floor: Timestamp,
+    /// The requests that have a record, by the time at which they were made, then by id.
+    pub marks: Vec<RequestMark>,
+}
+
+/// A request whose effect is committed, without its reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestMark {
+    /// The request.
+    pub request: RequestId,
+    /// When its caller made it.
+    pub issued_at: Timestamp,
+    /// The commit that holds its effect.
+    pub revision: Revision,
+}
+
+/// A request whose effect is committed, with its reply.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommittedRequest {
+    /// When its caller made it.
+    pub issued_at: Timestamp,
+    /// The commit that holds its effect.
+    pub revision: Revision,
+    /// Its reply, encoded.
+    pub reply: Bytes,
 }
 
 /// A place in a directory, given by one page and taken by the next. Its bytes

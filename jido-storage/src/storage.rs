@@ -6,8 +6,9 @@ use async_trait::async_trait;
 use jido_core::{AgentId, ClusterName, Entry, Epoch, Incarnation, RequestId, Seq, Timestamp};
 
 use crate::{
-    AgentRecord, AppendOutcome, ClaimOutcome, ClaimRequest, Commit, DirectoryPage, DirectoryQuery,
-    Error, Loaded, NodeRecord, NodeRegistration, Registration, Renewal,
+    AgentRecord, AppendOutcome, ClaimOutcome, ClaimRequest, Commit, CommittedRequest,
+    DirectoryPage, DirectoryQuery, Error, Loaded, NodeRecord, NodeRegistration, Registration,
+    Renewal,
 };
 
 /// How far the same records are seen.
@@ -47,6 +48,8 @@ pub struct Capabilities {
 ///    writes its entries, checkpoint and request records, and it does so on the
 ///    agent's own record, so that of two that race one sees the other. The
 ///    epoch is checked first. An agent without an owner fences every append.
+///    What the commit erases ([`Commit::erase`]) goes before what it writes. A request
+///    that has a record already keeps it: the first reply stands.
 /// 3. **Acknowledged means durable** where [`Capabilities::durable`] says so.
 /// 4. **An outcome that can't be known is [`AppendOutcome::Unknown`]**, never an
 ///    error and never a guess. Once the claimant holds a larger epoch, an append
@@ -98,7 +101,7 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// Claims an agent for a node (rule 1). The agent's record is made if there is none.
     async fn claim(&self, claim: ClaimRequest) -> Result<ClaimOutcome, Error>;
 
-    /// Loads an agent's record and checkpoint; none when it was never claimed or
+    /// Loads an agent's record, checkpoint, thread metadata and window of requests; none when it was never claimed or
     /// is deleted and not claimed since.
     async fn load(&self, id: &AgentId) -> Result<Option<Loaded>, Error>;
 
@@ -111,12 +114,12 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     async fn read_thread(&self, id: &AgentId, from: Seq, limit: usize)
     -> Result<Vec<Entry>, Error>;
 
-    /// The reply that was committed for a request, encoded.
+    /// What was committed for a request, if its record is kept.
     async fn reply_of(
         &self,
         id: &AgentId,
         request: RequestId,
-    ) -> Result<Option<bytes::Bytes>, Error>;
+    ) -> Result<Option<CommittedRequest>, Error>;
 
     /// Appends many commits, each succeeding or failing alone, with an outcome
     /// each in the same order (rule 2). Commits of one agent in a batch take
@@ -134,7 +137,7 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
         })
     }
 
-    /// Deletes an agent: entries, checkpoint, requests and claim, checked like an
+    /// Deletes an agent: entries, metadata, checkpoint, requests with their floor, and claim, checked like an
     /// append by epoch. Its epoch is kept, so that no activation of before can
     /// write to an agent of the same key that comes after; its revision goes on
     /// counting.

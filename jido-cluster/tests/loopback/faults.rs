@@ -5,11 +5,10 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use jido_cluster::storage::{
-    AgentRecord, AppendOutcome, Capabilities, ClaimOutcome, ClaimRequest, Commit, DirectoryPage,
-    DirectoryQuery, Error, ErrorKind, Loaded, MemoryStorage, NodeRecord, NodeRegistration,
-    Registration, Renewal, Storage,
+    AgentRecord, AppendOutcome, Capabilities, ClaimOutcome, ClaimRequest, Commit, CommittedRequest,
+    DirectoryPage, DirectoryQuery, Error, ErrorKind, Loaded, MemoryStorage, NodeRecord,
+    NodeRegistration, Registration, Renewal, Storage,
 };
 use jido_cluster::{
     AgentId, Checkpoint, ClusterName, Durability, Entry, Epoch, Executed, Incarnation, NodeName,
@@ -154,7 +153,11 @@ impl Storage for Faulty {
         self.inner.read_thread(id, from, limit).await
     }
 
-    async fn reply_of(&self, id: &AgentId, request: RequestId) -> Result<Option<Bytes>, Error> {
+    async fn reply_of(
+        &self,
+        id: &AgentId,
+        request: RequestId,
+    ) -> Result<Option<CommittedRequest>, Error> {
         self.inner.reply_of(id, request).await
     }
 

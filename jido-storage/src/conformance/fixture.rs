@@ -53,6 +53,7 @@ pub(super) fn checkpoint(state: impl Into<Bytes>, covers: u64) -> Checkpoint {
 pub(super) fn request(client: u128, seq: u64, reply: impl Into<Bytes>) -> RequestRecord {
     RequestRecord {
         request: RequestId::new(client, seq),
+        issued_at: Timestamp(seq),
         reply: reply.into(),
     }
 }
@@ -239,6 +240,7 @@ impl World {
             .reply_of(id, request)
             .await
             .expect("a reply is read")
+            .map(|committed| committed.reply)
     }
 
     /// A page of a manager's directory.

@@ -20,6 +20,7 @@ mod appends;
 mod claims;
 mod delete;
 mod directory;
+mod erasing;
 mod fixture;
 mod limits;
 mod model;
@@ -68,6 +69,7 @@ where
         nodes::CASES,
         claims::CASES,
         appends::CASES,
+        erasing::CASES,
         release::CASES,
         delete::CASES,
         threads::CASES,

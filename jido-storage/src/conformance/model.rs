@@ -9,8 +9,8 @@ use jido_core::{
 
 use super::fixture::{Draw, World, checkpoint, cluster, entry, id_of, registration};
 use crate::{
-    AppendOutcome, ClaimOutcome, ClaimRequest, Commit, NodeState, Registration, Renewal,
-    RequestRecord,
+    AppendOutcome, ClaimOutcome, ClaimRequest, Commit, CommittedRequest, NodeState, Registration,
+    Renewal, RequestMark, RequestRecord,
 };
 
 const STEPS: u64 = 250;
@@ -29,7 +29,9 @@ struct Agent {
     exists: bool,
     state: Option<(Bytes, u64)>,
     thread: Vec<Entry>,
-    replies: BTreeMap<RequestId, Bytes>,
+    metadata: BTreeMap<String, String>,
+    requests: BTreeMap<RequestId, CommittedRequest>,
+    floor: Timestamp,
 }
 
 /// An outcome without its error, so that two compare.
@@ -97,13 +99,30 @@ impl Model {
                 actual: Revision(agent.revision),
             });
         }
-        let len = (agent.thread.len() + commit.entries.len()) as u64;
+        let kept = if commit.erase.thread {
+            0
+        } else {
+            agent.thread.len()
+        };
+        let len = (kept + commit.entries.len()) as u64;
         if commit.checkpoint.as_ref().is_some_and(|c| c.covers.0 > len) {
             return "Failed(InvalidInput)".into();
         }
         let writes = commit.entries.len() + commit.requests.len();
-        if writes > 0 || commit.checkpoint.is_some() {
+        let erases = commit.erase.thread || commit.erase.checkpoint;
+        if writes > 0 || commit.checkpoint.is_some() || erases {
             agent.revision += 1;
+        }
+        if commit.erase.checkpoint {
+            agent.state = None;
+        }
+        if commit.erase.thread {
+            agent.thread.clear();
+            agent.metadata.clear();
+            agent.state = agent.state.take().map(|(state, _)| (state, 0));
+        }
+        if agent.thread.is_empty() && !commit.entries.is_empty() {
+            agent.metadata = commit.thread_metadata.clone();
         }
         for new in &commit.entries {
             let seq = Seq(agent.thread.len() as u64);
@@ -115,8 +134,19 @@ impl Model {
         if let Some(checkpoint) = &commit.checkpoint {
             agent.state = Some((checkpoint.state.clone(), checkpoint.covers.0));
         }
+        for request in &commit.forget {
+            agent.requests.remove(request);
+        }
         for request in &commit.requests {
-            agent.replies.insert(request.request, request.reply.clone());
+            let committed = CommittedRequest {
+                issued_at: request.issued_at,
+                revision: Revision(agent.revision),
+                reply: request.reply.clone(),
+            };
+            agent.requests.entry(request.request).or_insert(committed);
+        }
+        if let Some(floor) = commit.forget_before {
+            agent.floor = agent.floor.max(floor);
         }
         if commit.release {
             agent.owner = None;
@@ -177,9 +207,24 @@ fn any_commit(draw: &mut Draw, model: &Model, at: u64) -> Commit {
         let request = RequestId::new(u128::from(draw.below(3)), draw.below(4));
         commit.requests.push(RequestRecord {
             request,
+            issued_at: Timestamp(draw.below(4)),
             reply: draw.bytes(20),
         });
     }
+    for _ in 0..draw.below(2) {
+        let request = RequestId::new(u128::from(draw.below(3)), draw.below(4));
+        commit.forget.push(request);
+    }
+    if draw.below(4) == 0 {
+        commit.forget_before = Some(Timestamp(draw.below(50)));
+    }
+    if draw.below(2) == 0 {
+        commit
+            .thread_metadata
+            .insert("at".into(), format!("{at} \u{1}\u{e9}"));
+    }
+    commit.erase.thread = draw.below(8) == 0;
+    commit.erase.checkpoint = draw.below(8) == 0;
     commit.release = draw.below(8) == 0;
     commit
 }
@@ -298,11 +343,25 @@ async fn compare(world: &World, model: &Model) {
             agent.state,
             "{id}"
         );
+        assert_eq!(loaded.thread_metadata, agent.metadata, "{id}");
+        assert_eq!(loaded.requests.floor, agent.floor, "{id}");
+        let mut marks: Vec<RequestMark> = agent
+            .requests
+            .iter()
+            .map(|(request, committed)| RequestMark {
+                request: *request,
+                issued_at: committed.issued_at,
+                revision: committed.revision,
+            })
+            .collect();
+        marks.sort_by_key(|mark| (mark.issued_at, mark.request));
+        assert_eq!(loaded.requests.marks, marks, "{id}");
         assert_eq!(world.thread_by(id, 7).await, agent.thread, "{id}");
         for client in 0..3 {
             for seq in 0..4 {
-                let expected = agent.replies.get(&RequestId::new(client, seq)).cloned();
-                assert_eq!(world.reply(id, client, seq).await, expected);
+                let request = RequestId::new(client, seq);
+                let expected = agent.requests.get(&request).cloned();
+                assert_eq!(world.storage.reply_of(id, request).await.unwrap(), expected);
             }
         }
     }

@@ -22,7 +22,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use heed::RoTxn;
 use jido_core::{AgentId, ClusterName, Entry, Epoch, Incarnation, RequestId, Seq, Timestamp};
 use parking_lot::Mutex;
@@ -37,9 +36,9 @@ pub use self::options::LmdbOptions;
 use self::queue::Queue;
 use self::tables::Tables;
 use crate::{
-    AgentRecord, AppendOutcome, Capabilities, ClaimOutcome, ClaimRequest, Commit, DirectoryPage,
-    DirectoryQuery, Error, ErrorKind, Loaded, NodeRecord, NodeRegistration, Registration, Renewal,
-    Sharing, Storage,
+    AgentRecord, AppendOutcome, Capabilities, ClaimOutcome, ClaimRequest, Commit, CommittedRequest,
+    DirectoryPage, DirectoryQuery, Error, ErrorKind, Loaded, NodeRecord, NodeRegistration,
+    Registration, Renewal, Sharing, Storage,
 };
 
 const MAX_COMMIT_BYTES: usize = 8 * 1024 * 1024;
@@ -230,6 +229,7 @@ impl Storage for LmdbStorage {
     }
 
     async fn register_node(&self, node: NodeRegistration) -> Result<Registration, Error> {
+        node.check()?;
         outcome_of::<NodeRegistration>(self.submit(node)).await
     }
 
@@ -289,7 +289,11 @@ impl Storage for LmdbStorage {
             .await
     }
 
-    async fn reply_of(&self, id: &AgentId, request: RequestId) -> Result<Option<Bytes>, Error> {
+    async fn reply_of(
+        &self,
+        id: &AgentId,
+        request: RequestId,
+    ) -> Result<Option<CommittedRequest>, Error> {
         self.read(|tables, txn| tables.reply(txn, id, request))
             .await
     }
@@ -298,7 +302,7 @@ impl Storage for LmdbStorage {
         let mut jobs = Vec::with_capacity(commits.len());
         let mut waiting = Vec::with_capacity(commits.len());
         for commit in commits {
-            waiting.push(commit.check_size(MAX_COMMIT_BYTES).map(|()| {
+            waiting.push(commit.check(MAX_COMMIT_BYTES).map(|()| {
                 let (job, outcome) = job(commit);
                 jobs.push(job);
                 outcome

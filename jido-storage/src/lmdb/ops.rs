@@ -2,17 +2,18 @@
 
 use std::ops::{Bound, RangeInclusive};
 
-use jido_core::{
-    AgentId, ClusterName, Entry, Epoch, Incarnation, RequestId, Revision, Seq, Timestamp,
-};
+use jido_core::{AgentId, ClusterName, Entry, Epoch, Incarnation, Revision, Seq, Timestamp};
 
-use super::codec::encode;
+use super::codec::{decode, encode};
 use super::fault::Fault;
 use super::job::{Operation, Writing};
 use super::tables::{
-    AgentRow, CheckpointRow, EntryRow, Table, checkpoint_key, entry_key, request_key,
+    AgentRow, CheckpointRow, EntryRow, Table, entry_key, request_key, request_keys, slot_key,
 };
-use crate::{AppendOutcome, ClaimOutcome, ClaimRequest, Commit, Error, ErrorKind, NodeState};
+use crate::{
+    AppendOutcome, ClaimOutcome, ClaimRequest, Commit, CommittedRequest, Erase, Error, ErrorKind,
+    NodeState,
+};
 
 /// Where the number of the next agent's slot stands.
 const NEXT_SLOT: &[u8] = b"next_slot";
@@ -41,6 +42,30 @@ impl Writing<'_, '_> {
             Some(row) => Err(AppendOutcome::Fenced { epoch: row.epoch }),
             None => Err(AppendOutcome::Fenced { epoch: Epoch::ZERO }),
         })
+    }
+
+    /// Erases parts of an agent. A checkpoint that stays covers nothing of the thread that goes.
+    fn erase(&mut self, row: &mut AgentRow, what: Erase) -> Result<(), Fault> {
+        let key = slot_key(row.slot);
+        if what.checkpoint {
+            self.tables.checkpoints.delete(self.txn, &key)?;
+        }
+        if what.thread {
+            let entries = entry_key(row.slot, Seq::ZERO)..=entry_key(row.slot, Seq(u64::MAX));
+            delete_range(&self.tables.entries, self.txn, entries)?;
+            self.tables.threads.delete(self.txn, &key)?;
+            row.thread_len = Seq::ZERO;
+            if let Some(bytes) = self.tables.checkpoints.get(self.txn, &key)? {
+                let kept: CheckpointRow =
+                    decode(bytes, format_args!("the checkpoint of agent {}", row.id))?;
+                let uncovered = encode(&CheckpointRow {
+                    covers: Seq::ZERO,
+                    ..kept
+                })?;
+                self.tables.checkpoints.put(self.txn, &key, &uncovered)?;
+            }
+        }
+        Ok(())
     }
 
     /// Takes a slot for a new agent.
@@ -114,6 +139,7 @@ impl Operation for ClaimRequest {
                 created_at: self.at,
                 updated_at: self.at,
                 deleted: false,
+                floor: Timestamp::default(),
             },
         };
         if std::mem::take(&mut row.deleted) {
@@ -148,18 +174,8 @@ impl Operation for Commit {
                 actual: row.revision,
             });
         }
-        let first = row.thread_len;
-        row.thread_len = Seq(first.0.saturating_add(self.entries.len() as u64));
-        if let Some(checkpoint) = &self.checkpoint
-            && checkpoint.covers > row.thread_len
-        {
-            return Ok(AppendOutcome::Failed(Error::new(
-                ErrorKind::InvalidInput,
-                format!(
-                    "checkpoint of agent {} covers {} entries: its thread has {}",
-                    self.id, checkpoint.covers, row.thread_len
-                ),
-            )));
+        if let Err(error) = self.check_covers(row.thread_len) {
+            return Ok(AppendOutcome::Failed(error));
         }
         if self.advances_revision() {
             row.revision = row.revision.next();
@@ -168,30 +184,46 @@ impl Operation for Commit {
             row.owner = None;
         }
         row.updated_at = self.at;
-        // From here on only the engine can fail, and that undoes all.
+        // A record that can't be read, or the engine, may still fail: the commit is then undone whole.
+        writing.erase(&mut row, self.erase)?;
         let Writing { tables, txn } = writing;
-        for (seq, entry) in (first.0..).map(Seq).zip(&self.entries) {
+        if self.begins_thread(row.thread_len) && !self.thread_metadata.is_empty() {
+            let record = encode(&self.thread_metadata)?;
+            tables.threads.put(txn, &slot_key(row.slot), &record)?;
+        }
+        for entry in &self.entries {
+            let seq = row.thread_len;
             let entry = Entry::committed(entry, seq, row.revision, self.epoch);
             let record = encode(&EntryRow::from_entry(entry))?;
             tables
                 .entries
                 .put(txn, &entry_key(row.slot, seq), &record)?;
+            row.thread_len = seq.next();
         }
         if let Some(checkpoint) = &self.checkpoint {
             let record = encode(&CheckpointRow {
                 covers: checkpoint.covers,
                 state: checkpoint.state.clone(),
             })?;
-            tables
-                .checkpoints
-                .put(txn, &checkpoint_key(row.slot), &record)?;
+            tables.checkpoints.put(txn, &slot_key(row.slot), &record)?;
         }
-        for request in &self.requests {
-            let record = encode(&request.reply)?;
+        for request in &self.forget {
             tables
                 .requests
-                .put(txn, &request_key(row.slot, request.request), &record)?;
+                .delete(txn, &request_key(row.slot, *request))?;
         }
+        for record in &self.requests {
+            let key = request_key(row.slot, record.request);
+            if tables.requests.get(txn, &key)?.is_none() {
+                let record = encode(&CommittedRequest {
+                    issued_at: record.issued_at,
+                    revision: row.revision,
+                    reply: record.reply.clone(),
+                })?;
+                tables.requests.put(txn, &key, &record)?;
+            }
+        }
+        row.floor = row.floor.max(self.forget_before.unwrap_or_default());
         tables.put_agent(txn, &row)?;
         Ok(AppendOutcome::Committed(row.revision))
     }
@@ -223,20 +255,16 @@ impl Operation for Delete {
         };
         row.deleted = true;
         row.owner = None;
-        row.thread_len = Seq::ZERO;
+        row.floor = Timestamp::default();
         row.revision = row.revision.next();
         row.updated_at = self.at;
+        let all = Erase {
+            checkpoint: true,
+            thread: true,
+        };
+        writing.erase(&mut row, all)?;
         let Writing { tables, txn } = writing;
-        let slot = row.slot;
-        let entries = entry_key(slot, Seq::ZERO)..=entry_key(slot, Seq(u64::MAX));
-        delete_range(&tables.entries, txn, entries)?;
-        let (low, high) = (RequestId::new(0, 0), RequestId::new(u128::MAX, u64::MAX));
-        delete_range(
-            &tables.requests,
-            txn,
-            request_key(slot, low)..=request_key(slot, high),
-        )?;
-        tables.checkpoints.delete(txn, &checkpoint_key(slot))?;
+        delete_range(&tables.requests, txn, request_keys(row.slot))?;
         tables.put_agent(txn, &row)?;
         Ok(AppendOutcome::Committed(row.revision))
     }

@@ -1,17 +1,22 @@
 //! Reads, each in a short transaction of its own.
 
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
 use bytes::Bytes;
 use heed::RoTxn;
 use jido_core::{AgentId, Checkpoint, Entry, RequestId, Revision, Seq};
-use std::ops::Bound;
 
 use super::codec::decode;
 use super::fault::Fault;
 use super::tables::{
-    AgentRow, CheckpointRow, EntryRow, Tables, checkpoint_key, entry_key, manager_prefix,
-    request_key,
+    AgentRow, CheckpointRow, EntryRow, Tables, entry_key, manager_prefix, request_key,
+    request_keys, request_of, slot_key,
 };
-use crate::{Cursor, DirectoryPage, DirectoryQuery, Error, ErrorKind, Loaded};
+use crate::{
+    CommittedRequest, Cursor, DirectoryPage, DirectoryQuery, Error, ErrorKind, Loaded, RequestMark,
+    RequestWindow,
+};
 
 /// Bytes after which a page of a thread ends.
 const PAGE_BYTES: usize = 1024 * 1024;
@@ -30,7 +35,7 @@ impl Tables {
         let Some(row) = self.live(txn, id)? else {
             return Ok(None);
         };
-        let checkpoint = match self.checkpoints.get(txn, &checkpoint_key(row.slot))? {
+        let checkpoint = match self.checkpoints.get(txn, &slot_key(row.slot))? {
             None => None,
             Some(bytes) => {
                 let CheckpointRow { covers, state } =
@@ -38,10 +43,57 @@ impl Tables {
                 Some(Checkpoint { state, covers })
             }
         };
+        let thread_metadata = match self.threads.get(txn, &slot_key(row.slot))? {
+            None => BTreeMap::new(),
+            Some(bytes) => decode(bytes, format_args!("the thread metadata of agent {id}"))?,
+        };
         Ok(Some(Loaded {
+            requests: self.window(txn, &row)?,
             record: row.into_record(),
             checkpoint,
+            thread_metadata,
         }))
+    }
+
+    fn window(&self, txn: &RoTxn<'_>, row: &AgentRow) -> Result<RequestWindow, Fault> {
+        let (low, high) = request_keys(row.slot).into_inner();
+        let keys = (
+            Bound::Included(low.as_slice()),
+            Bound::Included(high.as_slice()),
+        );
+        let mut marks = Vec::new();
+        for found in self.requests.range(txn, &keys)? {
+            let (key, bytes) = found?;
+            let request = request_of(key).ok_or_else(|| {
+                Fault::Refused(Error::new(
+                    ErrorKind::Corrupt,
+                    format!("a request of agent {} has a key that is none", row.id),
+                ))
+            })?;
+            let committed = self.committed_request(bytes, &row.id, request)?;
+            marks.push(RequestMark {
+                request,
+                issued_at: committed.issued_at,
+                revision: committed.revision,
+            });
+        }
+        marks.sort_by_key(|mark| (mark.issued_at, mark.request));
+        Ok(RequestWindow {
+            floor: row.floor,
+            marks,
+        })
+    }
+
+    fn committed_request(
+        &self,
+        bytes: &[u8],
+        id: &AgentId,
+        request: RequestId,
+    ) -> Result<CommittedRequest, Error> {
+        decode(
+            bytes,
+            format_args!("the record of request {request} of agent {id}"),
+        )
     }
 
     pub(super) fn thread(
@@ -92,16 +144,13 @@ impl Tables {
         txn: &RoTxn<'_>,
         id: &AgentId,
         request: RequestId,
-    ) -> Result<Option<Bytes>, Fault> {
+    ) -> Result<Option<CommittedRequest>, Fault> {
         let Some(row) = self.live(txn, id)? else {
             return Ok(None);
         };
         match self.requests.get(txn, &request_key(row.slot, request))? {
             None => Ok(None),
-            Some(bytes) => Ok(Some(decode(
-                bytes,
-                format_args!("the reply of request {request} of agent {id}"),
-            )?)),
+            Some(bytes) => Ok(Some(self.committed_request(bytes, id, request)?)),
         }
     }
 

@@ -12,7 +12,7 @@ use crate::{Error, ErrorKind};
 
 /// The version of the tables and their keys. It changes when a build of before
 /// could not read them.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 const SCHEMA_KEY: &[u8] = b"schema";
 const SCHEMA_MAGIC: &[u8; 4] = b"jido";
 
@@ -56,17 +56,19 @@ pub(super) fn open_tables(
             opener.create_database(txn, Some("agents"))?,
             opener.create_database(txn, Some("checkpoints"))?,
             opener.create_database(txn, Some("entries"))?,
+            opener.create_database(txn, Some("threads"))?,
             opener.create_database(txn, Some("requests"))?,
         )))
     });
     match opened.map_err(explain)? {
-        CommitOrAbort::Commit((meta, nodes, agents, checkpoints, entries, requests)) => {
+        CommitOrAbort::Commit((meta, nodes, agents, checkpoints, entries, threads, requests)) => {
             Ok(Tables {
                 meta,
                 nodes,
                 agents,
                 checkpoints,
                 entries,
+                threads,
                 requests,
             })
         }

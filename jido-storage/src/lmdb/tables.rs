@@ -7,11 +7,14 @@
 //! | `agents` | cluster, NUL, manager, NUL, key (or NUL and its hash) | [`AgentRow`] |
 //! | `checkpoints` | slot | [`CheckpointRow`] |
 //! | `entries` | slot, seq | [`EntryRow`] |
-//! | `requests` | slot, client, seq | the encoded reply |
+//! | `threads` | slot | what the thread says about itself, if it says anything |
+//! | `requests` | slot, client, seq | [`CommittedRequest`](crate::CommittedRequest) |
 //!
 //! Numbers in keys are big-endian, so that their order is the order of the
 //! keys. A slot is a number that an agent gets with its first claim and keeps
 //! for good: it keeps long keys out of the tables with many records.
+
+use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 use heed::types::Bytes as Raw;
@@ -38,6 +41,7 @@ pub(super) struct Tables {
     pub(super) agents: Table,
     pub(super) checkpoints: Table,
     pub(super) entries: Table,
+    pub(super) threads: Table,
     pub(super) requests: Table,
 }
 
@@ -57,6 +61,8 @@ pub(super) struct AgentRow {
     pub(super) updated_at: Timestamp,
     /// A deleted agent's row stays, since its epoch and revision go on counting.
     pub(super) deleted: bool,
+    /// The floor of its window of requests.
+    pub(super) floor: Timestamp,
 }
 
 impl AgentRow {
@@ -169,8 +175,8 @@ pub(super) fn node_key(cluster: &ClusterName, incarnation: Incarnation) -> Vec<u
     key
 }
 
-/// Where an agent's checkpoint stands.
-pub(super) fn checkpoint_key(slot: u64) -> [u8; 8] {
+/// Where an agent's checkpoint and what its thread says about itself stand.
+pub(super) fn slot_key(slot: u64) -> [u8; 8] {
     slot.to_be_bytes()
 }
 
@@ -182,7 +188,24 @@ pub(super) fn entry_key(slot: u64, seq: Seq) -> [u8; 16] {
     key
 }
 
-/// Where the reply of a request stands.
+/// Where all of an agent's requests stand.
+pub(super) fn request_keys(slot: u64) -> RangeInclusive<[u8; 32]> {
+    let (low, high) = (RequestId::new(0, 0), RequestId::new(u128::MAX, u64::MAX));
+    request_key(slot, low)..=request_key(slot, high)
+}
+
+/// The request that a key of an agent's requests stands for.
+pub(super) fn request_of(key: &[u8]) -> Option<RequestId> {
+    let key: &[u8; 32] = key.try_into().ok()?;
+    let (client, seq) = key.get(8..)?.split_first_chunk::<16>()?;
+    let seq: [u8; 8] = seq.try_into().ok()?;
+    Some(RequestId::new(
+        u128::from_be_bytes(*client),
+        u64::from_be_bytes(seq),
+    ))
+}
+
+/// Where the record of a request stands.
 pub(super) fn request_key(slot: u64, request: RequestId) -> [u8; 32] {
     let mut key = [0; 32];
     key[..8].copy_from_slice(&slot.to_be_bytes());

@@ -11,8 +11,9 @@ use jido_core::{
 
 use super::MAX_COMMIT_BYTES;
 use crate::{
-    AgentRecord, AppendOutcome, ClaimOutcome, ClaimRequest, Commit, Cursor, DirectoryPage,
-    DirectoryQuery, Error, ErrorKind, NodeRecord, NodeState,
+    AgentRecord, AppendOutcome, ClaimOutcome, ClaimRequest, Commit, CommittedRequest, Cursor,
+    DirectoryPage, DirectoryQuery, Erase, Error, ErrorKind, NodeRecord, NodeState, RequestMark,
+    RequestWindow,
 };
 
 #[derive(Debug, Default)]
@@ -27,7 +28,42 @@ pub(super) struct Stored {
     pub(super) deleted: bool,
     pub(super) checkpoint: Option<Checkpoint>,
     pub(super) entries: Vec<Entry>,
-    pub(super) replies: BTreeMap<RequestId, Bytes>,
+    pub(super) thread_metadata: BTreeMap<String, String>,
+    pub(super) requests: BTreeMap<RequestId, CommittedRequest>,
+    pub(super) floor: Timestamp,
+}
+
+impl Stored {
+    pub(super) fn window(&self) -> RequestWindow {
+        let mut marks: Vec<RequestMark> = self
+            .requests
+            .iter()
+            .map(|(request, committed)| RequestMark {
+                request: *request,
+                issued_at: committed.issued_at,
+                revision: committed.revision,
+            })
+            .collect();
+        marks.sort_by_key(|mark| (mark.issued_at, mark.request));
+        RequestWindow {
+            floor: self.floor,
+            marks,
+        }
+    }
+
+    fn erase(&mut self, what: Erase) {
+        if what.checkpoint {
+            self.checkpoint = None;
+        }
+        if what.thread {
+            self.entries.clear();
+            self.thread_metadata.clear();
+            self.record.thread_len = Seq::ZERO;
+            if let Some(checkpoint) = &mut self.checkpoint {
+                checkpoint.covers = Seq::ZERO;
+            }
+        }
+    }
 }
 
 impl Tables {
@@ -71,7 +107,9 @@ impl Tables {
             deleted: false,
             checkpoint: None,
             entries: Vec::new(),
-            replies: BTreeMap::new(),
+            thread_metadata: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            floor: Timestamp::default(),
         });
         if std::mem::take(&mut stored.deleted) {
             stored.record.created_at = at;
@@ -97,7 +135,7 @@ impl Tables {
 
     pub(super) fn append(&mut self, commit: Commit) -> Result<Revision, AppendOutcome> {
         commit
-            .check_size(MAX_COMMIT_BYTES)
+            .check(MAX_COMMIT_BYTES)
             .map_err(AppendOutcome::Failed)?;
         let stored = self.owned(&commit.id, commit.epoch)?;
         if stored.record.revision != commit.expected {
@@ -105,34 +143,40 @@ impl Tables {
                 actual: stored.record.revision,
             });
         }
-        let thread_len = Seq(stored.record.thread_len.0 + commit.entries.len() as u64);
-        if let Some(checkpoint) = &commit.checkpoint
-            && checkpoint.covers > thread_len
-        {
-            return Err(AppendOutcome::Failed(Error::new(
-                ErrorKind::InvalidInput,
-                format!(
-                    "checkpoint of agent {} covers {} entries: its thread has {thread_len}",
-                    commit.id, checkpoint.covers
-                ),
-            )));
-        }
+        commit
+            .check_covers(stored.record.thread_len)
+            .map_err(AppendOutcome::Failed)?;
         if commit.advances_revision() {
             stored.record.revision = stored.record.revision.next();
         }
         let revision = stored.record.revision;
+        stored.erase(commit.erase);
+        if commit.begins_thread(stored.record.thread_len) {
+            stored.thread_metadata = commit.thread_metadata;
+        }
         for (seq, entry) in (stored.record.thread_len.0..).zip(&commit.entries) {
             stored
                 .entries
                 .push(Entry::committed(entry, Seq(seq), revision, commit.epoch));
         }
-        stored.record.thread_len = thread_len;
+        stored.record.thread_len = Seq(stored.entries.len() as u64);
         if commit.checkpoint.is_some() {
             stored.checkpoint = commit.checkpoint;
         }
-        stored
-            .replies
-            .extend(commit.requests.into_iter().map(|r| (r.request, r.reply)));
+        for request in &commit.forget {
+            stored.requests.remove(request);
+        }
+        for record in commit.requests {
+            stored
+                .requests
+                .entry(record.request)
+                .or_insert(CommittedRequest {
+                    issued_at: record.issued_at,
+                    revision,
+                    reply: record.reply,
+                });
+        }
+        stored.floor = stored.floor.max(commit.forget_before.unwrap_or_default());
         if commit.release {
             stored.record.owner = None;
         }
@@ -148,11 +192,13 @@ impl Tables {
     ) -> Result<Revision, AppendOutcome> {
         let stored = self.owned(id, epoch)?;
         stored.deleted = true;
-        stored.checkpoint = None;
-        stored.entries.clear();
-        stored.replies.clear();
+        stored.erase(Erase {
+            checkpoint: true,
+            thread: true,
+        });
+        stored.requests.clear();
+        stored.floor = Timestamp::default();
         stored.record.owner = None;
-        stored.record.thread_len = Seq::ZERO;
         stored.record.revision = stored.record.revision.next();
         stored.record.updated_at = at;
         Ok(stored.record.revision)

@@ -190,6 +190,7 @@ pub(crate) fn whole(id: &AgentId, epoch: Epoch, revision: u64) -> Commit {
     let request = RequestId::new(1, revision);
     commit.requests.push(RequestRecord {
         request,
+        issued_at: Timestamp(revision),
         reply: content(key, epoch, revision, 200),
     });
     commit
@@ -241,7 +242,7 @@ pub(crate) async fn check(storage: &LmdbStorage, id: &AgentId) -> Vec<Epoch> {
             let request = RequestId::new(1, revision);
             let reply = storage.reply_of(id, request).await.unwrap();
             assert!(
-                reply == Some(content(key, *epoch, revision, 200)),
+                reply.is_some_and(|kept| kept.reply == content(key, *epoch, revision, 200)),
                 "a reply of {id} is torn"
             );
         }

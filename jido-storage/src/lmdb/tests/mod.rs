@@ -15,9 +15,7 @@ use jido_core::{
 };
 
 use super::codec::encode;
-use super::tables::{
-    AgentRow, Tables, agent_key, checkpoint_key, entry_key, node_key, request_key,
-};
+use super::tables::{AgentRow, Tables, agent_key, entry_key, node_key, request_key, slot_key};
 use super::*;
 use crate::{ClaimOutcome, RequestRecord};
 
@@ -94,6 +92,7 @@ async fn what_is_written_is_read_also_after_opening_again() {
         });
         commit.requests.push(RequestRecord {
             request,
+            issued_at: Timestamp(1),
             reply: Bytes::from_static(b"reply"),
         });
         let outcome = storage.append(commit).await;
@@ -113,7 +112,12 @@ async fn what_is_written_is_read_also_after_opening_again() {
             round
         );
         assert_eq!(
-            storage.reply_of(&id("a"), request).await.unwrap().unwrap(),
+            storage
+                .reply_of(&id("a"), request)
+                .await
+                .unwrap()
+                .unwrap()
+                .reply,
             "reply"
         );
     }

@@ -15,8 +15,12 @@ async fn every_changed_byte_of_a_record_is_an_error_that_names_it() {
         state: Bytes::from_static(b"state"),
         covers: Seq(1),
     });
+    first
+        .thread_metadata
+        .insert("title".into(), "of the thread".into());
     first.requests.push(RequestRecord {
         request,
+        issued_at: Timestamp(1),
         reply: Bytes::from_static(b"reply"),
     });
     assert!(matches!(
@@ -33,7 +37,7 @@ async fn every_changed_byte_of_a_record_is_an_error_that_names_it() {
         ),
         (
             tables.checkpoints,
-            checkpoint_key(0).to_vec(),
+            slot_key(0).to_vec(),
             "the checkpoint of agent test/agents/a",
         ),
         (
@@ -44,7 +48,12 @@ async fn every_changed_byte_of_a_record_is_an_error_that_names_it() {
         (
             tables.requests,
             request_key(0, request).to_vec(),
-            "the reply of request",
+            "the record of request",
+        ),
+        (
+            tables.threads,
+            slot_key(0).to_vec(),
+            "the thread metadata of agent test/agents/a",
         ),
         (tables.nodes, node_key(&cluster(), NODE), "node"),
     ];
@@ -167,7 +176,7 @@ async fn another_schema_is_refused_and_both_versions_are_named() {
     let error = LmdbStorage::open(folder.path()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Schema);
     assert!(
-        error.to_string().contains("version 9") && error.to_string().contains("has 1"),
+        error.to_string().contains("version 9") && error.to_string().contains("has 2"),
         "{error}"
     );
     // It can be looked at again: nothing of the folder was held back or changed.
