@@ -34,12 +34,10 @@ pub fn check(key: &str, changes: &[Applied]) -> Vec<Violation> {
             Change::Committed {
                 before,
                 revision: after,
-                state,
-                entries,
+                counts,
                 ..
             } => {
-                let step = u64::from(state.is_some() || *entries > 0);
-                if before.0 != revision || after.0 != before.0 + step {
+                if before.0 != revision || after.0 != before.0 + u64::from(*counts) {
                     let what = format!("{after} was committed on {before}, after {revision}");
                     report(GAPS, what);
                 }

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use jido_cluster::storage::{
-    AgentRecord, AppendOutcome, Capabilities, ClaimOutcome, ClaimRequest, Commit, DirectoryPage,
-    DirectoryQuery, Error, ErrorKind, Loaded, NodeRecord, NodeRegistration, Registration, Renewal,
+    AgentRecord, AppendOutcome, Capabilities, ClaimOutcome, ClaimRequest, Commit, CommittedRequest,
+    DirectoryPage, DirectoryQuery, Error, ErrorKind, Loaded, NodeRecord, NodeRegistration, Registration, Renewal,
     Storage,
 };
 use jido_cluster::{AgentId, ClusterName, Entry, Epoch, Incarnation, RequestId, Seq, Timestamp};
@@ -306,7 +305,11 @@ impl Storage for Connection {
         self.try_to("thread", apply).await
     }
 
-    async fn reply_of(&self, id: &AgentId, request: RequestId) -> Result<Option<Bytes>, Error> {
+    async fn reply_of(
+        &self,
+        id: &AgentId,
+        request: RequestId,
+    ) -> Result<Option<CommittedRequest>, Error> {
         let id = id.clone();
         let apply = apply!(|server| server.0.memory.reply_of(&id, request).await,
             _result => id.key.to_string());

@@ -46,6 +46,7 @@ impl Server {
             let change = |revision| Change::Committed {
                 before,
                 revision,
+                counts: commit.advances_revision(),
                 state: commit.checkpoint.as_ref().map(|c| c.state.clone()),
                 entries: commit.entries.len() as u64,
                 release: commit.release,

@@ -8,7 +8,6 @@ use jido_cluster::{AgentId, Epoch, Incarnation, Revision};
 
 /// A change that took effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Change {
     /// The agent was claimed.
     Claimed {
@@ -19,8 +18,10 @@ pub enum Change {
     Committed {
         /// The revision before.
         before: Revision,
-        /// The revision after; the same for a commit that only gave the claim back.
+        /// The revision after.
         revision: Revision,
+        /// Whether it wrote anything that counts as a revision.
+        counts: bool,
         /// The state that it wrote, if it wrote one.
         state: Option<Bytes>,
         /// How many entries it appended.
@@ -47,6 +48,13 @@ pub struct Applied {
     pub change: Change,
 }
 
+impl Applied {
+    /// A change as it took effect.
+    pub fn new(at: Duration, epoch: Epoch, change: Change) -> Self {
+        Self { at, epoch, change }
+    }
+}
+
 /// All changes that took effect, by agent.
 #[derive(Debug, Clone, Default)]
 pub struct Journal {
@@ -56,7 +64,7 @@ pub struct Journal {
 impl Journal {
     /// Adds a change, as it takes effect.
     pub fn record(&mut self, id: &AgentId, at: Duration, epoch: Epoch, change: Change) {
-        let applied = Applied { at, epoch, change };
+        let applied = Applied::new(at, epoch, change);
         match self.agents.get_mut(id) {
             Some(all) => all.push(applied),
             None => {
