@@ -67,7 +67,11 @@ pub fn history(
     reads: reads::Promise,
 ) -> Vec<Violation> {
     let mut violations = Vec::new();
-    let mut keys: Vec<&str> = history.operations.iter().map(|op| op.key.as_str()).collect();
+    let mut keys: Vec<&str> = history
+        .operations
+        .iter()
+        .map(|op| op.key.as_str())
+        .collect();
     keys.sort_unstable();
     keys.dedup();
     for key in keys {

@@ -7,9 +7,7 @@ use std::time::Instant;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use jido_testkit::Error;
-use jido_testkit::sim::workload::{
-    Options, Plan, Report, Sweep, Swept, run_traced, shrink,
-};
+use jido_testkit::sim::workload::{Options, Plan, Report, Sweep, Swept, run_traced, shrink};
 
 /// Simulates clusters of the real code from seeds: clients work, things go wrong, and
 /// every history is checked. Ends with status 0 only if no invariant was broken, every
@@ -86,7 +84,9 @@ impl std::str::FromStr for Numbers {
 
 impl Numbers {
     fn has(&self, number: u64) -> bool {
-        self.0.iter().any(|(from, to)| (*from..=*to).contains(&number))
+        self.0
+            .iter()
+            .any(|(from, to)| (*from..=*to).contains(&number))
     }
 
     /// Writes sorted numbers as ranges.
@@ -175,7 +175,10 @@ fn one(arguments: &Arguments, seed: u64, out: &mut impl std::io::Write) -> Resul
     Ok(report.violations.is_empty())
 }
 
-#[allow(clippy::disallowed_methods, reason = "how fast the program is, by the real clock")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "how fast the program is, by the real clock"
+)]
 fn clock() -> Instant {
     Instant::now()
 }
@@ -269,12 +272,21 @@ fn explain(
         plan.faults.len()
     )?;
     for fault in &plan.faults {
-        writeln!(out, "  at {} ms, for {} ms: {:?}", fault.at, fault.lasts, fault.kind)?;
+        writeln!(
+            out,
+            "  at {} ms, for {} ms: {:?}",
+            fault.at, fault.lasts, fault.kind
+        )?;
     }
     for violation in &shrunk.report.violations {
         writeln!(out, "  {violation}")?;
     }
-    let mut keys: Vec<&str> = shrunk.report.violations.iter().map(|v| v.key.as_str()).collect();
+    let mut keys: Vec<&str> = shrunk
+        .report
+        .violations
+        .iter()
+        .map(|v| v.key.as_str())
+        .collect();
     keys.dedup();
     for key in keys {
         for op in shrunk.report.history.of(key) {

@@ -43,7 +43,10 @@ pub fn check(key: &str, history: &History, record: &Record) -> Vec<Violation> {
         }
         let Some(answer) = op.answer() else { continue };
         if (answer.value, answer.done) != (value, true) {
-            let what = format!("{:?} answered {answer:?}, the record says {value}", op.action);
+            let what = format!(
+                "{:?} answered {answer:?}, the record says {value}",
+                op.action
+            );
             violations.push(Violation::new(ANSWERS, key, what).by([op.id]));
         }
         if let Some((before, upto)) = span(record, answer.revision)

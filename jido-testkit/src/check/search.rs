@@ -61,7 +61,12 @@ pub fn search<'a>(operations: impl Iterator<Item = &'a Operation>, limit: usize)
         // None can stand after the end of one that is not placed yet.
         let horizon = open().map(|at| end(operations[at])).min();
         let can_be_next = |at: &usize| Some(operations[*at].invoked) <= horizon;
-        for at in open().filter(can_be_next).collect::<Vec<_>>().into_iter().rev() {
+        for at in open()
+            .filter(can_be_next)
+            .collect::<Vec<_>>()
+            .into_iter()
+            .rev()
+        {
             let op = operations[at];
             let (after, done) = op.action.apply(number);
             let explains = op

@@ -109,9 +109,17 @@ fn concurrent_good_histories_are_accepted() {
 #[test]
 fn what_is_unknown_may_have_happened_at_any_time_or_never() {
     let unknown = op(1, (0, 5), Action::Add(1), Outcome::Unknown);
-    let late = [unknown.clone(), add(2, (10, 20), 10, 10, 1), read(3, (30, 40), 11, 2)];
+    let late = [
+        unknown.clone(),
+        add(2, (10, 20), 10, 10, 1),
+        read(3, (30, 40), 11, 2),
+    ];
     accepts(&late, &record(11, &[2, 1]));
-    let never = [unknown, add(2, (10, 20), 10, 10, 1), read(3, (30, 40), 10, 1)];
+    let never = [
+        unknown,
+        add(2, (10, 20), 10, 10, 1),
+        read(3, (30, 40), 10, 1),
+    ];
     accepts(&never, &record(10, &[2]));
 }
 
@@ -228,7 +236,10 @@ fn a_thread_with_a_gap_or_falling_or_apart_from_the_state_is_refused() {
     ] {
         assert!(judge(&thread)[0].starts_with("a thread without gaps"));
     }
-    assert_eq!(judge(&[noted(1, 0, 1, 1)]), ["state and thread are committed together"]);
+    assert_eq!(
+        judge(&[noted(1, 0, 1, 1)]),
+        ["state and thread are committed together"]
+    );
 }
 
 fn applied(epoch: u64, change: Change) -> Applied {
@@ -265,9 +276,17 @@ fn revisions_with_gaps_and_writers_without_a_claim_are_refused() {
     assert_eq!(revisions::check("k", &good), []);
     for bad in [
         vec![claimed(1, 7), committed(1, 0, 2, false)],
-        vec![claimed(1, 7), committed(1, 0, 1, false), committed(1, 0, 1, false)],
+        vec![
+            claimed(1, 7),
+            committed(1, 0, 1, false),
+            committed(1, 0, 1, false),
+        ],
         vec![claimed(1, 7), claimed(2, 8), committed(1, 0, 1, false)],
-        vec![claimed(1, 7), committed(1, 0, 1, true), committed(1, 1, 2, false)],
+        vec![
+            claimed(1, 7),
+            committed(1, 0, 1, true),
+            committed(1, 1, 2, false),
+        ],
         vec![claimed(1, 7), claimed(1, 8)],
     ] {
         assert_eq!(revisions::check("k", &bad).len(), 1, "{bad:?}");
@@ -290,7 +309,10 @@ fn a_key_that_serves_too_late_or_never_is_refused() {
     };
     let bound = Duration::from_secs(10);
     assert_eq!(recovery::check(&[probe(Some(10))], bound), []);
-    assert_eq!(recovery::check(&[probe(Some(11)), probe(None)], bound).len(), 2);
+    assert_eq!(
+        recovery::check(&[probe(Some(11)), probe(None)], bound).len(),
+        2
+    );
 }
 
 #[test]

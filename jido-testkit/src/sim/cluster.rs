@@ -1,5 +1,7 @@
 //! Nodes that are started, crashed, drained and paused.
 
+mod client;
+mod faults;
 mod life;
 
 use std::collections::BTreeMap;
@@ -8,13 +10,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jido_cluster::{
-    Agent, AgentId, Durability, Entry, Error, Handle, Incarnation, InstanceManager, ManagerBuilder,
+    Agent, AgentId, Durability, Entry, Error, Handle, InstanceManager, ManagerBuilder,
 };
 use parking_lot::Mutex;
 
 use super::network::Network;
-use super::storage::{Connection, Journal, Server, StorageFaults};
+use super::storage::{Connection, Journal, Server};
 use super::world::World;
+pub use client::Client;
 use life::Life;
 
 /// The cluster's name.
@@ -187,7 +190,8 @@ impl<A: Agent> SimCluster<A> {
     where
         A: Default,
     {
-        self.world.note(format_args!("node {} starts", life.label()));
+        self.world
+            .note(format_args!("node {} starts", life.label()));
         let node = life.start_node(CLUSTER, self.lease_ttl).await?;
         let manager = InstanceManager::<A>::builder(MANAGER)
             .shared_storage(life.storage())
@@ -219,7 +223,8 @@ impl<A: Agent> SimCluster<A> {
         let Some(life) = self.life(name) else {
             return false;
         };
-        self.world.note(format_args!("node {} crashes", life.label()));
+        self.world
+            .note(format_args!("node {} crashes", life.label()));
         self.remove(&life);
         life.kill(power);
         true
@@ -234,12 +239,17 @@ impl<A: Agent> SimCluster<A> {
         }) else {
             return false;
         };
-        self.world.note(format_args!("node {} drains", life.label()));
+        self.world
+            .note(format_args!("node {} drains", life.label()));
         let drained = tokio::time::timeout(patience, node.drain()).await.is_ok();
         if !self.remove(&life) {
             return true;
         }
-        let how = if drained { "has drained" } else { "was cut short" };
+        let how = if drained {
+            "has drained"
+        } else {
+            "was cut short"
+        };
         self.world.note(format_args!("node {} {how}", life.label()));
         life.kill(false);
         true
@@ -273,41 +283,6 @@ impl<A: Agent> SimCluster<A> {
         }
     }
 
-    /// Stops a node, as a signal or a suspended machine does: nothing leaves it and
-    /// nothing reaches it until it goes on. Answers whether it runs.
-    pub fn pause(&self, name: &str) -> bool {
-        let life = self.life(name);
-        life.is_some_and(|life| {
-            self.world.note(format_args!("node {} pauses", life.label()));
-            life.pause();
-            true
-        })
-    }
-
-    /// Lets a node go on that was paused. Answers whether it is there.
-    pub fn resume(&self, name: &str) -> bool {
-        let life = self.life(name);
-        life.is_some_and(|life| {
-            self.world.note(format_args!("node {} goes on", life.label()));
-            life.resume();
-            true
-        })
-    }
-
-    /// Lets a node's clock of elapsed time jump ahead.
-    pub fn jump(&self, name: &str, by: Duration) {
-        if let Some(life) = self.life(name) {
-            life.environment().jump(by);
-        }
-    }
-
-    /// Sets a node's wall clock by so many milliseconds, forward or back.
-    pub fn set_wall(&self, name: &str, by: i64) {
-        if let Some(life) = self.life(name) {
-            life.environment().set_wall(by);
-        }
-    }
-
     /// A handle to the agents, for a caller on this node; none while it is down.
     pub fn handle(&self, name: &str) -> Option<Handle<A>> {
         self.life(name)?.handle()
@@ -316,40 +291,7 @@ impl<A: Agent> SimCluster<A> {
     /// A client's connection to a node; none while it is down.
     pub fn client(&self, name: &str) -> Option<Client<A>> {
         let life = self.life(name)?;
-        Some(Client {
-            handle: life.handle()?,
-            life,
-        })
-    }
-
-    /// Holds everything on the way from one node to another.
-    pub fn cut(&self, from: &str, to: &str) {
-        self.network.cut(from, to);
-    }
-
-    /// Lets everything through again from one node to another.
-    pub fn heal(&self, from: &str, to: &str) {
-        self.network.heal(from, to);
-    }
-
-    /// Makes the ways between two nodes take up to this time, or as long as usual.
-    pub fn slow(&self, one: &str, other: &str, most: Option<Duration>) {
-        self.network.slow(one, other, most);
-    }
-
-    /// Ends the session between two nodes.
-    pub fn reset(&self, one: &str, other: &str) {
-        self.network.reset(one, other);
-    }
-
-    /// Begins a time in which storage fails; [`SimCluster::mend_storage`] ends it.
-    pub fn fail_storage(&self, faults: StorageFaults) -> u64 {
-        self.server.begin(faults)
-    }
-
-    /// Ends what [`SimCluster::fail_storage`] began.
-    pub fn mend_storage(&self, number: u64) {
-        self.server.end(number);
+        Some(Client::new(life.handle()?, life))
     }
 
     /// All that took effect in storage so far.
@@ -374,41 +316,5 @@ impl<A: Agent> fmt::Debug for SimCluster<A> {
         f.debug_struct("SimCluster")
             .field("nodes", &self.nodes.lock().keys())
             .finish_non_exhaustive()
-    }
-}
-
-/// A client outside of a node that talks to it: it gets no answer once the node is
-/// killed, and none while it is paused.
-#[derive(Clone)]
-pub struct Client<A: Agent> {
-    life: Life<A>,
-    handle: Handle<A>,
-}
-
-impl<A: Agent> Client<A> {
-    /// The node's life.
-    pub fn incarnation(&self) -> Option<Incarnation> {
-        self.life.node().map(|node| node.incarnation())
-    }
-
-    /// Lets the node do something; none if it is killed before the answer.
-    pub async fn ask<F: Future>(&self, ask: impl FnOnce(Handle<A>) -> F) -> Option<F::Output> {
-        let asked = async {
-            self.life.awake().await;
-            let answer = Box::pin(ask(self.handle.clone())).await;
-            self.life.awake().await;
-            answer
-        };
-        tokio::select! {
-            biased;
-            () = self.life.killed() => None,
-            answer = asked => Some(answer),
-        }
-    }
-}
-
-impl<A: Agent> fmt::Debug for Client<A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").finish_non_exhaustive()
     }
 }

@@ -6,6 +6,7 @@
 //! it can stall. What takes effect does so in the memory adapter, which checks epochs
 //! and revisions then: so whatever is late is fenced by the claims before it.
 
+mod adapter;
 mod connection;
 mod effects;
 mod faults;
@@ -114,7 +115,10 @@ impl Server {
     /// An agent's whole thread.
     pub(super) async fn thread(&self, id: &AgentId) -> Vec<jido_cluster::Entry> {
         use jido_cluster::storage::Storage;
-        let all = self.0.memory.read_thread(id, Default::default(), usize::MAX);
+        let all = self
+            .0
+            .memory
+            .read_thread(id, Default::default(), usize::MAX);
         all.await.unwrap_or_default()
     }
 

@@ -180,11 +180,7 @@ impl World {
         if first.due > self.now() {
             return Err(Some(first.due));
         }
-        queue
-            .events
-            .pop()
-            .map(|Reverse(event)| event)
-            .ok_or(None)
+        queue.events.pop().map(|Reverse(event)| event).ok_or(None)
     }
 
     async fn drive(self) {
@@ -253,8 +249,12 @@ mod tests {
     fn chance_differs_by_label_and_by_seed_alone() {
         let draw = |seed, label: &str| {
             let label = label.to_owned();
-            let (number, _) =
-                simulate(seed, false, |world| async move { world.chance(&label).u64(..) }).unwrap();
+            let (number, _) = simulate(
+                seed,
+                false,
+                |world| async move { world.chance(&label).u64(..) },
+            )
+            .unwrap();
             number
         };
         assert_eq!(draw(1, "a"), draw(1, "a"));

@@ -52,8 +52,7 @@ impl Transport for SimTransport {
                 len: envelope.len(),
             });
         }
-        self.network
-            .send(self.peer.incarnation, to, lane, envelope)
+        self.network.send(self.peer.incarnation, to, lane, envelope)
     }
 
     fn discovered(&self, peer: Peer) {

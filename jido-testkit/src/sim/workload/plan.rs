@@ -218,9 +218,7 @@ fn fault(chance: &mut Rng, nodes: usize, span: u64) -> Fault {
         },
         18..25 => FaultKind::Drain { node },
         25..37 => FaultKind::Pause { node },
-        37..47 => FaultKind::Partition {
-            side: vec![node],
-        },
+        37..47 => FaultKind::Partition { side: vec![node] },
         47..55 => FaultKind::OneWay {
             from: node,
             to: other,

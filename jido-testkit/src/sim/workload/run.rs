@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jido_cluster::{
-    AgentId, AgentKey, ClusterName, ManagerName, Takeover, decode_payload,
-};
+use jido_cluster::{AgentId, AgentKey, ClusterName, ManagerName, Takeover, decode_payload};
 use jido_core::decode_state;
 use parking_lot::Mutex;
 
