@@ -159,6 +159,8 @@ impl Network {
         }
         let pause = match link.session {
             0 => between(chance, MS, 200 * MS),
+            // The other end has dialed meanwhile.
+            _ if chance.u8(..4) == 0 => between(chance, Duration::ZERO, 5 * MS),
             _ => between(chance, REDIAL.0, REDIAL.1),
         };
         let network = self.clone();

@@ -56,11 +56,61 @@ impl Worker {
                     self.operate(id + 1, to, Action::Add(amount), task).await;
                 }
             }
-            Ask::Hibernate(place) => self.hibernate(place).await,
+            Ask::Cast(place, action) => self.cast(id, place, action).await,
+            Ask::Hibernate(place) => self.errand(place, false).await,
+            Ask::Delete => self.errand(plan::SCRATCH, true).await,
         }
     }
 
-    async fn hibernate(&mut self, place: usize) {
+    /// Sends an operation once and never learns what came of it, unless it is said not
+    /// to have been executed.
+    async fn cast(&mut self, id: u64, place: usize, action: Action) {
+        let Some(client) = self.cluster.client(&plan::node(self.home)) else {
+            return;
+        };
+        let invoked = self.now();
+        let key = plan::key(place);
+        let message = LedgerMessage {
+            id,
+            action,
+            kept: plan::kept(place),
+            takes: 0,
+        };
+        let world = self.cluster.world().clone();
+        world.note(format_args!(
+            "cli {} {id} casts {key} {action:?}",
+            self.number
+        ));
+        let (to, request) = (key.clone(), RequestId::new(u128::from(self.number), id));
+        let asked = client
+            .ask(|handle| async move { handle.request(&to, message).id(request).cast().await })
+            .await;
+        let outcome = match asked {
+            Some(Err(error)) if error.executed() == Executed::No => Outcome::NotExecuted,
+            Some(Err(_)) | None => Outcome::Unknown,
+            Some(Ok(())) => {
+                world.count("cast taken");
+                Outcome::Unknown
+            }
+        };
+        world.note(format_args!("cli {} {id} {outcome:?}", self.number));
+        self.record(id, key, action, invoked, outcome);
+    }
+
+    fn record(&self, id: u64, key: String, action: Action, invoked: u64, outcome: Outcome) {
+        self.history.lock().push(Operation {
+            id,
+            client: self.number,
+            key,
+            action,
+            invoked,
+            ended: self.now(),
+            outcome,
+        });
+    }
+
+    /// Lets an agent hibernate, or deletes it.
+    async fn errand(&mut self, place: usize, delete: bool) {
         let key = plan::key(place);
         let Some(client) = self.cluster.client(&plan::node(self.home)) else {
             return;
@@ -68,7 +118,12 @@ impl Worker {
         let asked = client
             .ask(|handle| {
                 let key = key.clone();
-                async move { handle.stop(&key).await }
+                async move {
+                    match delete {
+                        true => handle.delete(&key).await.map(|()| true),
+                        false => handle.stop(&key).await,
+                    }
+                }
             })
             .await;
         let how = match asked {
@@ -78,7 +133,7 @@ impl Worker {
         };
         self.cluster
             .world()
-            .note(format_args!("cli {} hibernates {key}: {how}", self.number));
+            .note(format_args!("cli {} ends {key}: {how}", self.number));
     }
 
     /// Carries out one operation, and again as long as it is said not to have been
@@ -107,15 +162,9 @@ impl Worker {
                 }
             }
         };
-        self.history.lock().push(Operation {
-            id,
-            client: me,
-            key,
-            action,
-            invoked,
-            ended: self.now(),
-            outcome,
-        });
+        if place != plan::SCRATCH {
+            self.record(id, key, action, invoked, outcome);
+        }
         outcome
     }
 

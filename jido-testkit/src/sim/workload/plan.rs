@@ -46,8 +46,12 @@ pub enum Ask {
     Increase(usize, i64),
     /// Takes from one and adds to another.
     Transfer(usize, usize, i64),
+    /// One operation whose answer nobody waits for.
+    Cast(usize, Action),
     /// Lets an agent hibernate.
     Hibernate(usize),
+    /// Deletes the one agent that is not judged by its history.
+    Delete,
 }
 
 /// A client's task.
@@ -119,6 +123,10 @@ pub struct Plan {
     pub idle_timeout: Option<Duration>,
     /// Whether agents are taken over as soon as their owner is out of reach.
     pub on_disconnect: bool,
+    /// How many messages may wait for an agent.
+    pub mailbox_limit: usize,
+    /// How many agents may be claimed and loaded at a time on a node.
+    pub activations: usize,
     /// Whether nodes drain in the end.
     pub drains: bool,
     /// The clients' tasks, by number.
@@ -132,8 +140,15 @@ pub(super) fn node(place: usize) -> String {
     format!("n{}", place + 1)
 }
 
+/// The place of an agent that is deleted now and then, so that its history shows
+/// nothing; what is stored of it keeps to the rules all the same.
+pub(super) const SCRATCH: usize = usize::MAX;
+
 /// An agent's key, by its place.
 pub(super) fn key(place: usize) -> String {
+    if place == SCRATCH {
+        return "scratch".to_owned();
+    }
     let kind = ["counter", "list", "register", "account"][place % 4];
     format!("{kind}-{}", place / 4)
 }
@@ -168,6 +183,8 @@ impl Plan {
             lease_ttl: Duration::from_millis([400, 1_000, 3_000][chance.usize(..3)]),
             idle_timeout: [None, Some(Duration::from_millis(500))][chance.usize(..2)],
             on_disconnect: chance.bool(),
+            mailbox_limit: [1, 10_000, 10_000, 10_000][chance.usize(..4)],
+            activations: [1, 2, 64][chance.usize(..3)],
             drains: chance.bool(),
             tasks,
             faults,
@@ -185,11 +202,15 @@ fn task(chance: &mut Rng, number: u64, options: Options) -> Task {
     let ask = match (chance.u8(..100), place % 4) {
         (0..4, _) => Ask::Hibernate(place),
         (4..7, _) => Ask::One(place, Action::Fail),
-        (7..25, _) => Ask::One(place, Action::Read),
+        (7, _) => Ask::Delete,
+        (8..10, _) => Ask::One(SCRATCH, Action::Add(amount)),
+        (10..25, _) => Ask::One(place, Action::Read),
+        (25..28, 0 | 3) => Ask::Cast(place, Action::Add(amount)),
+        (25..28, 1) => Ask::Cast(place, Action::Note),
         (_, 0) => Ask::One(place, Action::Add(amount)),
         (_, 1) => Ask::One(place, Action::Note),
         (_, 2) => Ask::Increase(place, amount),
-        (25..55, _) => Ask::One(place, Action::Add(amount)),
+        (28..55, _) => Ask::One(place, Action::Add(amount)),
         _ => Ask::Transfer(place, account(chance), amount),
     };
     Task {

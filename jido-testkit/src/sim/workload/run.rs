@@ -211,12 +211,17 @@ async fn carry_out(world: World, plan: Plan) -> Ran {
 
 fn cluster(world: &World, plan: &Plan) -> SimCluster<Ledger> {
     let (on_disconnect, idle_timeout) = (plan.on_disconnect, plan.idle_timeout);
+    let (mailbox_limit, activations) = (plan.mailbox_limit, plan.activations);
     SimCluster::new(world, plan.lease_ttl, move |manager| {
         let takeover = match on_disconnect {
             true => Takeover::OnDisconnect,
             false => Takeover::AfterLease,
         };
-        manager.takeover(takeover).idle_timeout(idle_timeout)
+        manager
+            .takeover(takeover)
+            .idle_timeout(idle_timeout)
+            .mailbox_limit(mailbox_limit)
+            .concurrent_activations(activations)
     })
 }
 
