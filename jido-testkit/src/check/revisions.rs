@@ -7,6 +7,7 @@ use crate::sim::{Applied, Change};
 
 const GAPS: &str = "revisions without a gap";
 const WRITER: &str = "one writer a revision: the holder of the largest epoch";
+const EXPECTED: &str = "the holder of an agent expects the revision that is stored";
 const OWNER: &str = "one incarnation an epoch";
 
 /// Checks the changes of one agent, in the order in which they took effect.
@@ -42,6 +43,13 @@ pub fn check(key: &str, changes: &[Applied]) -> Vec<Violation> {
                     report(GAPS, what);
                 }
                 after.0
+            }
+            Change::Conflicted { expected, actual } => {
+                // Nobody else commits under its epoch, so it has loaded too early, or
+                // has lost count.
+                let what = format!("{expected} was expected under epoch {epoch}, not {actual}");
+                report(EXPECTED, what);
+                continue;
             }
             Change::Deleted { revision: after } => {
                 if after.0 != revision + 1 {

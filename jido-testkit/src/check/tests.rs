@@ -288,6 +288,16 @@ fn revisions_with_gaps_and_writers_without_a_claim_are_refused() {
             committed(1, 1, 2, false),
         ],
         vec![claimed(1, 7), claimed(1, 8)],
+        vec![
+            claimed(1, 7),
+            applied(
+                1,
+                Change::Conflicted {
+                    expected: Revision(0),
+                    actual: Revision(1),
+                },
+            ),
+        ],
     ] {
         assert_eq!(revisions::check("k", &bad).len(), 1, "{bad:?}");
     }

@@ -65,7 +65,14 @@ impl Server {
                     self.0.world.count("append fenced");
                     self.count_if(late, "late append fenced");
                 }
-                AppendOutcome::Conflict { .. } => self.0.world.count("append in conflict"),
+                AppendOutcome::Conflict { actual } => {
+                    let change = Change::Conflicted {
+                        expected: before,
+                        actual: *actual,
+                    };
+                    self.record(&id, epoch, change);
+                    self.0.world.count("append in conflict");
+                }
                 AppendOutcome::Unknown(_) | AppendOutcome::Failed(_) => {}
             }
             outcomes.push(outcome);

@@ -29,6 +29,14 @@ pub enum Change {
         /// Whether it gave the claim back.
         release: bool,
     },
+    /// A commit under the largest epoch met another revision than it expected: nothing
+    /// was written.
+    Conflicted {
+        /// The revision that it expected.
+        expected: Revision,
+        /// The one that it met.
+        actual: Revision,
+    },
     /// The agent was deleted.
     Deleted {
         /// The revision after.
