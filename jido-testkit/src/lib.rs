@@ -1,5 +1,9 @@
 //! What jido, and services built on it, are tested with.
 //!
+//! - [`sim`]: whole clusters of the real code in one thread, from one seed, with all
+//!   that can go wrong; [`sim::workload`] plans work and faults, and judges the run;
+//! - [`history`] and [`check`]: what clients saw, held against what is stored, one
+//!   invariant a file;
 //! - [`process`]: clusters of real processes that can be killed, paused,
 //!   terminated and restarted, a client of the demo node's HTTP contract, and load
 //!   from many such clients at once;
@@ -8,10 +12,13 @@
 //! - [`postgres`]: a Postgres server in a temporary folder, which can be stopped,
 //!   paused and started again.
 
+pub mod check;
 pub mod counters;
 mod error;
+pub mod history;
 pub mod postgres;
 pub mod process;
+pub mod sim;
 mod wiring;
 
 pub use error::{Error, ErrorKind};

@@ -1,5 +1,4 @@
-//! The clock, and where tasks are started: real ones, since everything here runs
-//! against real processes.
+//! The real clock, for what runs against real processes, and where tasks are started.
 
 use std::future::Future;
 use std::time::Instant;

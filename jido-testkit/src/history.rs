@@ -1,0 +1,172 @@
+//! What clients asked for and what they learned, operation by operation.
+//!
+//! A history knows nothing of how the agents were reached: the simulator writes one,
+//! and so can a client of real processes. It serializes, so that one process can
+//! record it and another judge it.
+
+use serde::{Deserialize, Serialize};
+
+/// What an operation does to the number that an agent keeps, from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Action {
+    /// Adds; answers with the number after it.
+    Add(i64),
+    /// Takes away, if the number is at least as large; answers with the number after it.
+    Take(i64),
+    /// Replaces the number, if it is as expected; answers with the number after it.
+    Swap {
+        /// What is expected.
+        expect: i64,
+        /// What replaces it.
+        to: i64,
+    },
+    /// Journals an entry and leaves the number alone; answers with it.
+    Note,
+    /// Answers with the number.
+    Read,
+    /// Changes everything and fails: nothing may be left of it.
+    Fail,
+}
+
+impl Action {
+    /// The number after the action, and whether it had an effect.
+    pub fn apply(self, number: i64) -> (i64, bool) {
+        match self {
+            Self::Add(by) => (number.wrapping_add(by), true),
+            Self::Take(amount) if number >= amount => (number - amount, true),
+            Self::Swap { expect, to } if number == expect => (to, true),
+            Self::Note => (number, true),
+            Self::Take(_) | Self::Swap { .. } | Self::Read | Self::Fail => (number, false),
+        }
+    }
+}
+
+/// An answer, as the client got it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// The number after the operation.
+    pub value: i64,
+    /// Whether it had an effect.
+    pub done: bool,
+    /// The epoch of the activation that answered.
+    pub epoch: u64,
+    /// The revision at which what the answer saw is durable.
+    pub revision: u64,
+}
+
+/// What a client learned of an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// It was answered.
+    Answered(Answer),
+    /// It was not executed and never will be.
+    NotExecuted,
+    /// It may have been executed, or may yet be, for ever.
+    Unknown,
+}
+
+/// One operation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Operation {
+    /// Its number, which no other has.
+    pub id: u64,
+    /// Who asked.
+    pub client: u64,
+    /// The agent's key.
+    pub key: String,
+    /// What was asked for.
+    pub action: Action,
+    /// When it was invoked, in microseconds since the start.
+    pub invoked: u64,
+    /// When the client learned the outcome, on the same clock.
+    pub ended: u64,
+    /// What the client learned.
+    pub outcome: Outcome,
+}
+
+impl Operation {
+    /// The answer, if there was one.
+    pub fn answer(&self) -> Option<Answer> {
+        match self.outcome {
+            Outcome::Answered(answer) => Some(answer),
+            Outcome::NotExecuted | Outcome::Unknown => None,
+        }
+    }
+
+    /// Whether it is known to have had an effect.
+    pub fn had_effect(&self) -> bool {
+        self.answer().is_some_and(|answer| answer.done)
+    }
+}
+
+/// All operations of a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct History {
+    /// The operations, in the order of their invocation.
+    pub operations: Vec<Operation>,
+}
+
+impl History {
+    /// The operations on one key, in order.
+    pub fn of<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a Operation> + Clone {
+        self.operations.iter().filter(move |op| op.key == key)
+    }
+}
+
+/// Where an agent keeps which operations it has carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Kept {
+    /// In its state.
+    InState,
+    /// In its thread, an entry each.
+    InThread,
+    /// In both.
+    InBoth,
+}
+
+/// An entry of a thread that tells of an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Noted {
+    /// The operation.
+    pub id: u64,
+    /// Its place in the thread.
+    pub seq: u64,
+    /// The commit that wrote it.
+    pub revision: u64,
+    /// The epoch under which it was written.
+    pub epoch: u64,
+}
+
+/// How many operations an agent had carried out as of a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// The commit.
+    pub revision: u64,
+    /// How many.
+    pub count: usize,
+}
+
+/// An agent as it is stored in the end: the witness of what was done, in which order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Where its operations are kept.
+    pub kept: Kept,
+    /// The number that it keeps.
+    pub value: i64,
+    /// The operations that its state tells of, in order.
+    pub applied: Vec<u64>,
+    /// Its thread.
+    pub thread: Vec<Noted>,
+    /// Its commits, in order, where they were observed.
+    pub marks: Vec<Mark>,
+}
+
+impl Record {
+    /// The operations that were carried out, in order.
+    pub fn order(&self) -> Vec<u64> {
+        match self.kept {
+            Kept::InState | Kept::InBoth => self.applied.clone(),
+            Kept::InThread => self.thread.iter().map(|noted| noted.id).collect(),
+        }
+    }
+}
