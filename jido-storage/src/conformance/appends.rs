@@ -1,6 +1,4 @@
-//! Appends: rules 2 and 4.
-
-use std::time::Duration;
+//! Appends: rule 2.
 
 use bytes::Bytes;
 use jido_core::{Entry, Epoch, Revision, Seq, Timestamp};
@@ -8,9 +6,9 @@ use jido_core::{Entry, Epoch, Revision, Seq, Timestamp};
 use super::fixture::{
     World, checkpoint, commit, committed, conflict, entry, failed, fenced, id, note, request,
 };
-use crate::{AppendOutcome, ErrorKind};
+use crate::ErrorKind;
 
-super::cases![
+super::cases![Append: [
     without_a_claim_nothing_is_appended,
     an_older_and_a_newer_epoch_are_fenced,
     the_epoch_is_checked_before_the_revision,
@@ -20,12 +18,7 @@ super::cases![
     all_parts_take_effect_together,
     a_checkpoint_replaces_the_one_before,
     a_checkpoint_covers_no_more_than_there_is,
-    each_of_a_batch_succeeds_or_fails_alone,
-    commits_of_one_agent_keep_their_order,
-    an_empty_batch_is_nothing,
-    an_append_goes_on_when_nobody_waits,
-    replies_are_kept,
-];
+]];
 
 async fn without_a_claim_nothing_is_appended(world: World) {
     let a = id("a");
@@ -175,111 +168,4 @@ async fn a_checkpoint_covers_no_more_than_there_is(world: World) {
     // Its own entries count.
     beyond.checkpoint = Some(checkpoint("state", 2));
     assert_eq!(committed(world.append(beyond).await), 2);
-}
-
-async fn each_of_a_batch_succeeds_or_fails_alone(world: World) {
-    let one = world.node(1).await;
-    let (a, b, c) = (id("a"), id("b"), id("c"));
-    let (ea, eb) = (world.claim(&a, one).await, world.claim(&b, one).await);
-    let limit = world.storage.capabilities().max_commit_bytes;
-    let mut large = note(&a, ea, 1);
-    large.checkpoint = Some(checkpoint(vec![1; limit], 0));
-    let outcomes = world
-        .storage
-        .append_many(vec![
-            note(&a, ea, 0),
-            note(&b, eb, 5),
-            note(&c, Epoch(1), 0),
-            large,
-            note(&b, eb, 0),
-            note(&a, ea, 1),
-            note(&b, Epoch(99), 1),
-        ])
-        .await;
-    let [o0, o1, o2, o3, o4, o5, o6] =
-        <[AppendOutcome; 7]>::try_from(outcomes).expect("an outcome each");
-    assert_eq!(committed(o0), 1);
-    assert_eq!(conflict(o1), 0);
-    assert_eq!(fenced(o2), Epoch::ZERO);
-    failed(o3, ErrorKind::TooLarge);
-    assert_eq!(committed(o4), 1);
-    assert_eq!(committed(o5), 2);
-    assert_eq!(fenced(o6), eb);
-    assert_eq!(world.thread(&a).await.len(), 2);
-    assert_eq!(world.thread(&b).await.len(), 1);
-    assert!(world.storage.head(&c).await.unwrap().is_none());
-}
-
-async fn commits_of_one_agent_keep_their_order(world: World) {
-    let one = world.node(1).await;
-    let (a, b) = (id("a"), id("b"));
-    let (ea, eb) = (world.claim(&a, one).await, world.claim(&b, one).await);
-    let commits = (0..100)
-        .flat_map(|n| [note(&a, ea, n), note(&b, eb, n)])
-        .collect();
-    let outcomes = world.storage.append_many(commits).await;
-    assert_eq!(outcomes.len(), 200);
-    for (at, outcome) in outcomes.into_iter().enumerate() {
-        assert_eq!(committed(outcome), at as u64 / 2 + 1);
-    }
-    // A release in the middle fences what comes after it.
-    let mut release = note(&a, ea, 100);
-    release.release = true;
-    let mut outcomes = world
-        .storage
-        .append_many(vec![release, note(&a, ea, 101)])
-        .await;
-    assert_eq!(fenced(outcomes.pop().unwrap()), ea);
-    assert_eq!(committed(outcomes.pop().unwrap()), 101);
-}
-
-async fn an_empty_batch_is_nothing(world: World) {
-    assert!(world.storage.append_many(Vec::new()).await.is_empty());
-}
-
-async fn an_append_goes_on_when_nobody_waits(world: World) {
-    let one = world.node(1).await;
-    let a = id("a");
-    let epoch = world.claim(&a, one).await;
-    let storage = world.storage.clone();
-    let append = note(&a, epoch, 0);
-    // Looked at once, so that it begins, and dropped.
-    let waiting = storage.append_many(vec![append]);
-    let _given_up = tokio::time::timeout(Duration::ZERO, waiting).await;
-    let arrived = tokio::time::timeout(Duration::from_secs(10), async {
-        while world.head(&a).await.revision == Revision::ZERO {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    });
-    arrived.await.expect("a dropped append arrives");
-    assert_eq!(world.thread(&a).await.len(), 1);
-}
-
-async fn replies_are_kept(world: World) {
-    let (one, two) = (world.node(1).await, world.node(2).await);
-    let a = id("a");
-    let epoch = world.claim(&a, one).await;
-    let mut first = commit(&a, epoch, 0);
-    first.requests = vec![
-        request(1, 1, "one"),
-        request(u128::MAX, u64::MAX, ""),
-        request(0, 0, vec![0; 100]),
-    ];
-    committed(world.append(first).await);
-    world.bury(one).await;
-    let epoch = world.claim(&a, two).await;
-    committed(world.append(note(&a, epoch, 1)).await);
-    assert_eq!(
-        world.reply(&a, 1, 1).await,
-        Some(Bytes::from_static(b"one"))
-    );
-    assert_eq!(
-        world.reply(&a, u128::MAX, u64::MAX).await,
-        Some(Bytes::new())
-    );
-    assert_eq!(world.reply(&a, 0, 0).await, Some(Bytes::from(vec![0; 100])));
-    for (client, seq) in [(1, 2), (2, 1), (0, 1)] {
-        assert_eq!(world.reply(&a, client, seq).await, None);
-    }
-    assert_eq!(world.reply(&id("b"), 1, 1).await, None);
 }

@@ -7,7 +7,7 @@ use super::fixture::{
 };
 use crate::{ClaimOutcome, ClaimRequest};
 
-super::cases![
+super::cases![Claim: [
     a_first_claim_makes_the_record,
     a_live_owner_holds,
     the_claimant_itself_gets_a_new_epoch,
@@ -17,7 +17,7 @@ super::cases![
     a_claim_leaves_the_state,
     epochs_grow_across_deletions,
     the_owner_is_looked_up_in_the_agents_own_cluster,
-];
+]];
 
 async fn a_first_claim_makes_the_record(world: World) {
     let node = world.node(1).await;

@@ -5,13 +5,13 @@ use jido_core::{Epoch, Revision, Seq, Timestamp};
 use super::fixture::{World, checkpoint, committed, fenced, id, note, request};
 use crate::ClaimOutcome;
 
-super::cases![
+super::cases![Delete: [
     nothing_is_left,
     only_the_owner_deletes,
     what_comes_after_starts_empty,
     neighbours_stay,
     a_dead_owners_delete_is_followed,
-];
+]];
 
 async fn nothing_is_left(world: World) {
     let one = world.node(1).await;

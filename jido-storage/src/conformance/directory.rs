@@ -1,19 +1,23 @@
 //! The directory: who is in it, and its pages.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
 use bytes::Bytes;
 use jido_core::{AgentId, ClusterName, ManagerName, Timestamp};
 
 use super::fixture::{World, cluster, commit, committed, id, id_of, note, registration};
 use crate::{ClaimOutcome, ClaimRequest, Cursor, DirectoryQuery, ErrorKind};
 
-super::cases![
+super::cases![Directory: [
     owned_and_dormant_agents_are_in_it,
     it_ends_and_says_so,
     managers_and_clusters_do_not_meet,
     long_and_odd_keys_are_paged_too,
     pages_go_on_while_agents_come_and_go,
+    a_thousand_are_paged_while_others_come_and_go,
     a_foreign_cursor_is_refused,
-];
+]];
 
 async fn owned_and_dormant_agents_are_in_it(world: World) {
     let one = world.node(1).await;
@@ -119,7 +123,7 @@ async fn long_and_odd_keys_are_paged_too(world: World) {
         .map(|n| format!("{}{n:04}", "k".repeat(1020)))
         .chain((0..10).map(|n| format!("{n:03}{}", "é".repeat(400))))
         .chain((0..10).map(|n| format!("short-{n}")))
-        .chain(super::limits::ODD_KEYS.iter().map(|key| (*key).to_owned()))
+        .chain(super::keys::ODD_KEYS.iter().map(|key| (*key).to_owned()))
         .collect();
     for key in &keys {
         let epoch = world.claim(&id(key), one).await;
@@ -188,4 +192,65 @@ async fn a_foreign_cursor_is_refused(world: World) {
             .expect_err("a foreign cursor");
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{bytes:?}");
     }
+}
+
+async fn a_thousand_are_paged_while_others_come_and_go(world: World) {
+    const STAY: usize = 1_000;
+    let one = world.node(1).await;
+    let stay: Vec<String> = (0..STAY).map(|n| format!("k{n:04}")).collect();
+    for keys in stay.chunks(250) {
+        let claims: Vec<_> = keys
+            .iter()
+            .map(|key| {
+                let (world, key) = (world.clone(), key.clone());
+                tokio::spawn(async move { world.claim(&id(key), one).await })
+            })
+            .collect();
+        let mut batch = Vec::new();
+        for (key, claim) in keys.iter().zip(claims) {
+            let mut append = note(&id(key), claim.await.unwrap(), 0);
+            append.release = true;
+            batch.push(append);
+        }
+        for outcome in world.storage.append_many(batch).await {
+            committed(outcome);
+        }
+    }
+    // They come and go for as long as pages are read.
+    let over = Arc::new(AtomicBool::new(false));
+    let passed = Arc::new(AtomicUsize::new(0));
+    let passing = {
+        let (world, over, passed) = (world.clone(), over.clone(), passed.clone());
+        tokio::spawn(async move {
+            let mut n = 0;
+            while !over.load(Ordering::Relaxed) {
+                let id = id(format!("k{:04}-passing", n * 37 % STAY));
+                let epoch = world.claim(&id, one).await;
+                let revision = world.head(&id).await.revision.0;
+                committed(world.append(note(&id, epoch, revision)).await);
+                committed(world.storage.delete(&id, epoch, Timestamp(9)).await);
+                n = passed.fetch_add(1, Ordering::Relaxed) + 1;
+                tokio::task::yield_now().await;
+            }
+        })
+    };
+    while passed.load(Ordering::Relaxed) == 0 {
+        tokio::task::yield_now().await;
+    }
+    for limit in [1_000, 64] {
+        // No agent twice, says `keys` itself.
+        let mut seen = world.keys("agents", limit).await;
+        seen.retain(|key| !key.ends_with("-passing"));
+        assert!(
+            seen == stay,
+            "of {STAY} agents that stay {} are listed",
+            seen.len()
+        );
+    }
+    over.store(true, Ordering::Relaxed);
+    passing.await.unwrap();
+    assert!(
+        world.keys("agents", 500).await == stay,
+        "who went is still listed"
+    );
 }

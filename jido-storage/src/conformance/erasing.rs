@@ -1,24 +1,24 @@
-//! What a commit erases, what a thread says about itself, and the window of requests: rule 2.
+//! What a commit erases, and what a thread says about itself: rule 2.
 
 use std::collections::BTreeMap;
 
-use jido_core::{RequestId, Revision, Seq, Timestamp};
+use jido_core::{Revision, Seq, Timestamp};
 
 use super::fixture::{
     World, checkpoint, commit, committed, conflict, entry, failed, fenced, id, note, request,
 };
-use crate::{Commit, ErrorKind, Loaded, RequestMark, RequestWindow};
+use crate::{Commit, ErrorKind, Loaded, RequestWindow};
 
 super::cases![
-    a_checkpoint_is_erased_alone,
-    a_thread_is_erased_alone_and_begins_again,
-    erasing_comes_before_writing,
-    a_refused_commit_erases_nothing,
-    metadata_is_kept_from_the_commit_that_begins_the_thread,
-    the_first_reply_stands,
-    the_window_of_requests_moves_on,
-    deletion_takes_metadata_and_window_along,
-    text_with_a_nul_is_refused,
+    Append: [
+        a_checkpoint_is_erased_alone,
+        a_thread_is_erased_alone_and_begins_again,
+        erasing_comes_before_writing,
+        a_refused_commit_erases_nothing,
+        metadata_is_kept_from_the_commit_that_begins_the_thread,
+    ],
+    Delete: [deletion_takes_metadata_and_window_along],
+    Limit: [text_with_a_nul_is_refused],
 ];
 
 async fn loaded(world: &World, key: &str) -> Loaded {
@@ -144,69 +144,6 @@ async fn metadata_is_kept_from_the_commit_that_begins_the_thread(world: World) {
     let after = loaded(&world, "a").await;
     assert_eq!(after.thread_metadata["title"], "kept \u{1} é \"");
     assert_eq!(after.thread_metadata.len(), 1);
-}
-
-async fn the_first_reply_stands(world: World) {
-    let one = world.node(1).await;
-    let a = id("a");
-    let epoch = world.claim(&a, one).await;
-    let mut first = commit(&a, epoch, 0);
-    first.requests = vec![request(1, 7, "first")];
-    committed(world.append(first).await);
-    let mut again = note(&a, epoch, 1);
-    again.requests = vec![request(1, 7, "second"), request(1, 8, "x")];
-    committed(world.append(again).await);
-    let kept = world
-        .storage
-        .reply_of(&a, RequestId::new(1, 7))
-        .await
-        .expect("a reply is read")
-        .expect("it is kept");
-    assert_eq!(kept.reply, "first");
-    assert_eq!((kept.issued_at, kept.revision), (Timestamp(7), Revision(1)));
-}
-
-async fn the_window_of_requests_moves_on(world: World) {
-    let one = world.node(1).await;
-    let a = id("a");
-    let epoch = world.claim(&a, one).await;
-    let mut first = commit(&a, epoch, 0);
-    // Issued in another order than their identities have.
-    first.requests = vec![request(2, 5, ""), request(9, 1, "r"), request(1, 5, "")];
-    committed(world.append(first).await);
-    let mark = |client, seq, revision| RequestMark {
-        request: RequestId::new(client, seq),
-        issued_at: Timestamp(seq),
-        revision: Revision(revision),
-    };
-    assert_eq!(
-        loaded(&world, "a").await.requests,
-        RequestWindow {
-            floor: Timestamp(0),
-            marks: vec![mark(9, 1, 1), mark(1, 5, 1), mark(2, 5, 1)],
-        }
-    );
-    let mut moving = commit(&a, epoch, 1);
-    moving.forget = vec![RequestId::new(9, 1), RequestId::new(77, 7)];
-    moving.forget_before = Some(Timestamp(2));
-    assert_eq!(
-        committed(world.append(moving.clone()).await),
-        1,
-        "moving the window alone is no revision"
-    );
-    moving.forget_before = Some(Timestamp(1));
-    moving.requests = vec![request(4, 9, "")];
-    assert_eq!(committed(world.append(moving).await), 2);
-    let after = loaded(&world, "a").await;
-    assert_eq!(
-        after.requests,
-        RequestWindow {
-            floor: Timestamp(2),
-            marks: vec![mark(1, 5, 1), mark(2, 5, 1), mark(4, 9, 2)],
-        },
-        "a floor never sinks, and what was forgotten is gone"
-    );
-    assert_eq!(world.reply(&a, 9, 1).await, None);
 }
 
 async fn deletion_takes_metadata_and_window_along(world: World) {

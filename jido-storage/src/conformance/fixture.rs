@@ -278,6 +278,8 @@ impl World {
                 None => break,
                 next => after = next,
             }
+            // Others come in between, on a runtime of one thread too.
+            tokio::task::yield_now().await;
         }
         let given = keys.len();
         keys.sort();

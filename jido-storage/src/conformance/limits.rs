@@ -1,82 +1,54 @@
-//! Sizes, keys and clocks at their limits: rule 6.
+//! Sizes and clocks at their limits: rule 6.
 
-use jido_core::{AgentKey, MAX_KEY_LEN, Revision, Timestamp};
+use jido_core::{Revision, Timestamp};
 
 use super::fixture::{
-    Draw, World, checkpoint, commit, committed, entry, failed, id, id_of, note, request,
+    Draw, World, checkpoint, commit, committed, entry, failed, id, note, registration, request,
 };
-use crate::{ClaimOutcome, ClaimRequest, ErrorKind};
+use crate::{ClaimOutcome, ClaimRequest, ErrorKind, Registration};
 
-super::cases![
+super::cases![Limit: [
     payloads_of_every_size,
     exactly_the_limit_and_just_over_it,
-    keys_of_every_form,
-    long_keys_and_names_at_once,
     clocks_may_go_backwards,
-];
-
-/// Keys that are allowed and that an adapter may trip over.
-pub(super) const ODD_KEYS: &[&str] = &[
-    " ",
-    "/",
-    "//",
-    "%",
-    "%00",
-    "\\",
-    "'",
-    "\"",
-    "''; drop table agents; --",
-    "\n",
-    "\r\n",
-    "\t",
-    "\u{1}",
-    "\u{7f}",
-    "\u{80}",
-    "é",
-    "e\u{301}",
-    "ß",
-    "SS",
-    "ss",
-    "İ",
-    "i\u{307}",
-    "日本語",
-    "\u{200b}",
-    "\u{feff}",
-    "\u{202e}x",
-    "\u{ffff}",
-    "\u{10ffff}",
-    "🦀",
-    "..",
-    ".",
-    "*",
-    "?",
-    "a b",
-    "a",
-    "A",
-    "NULL",
-    "null",
-    "0",
-    "00",
-    "{}",
-    "$1",
-    ":x",
-    "a\u{1}b",
-    "a/b",
-    "a%2Fb",
-];
+    clocks_of_nodes_decide_nothing,
+    capabilities_never_change,
+]];
 
 async fn payloads_of_every_size(world: World) {
     let one = world.node(1).await;
+    let limit = world.storage.capabilities().max_commit_bytes;
     let mut draw = Draw::new(3);
     for len in [0, 1, 100_000, 1_000_000] {
         let a = id(format!("size-{len}"));
         let epoch = world.claim(&a, one).await;
         let bytes = draw.bytes(len);
-        let mut whole = commit(&a, epoch, 0);
-        whole.entries.push(entry(bytes.clone()));
-        whole.checkpoint = Some(checkpoint(bytes.clone(), 1));
-        whole.requests.push(request(1, 1, bytes.clone()));
-        committed(world.append(whole).await);
+        let mut in_entry = commit(&a, epoch, 0);
+        in_entry.entries.push(entry(bytes.clone()));
+        // Which all adapters take in one commit, and large ones part by part.
+        if in_entry.payload_len() > limit {
+            failed(world.append(in_entry).await, ErrorKind::TooLarge);
+            assert!(world.thread(&a).await.is_empty());
+            continue;
+        }
+        let mut in_checkpoint = commit(&a, epoch, 1);
+        in_checkpoint.checkpoint = Some(checkpoint(bytes.clone(), 1));
+        let mut in_reply = commit(&a, epoch, 2);
+        in_reply.requests.push(request(1, 1, bytes.clone()));
+        let mut whole = commit(&a, epoch, 3);
+        whole.entries.clone_from(&in_entry.entries);
+        whole.checkpoint.clone_from(&in_checkpoint.checkpoint);
+        whole.requests.push(request(1, 2, bytes.clone()));
+        let fits = whole.payload_len() <= limit;
+        for part in [in_entry, in_checkpoint, in_reply] {
+            committed(world.append(part).await);
+        }
+        if fits {
+            assert_eq!(committed(world.append(whole).await), 4);
+            assert!(world.reply(&a, 1, 2).await.unwrap() == bytes);
+        } else {
+            failed(world.append(whole).await, ErrorKind::TooLarge);
+        }
         assert!(
             world.thread(&a).await[0].payload == bytes,
             "an entry of {len} bytes differs"
@@ -140,53 +112,6 @@ async fn exactly_the_limit_and_just_over_it(world: World) {
     assert_eq!(world.reply(&a, 1, 1).await.unwrap().len(), limit);
 }
 
-async fn keys_of_every_form(world: World) {
-    let one = world.node(1).await;
-    let long = "k".repeat(MAX_KEY_LEN - 1);
-    let wide = "é".repeat(MAX_KEY_LEN / 2);
-    let mut keys: Vec<String> = ODD_KEYS.iter().map(|key| (*key).to_owned()).collect();
-    keys.extend([format!("{long}a"), format!("{long}b"), long, wide]);
-    // Around the length at which an adapter may turn to a hash.
-    keys.extend((200..520).step_by(16).map(|len| "m".repeat(len)));
-    for key in &keys {
-        let epoch = world.claim(&id(key), one).await;
-        let mut whole = note(&id(key), epoch, 0);
-        whole.checkpoint = Some(checkpoint(key.clone(), 1));
-        committed(world.append(whole).await);
-    }
-    for key in &keys {
-        let loaded = world
-            .storage
-            .load(&id(key))
-            .await
-            .unwrap()
-            .expect("it was written");
-        assert_eq!(loaded.record.id, id(key));
-        assert!(
-            loaded.checkpoint == Some(checkpoint(key.clone(), 1)),
-            "{key:?} has another's state"
-        );
-        assert_eq!(world.thread(&id(key)).await.len(), 1);
-        assert_eq!(
-            loaded.record.revision,
-            Revision(1),
-            "{key:?} shares a record"
-        );
-    }
-}
-
-async fn long_keys_and_names_at_once(world: World) {
-    let one = world.node(1).await;
-    let manager = "m".repeat(128);
-    let key = "k".repeat(MAX_KEY_LEN);
-    assert!(AgentKey::new(&key).is_ok());
-    let a = id_of(&manager, &key);
-    let epoch = world.claim(&a, one).await;
-    committed(world.append(note(&a, epoch, 0)).await);
-    assert_eq!(world.keys(&manager, 1).await, [key]);
-    assert_eq!(world.head(&a).await.id, a);
-}
-
 async fn clocks_may_go_backwards(world: World) {
     let one = world.node(1).await;
     let a = id("a");
@@ -215,4 +140,46 @@ async fn clocks_may_go_backwards(world: World) {
         );
         assert_eq!(world.thread(&a).await[round].at, at);
     }
+}
+
+async fn clocks_of_nodes_decide_nothing(world: World) {
+    let times = [1_000_000, 0, 5];
+    for (at, life) in times.into_iter().zip(1..) {
+        let mut node = registration("n1", life);
+        node.at = Timestamp(at);
+        let seen = world.storage.register_node(node).await.unwrap();
+        let Registration::Registered(record) = seen else {
+            panic!("a clock decided: {seen:?}")
+        };
+        assert_eq!(record.registered_at, Timestamp(at));
+        world.bury(record.incarnation).await;
+    }
+    let one = world.node(10).await;
+    let a = id("a");
+    let epoch = world.claim(&a, one).await;
+    committed(world.append(note(&a, epoch, 0)).await);
+    // A deletion and a claim long before all that.
+    let deleted = world.storage.delete(&a, epoch, Timestamp(1)).await;
+    assert_eq!(committed(deleted), 2);
+    let claim = ClaimRequest {
+        id: a.clone(),
+        claimant: one,
+        take_from: None,
+        at: Timestamp(0),
+    };
+    let again = world.storage.claim(claim).await.unwrap();
+    assert!(
+        matches!(again, ClaimOutcome::Claimed(now) if now > epoch),
+        "{again:?}"
+    );
+    assert_eq!(world.head(&a).await.created_at, Timestamp(0));
+}
+
+async fn capabilities_never_change(world: World) {
+    let before = world.storage.capabilities();
+    assert!(before.max_commit_bytes >= 100_000, "{before:?}");
+    let one = world.node(1).await;
+    let epoch = world.claim(&id("a"), one).await;
+    committed(world.append(note(&id("a"), epoch, 0)).await);
+    assert_eq!(world.storage.capabilities(), before);
 }

@@ -8,90 +8,92 @@
 //! conformance::run(|| async { Arc::new(MemoryStorage::new()) as Arc<dyn Storage> }).await;
 //! # }
 //! ```
+//!
+//! [`run`] is one call for everything; a durable or shared adapter takes [`Suite::at`], which
+//! also reopens storages and starts processes. Which cases there are, and which rule each of
+//! them holds, stands in `docs/conformance.md`, and [`cases`] lists them.
+//!
+//! The sequences of operations that the suite generates are the same in every run.
+//! `JIDO_LONG=1` makes them twenty times as many, from seeds that are new each time;
+//! `JIDO_CONFORMANCE_SEED=n` runs the one of a seed, which a failure names.
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::disallowed_methods,
-    reason = "this is test code: a rule that is broken ends the run with a panic, and cases start tasks"
+    reason = "this is test code: a rule that is broken ends the case with a panic, and cases start tasks"
 )]
 
 mod appends;
+mod batches;
+mod case;
 mod claims;
 mod delete;
 mod directory;
 mod erasing;
 mod fixture;
+mod generated;
 mod hostile;
+mod keys;
 mod limits;
-mod model;
 mod nodes;
+mod processes;
 mod races;
 mod release;
+mod reopening;
+mod report;
+mod requests;
+mod settled;
+mod stage;
+mod suite;
 mod threads;
+mod witness;
 
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 
-use self::fixture::World;
+pub use self::case::{Case, Rule};
 pub use self::hostile::hostile_cursor;
+pub use self::processes::child;
+pub use self::report::{Outcome, Report};
+pub use self::suite::Suite;
 use crate::Storage;
+use case::cases;
 
-/// A case, boxed so that cases stand in a list.
-type Case = (
-    &'static str,
-    fn(World) -> Pin<Box<dyn Future<Output = ()> + Send>>,
-);
-
-/// Makes the list of a file's cases from the names of its functions.
-macro_rules! cases {
-    ($($name:ident),* $(,)?) => {
-        pub(super) const CASES: &[super::Case] = &[
-            $((concat!(module_path!(), "::", stringify!($name)), |world| Box::pin($name(world)))),*
-        ];
-    };
-}
-use cases;
-
-/// Runs every case, each on an empty storage of its own from `factory`.
-///
-/// The runtime has tokio's clock on. Cases that start tasks race for real only
-/// on a runtime of several threads.
-///
-/// # Panics
-///
-/// When a rule is broken. The message names the case and what it saw.
-pub async fn run<F, S>(factory: F)
-where
-    F: Fn() -> S,
-    S: Future<Output = Arc<dyn Storage>>,
-{
+/// Every case of the suite, in the order in which they run.
+pub fn cases() -> impl Iterator<Item = Case> {
     let files = [
         nodes::CASES,
         claims::CASES,
         appends::CASES,
+        batches::CASES,
+        requests::CASES,
         erasing::CASES,
+        settled::CASES,
         release::CASES,
         delete::CASES,
         threads::CASES,
         directory::CASES,
         limits::CASES,
+        keys::CASES,
         races::CASES,
-        model::CASES,
+        generated::CASES,
+        reopening::CASES,
+        processes::CASES,
     ];
-    for (name, case) in files.into_iter().flatten() {
-        let world = World::new(factory().await);
-        // A task, so that a panic can be told with the case's name.
-        if let Err(failed) = tokio::spawn(case(world)).await {
-            let why = failed.into_panic();
-            let why = why
-                .downcast_ref::<String>()
-                .cloned()
-                .or_else(|| why.downcast_ref::<&str>().map(|text| (*text).to_owned()))
-                .unwrap_or_default();
-            let name = name.trim_start_matches("jido_storage::conformance::");
-            panic!("conformance case {name}: {why}");
-        }
-    }
+    files.into_iter().flatten().copied()
+}
+
+/// Runs every case, each on an empty storage of its own from `factory`, prints the report
+/// and gives it back. The same as [`Suite::new`] and [`Suite::run`].
+///
+/// # Panics
+///
+/// When a rule is broken. The message names every case that failed, its rule and what it saw.
+pub async fn run<F, S>(factory: F) -> Report
+where
+    F: Fn() -> S,
+    S: Future<Output = Arc<dyn Storage>>,
+{
+    Suite::new(factory).run().await
 }

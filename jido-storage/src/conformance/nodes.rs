@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use jido_core::{ClusterName, Incarnation};
+use jido_core::{ClusterName, Epoch, Incarnation};
 
-use super::fixture::{World, cluster, registration};
-use crate::{NodeState, Registration, Renewal};
+use super::fixture::{World, cluster, id, registration};
+use crate::{ClaimOutcome, NodeState, Registration, Renewal};
 
-super::cases![
+super::cases![Node: [
     a_registration_is_kept_as_given,
     the_same_life_registers_again_unharmed,
     a_name_that_is_up_is_taken,
@@ -18,7 +18,9 @@ super::cases![
     only_the_observed_beat_is_declared_dead,
     one_of_many_gets_the_name,
     renewals_at_once_all_count,
-];
+    a_renewal_and_a_death_at_once_agree,
+    a_life_that_ends_among_claims_claims_no_more,
+]];
 
 async fn a_registration_is_kept_as_given(world: World) {
     let given = registration("n1", 1);
@@ -225,4 +227,64 @@ async fn renewals_at_once_all_count(world: World) {
         }
     }
     assert_eq!(beats, (2..=51).collect());
+}
+
+async fn a_renewal_and_a_death_at_once_agree(world: World) {
+    for life in 1..=40 {
+        let node = world.node(life).await;
+        let (renewer, observer) = (world.clone(), world.clone());
+        let renewing =
+            tokio::spawn(async move { renewer.storage.renew_node(&cluster(), node).await });
+        let dying = tokio::spawn(async move {
+            observer
+                .storage
+                .declare_dead(&cluster(), node, Some(1))
+                .await
+        });
+        let renewed = renewing.await.unwrap().unwrap();
+        let dead = dying.await.unwrap().unwrap();
+        match renewed {
+            Renewal::Renewed(beat) => {
+                assert_eq!(beat, 2);
+                assert!(
+                    !dead,
+                    "life {life} renewed, and was declared dead at the beat before"
+                );
+            }
+            Renewal::Dead => assert!(dead, "life {life} was told that it is dead, and is not"),
+        }
+        let after = world.storage.renew_node(&cluster(), node).await.unwrap();
+        assert_eq!(after == Renewal::Dead, dead, "dead is final");
+    }
+}
+
+async fn a_life_that_ends_among_claims_claims_no_more(world: World) {
+    let two = world.node(1_000).await;
+    for life in 1..=10 {
+        let node = world.node(life).await;
+        let claiming: Vec<_> = (0..10)
+            .map(|n| {
+                let world = world.clone();
+                let a = id(format!("a{life}-{n}"));
+                tokio::spawn(async move { (world.try_claim(&a, node, None).await, a) })
+            })
+            .collect();
+        world.bury(node).await;
+        let late = world.try_claim(&id("late"), node, None).await;
+        assert_eq!(
+            late,
+            ClaimOutcome::ClaimantDead,
+            "it is dead by its own word"
+        );
+        for claimed in claiming {
+            let (outcome, a) = claimed.await.unwrap();
+            let known = match outcome {
+                ClaimOutcome::Claimed(epoch) => epoch,
+                ClaimOutcome::ClaimantDead => Epoch::ZERO,
+                ClaimOutcome::Held { .. } => panic!("nobody else wants {a}"),
+            };
+            let epoch = world.claim(&a, two).await;
+            assert!(epoch > known, "epoch {epoch} after {known}");
+        }
+    }
 }

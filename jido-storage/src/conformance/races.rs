@@ -2,17 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jido_core::{AgentId, Epoch, Incarnation, Seq};
+use jido_core::{AgentId, Epoch, Incarnation, Seq, Timestamp};
 
 use super::fixture::{Draw, World, checkpoint, commit, committed, entry, id, note};
 use crate::{AppendOutcome, ClaimOutcome};
 
-super::cases![
+super::cases![Whole: [
     one_of_many_claims_an_agent,
+    one_of_many_follows_the_dead,
     one_of_many_appends_a_revision,
+    one_of_many_releases_and_deletes,
     claims_appends_and_releases_at_once,
     many_agents_at_once,
-];
+]];
 
 async fn one_of_many_claims_an_agent(world: World) {
     for round in 0..10 {
@@ -32,6 +34,82 @@ async fn one_of_many_claims_an_agent(world: World) {
             claimed += usize::from(matches!(task.await.unwrap(), ClaimOutcome::Claimed(_)));
         }
         assert_eq!(claimed, 1);
+    }
+}
+
+async fn one_of_many_follows_the_dead(world: World) {
+    for life in 1..=16 {
+        world.node(life).await;
+    }
+    for round in 0..8u128 {
+        let dead = world.node(100 + round).await;
+        let a = id(format!("a{round}"));
+        let first = world.claim(&a, dead).await;
+        world.bury(dead).await;
+        let tasks: Vec<_> = (1..=16)
+            .map(|life| {
+                let (world, a) = (world.clone(), a.clone());
+                tokio::spawn(async move { world.try_claim(&a, Incarnation(life), None).await })
+            })
+            .collect();
+        let mut claimed = Vec::new();
+        let mut held = Vec::new();
+        for task in tasks {
+            match task.await.unwrap() {
+                ClaimOutcome::Claimed(epoch) => claimed.push(epoch),
+                ClaimOutcome::Held { epoch, .. } => held.push(epoch),
+                ClaimOutcome::ClaimantDead => panic!("it is up"),
+            }
+        }
+        let [epoch] = claimed[..] else {
+            panic!("{} followed the dead", claimed.len())
+        };
+        assert!(epoch > first, "epoch {epoch} after {first}");
+        assert!(
+            held.iter().all(|other| *other == epoch),
+            "held by others: {held:?}"
+        );
+    }
+}
+
+async fn one_of_many_releases_and_deletes(world: World) {
+    let one = world.node(1).await;
+    for round in 0..10 {
+        let a = id(format!("a{round}"));
+        let epoch = world.claim(&a, one).await;
+        committed(world.append(note(&a, epoch, 0)).await);
+        let tasks: Vec<_> = (0..12)
+            .map(|task| {
+                let (world, a) = (world.clone(), a.clone());
+                tokio::spawn(async move {
+                    if task % 2 == 0 {
+                        return world.storage.delete(&a, epoch, Timestamp(9)).await;
+                    }
+                    let mut release = note(&a, epoch, 1);
+                    release.release = true;
+                    world.append(release).await
+                })
+            })
+            .collect();
+        let mut won = 0;
+        for task in tasks {
+            match task.await.unwrap() {
+                AppendOutcome::Committed(now) => {
+                    assert_eq!(now.0, 2);
+                    won += 1;
+                }
+                AppendOutcome::Fenced { epoch: now } => assert_eq!(now, epoch),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(won, 1, "the claim of {a} was given back more than once");
+        match world.storage.head(&a).await.unwrap() {
+            Some(head) => {
+                assert_eq!((head.owner, head.thread_len), (None, Seq(2)));
+                assert_eq!(world.thread(&a).await.len(), 2);
+            }
+            None => assert!(world.thread(&a).await.is_empty()),
+        }
     }
 }
 

@@ -4,12 +4,12 @@ use jido_core::Revision;
 
 use super::fixture::{World, checkpoint, commit, committed, conflict, fenced, id, note};
 
-super::cases![
+super::cases![Release: [
     a_release_is_one_with_the_last_checkpoint,
     a_release_alone_leaves_the_revision,
     a_release_that_is_refused_keeps_the_claim,
     after_a_release_anybody_may_claim,
-];
+]];
 
 async fn a_release_is_one_with_the_last_checkpoint(world: World) {
     let one = world.node(1).await;

@@ -4,13 +4,13 @@ use jido_core::{NewEntry, Seq, Timestamp};
 
 use super::fixture::{Draw, World, commit, committed, entry, id, note};
 
-super::cases![
+super::cases![Thread: [
     a_page_begins_and_ends_where_asked,
     ten_thousand_entries_are_read_by_pages,
     large_entries_come_one_by_one_if_they_must,
     entries_come_back_as_given,
     threads_of_neighbours_do_not_mix,
-];
+]];
 
 async fn a_page_begins_and_ends_where_asked(world: World) {
     let one = world.node(1).await;
@@ -85,10 +85,13 @@ async fn large_entries_come_one_by_one_if_they_must(world: World) {
     let one = world.node(1).await;
     let a = id("a");
     let epoch = world.claim(&a, one).await;
+    // As large as a commit may be, up to 3 MB, with the entry's kind.
+    let limit = world.storage.capabilities().max_commit_bytes - "noted".len();
     let mut draw = Draw::new(7);
     let mut payloads = Vec::new();
     for (revision, len) in [10, 3_000_000, 0, 1_000_000, 1_000_000, 5]
         .into_iter()
+        .map(|len| limit.min(len))
         .enumerate()
     {
         let payload = draw.bytes(len);

@@ -103,7 +103,6 @@ fn in_a_role() {
         .build()
         .unwrap();
     match role.as_str() {
-        "race" => runtime.block_on(crate::race::child(&folder, number)),
         "append" => runtime.block_on(crate::kill::child(&folder, number)),
         "grow" => runtime.block_on(crate::growth::child(&folder, number)),
         "write" => runtime.block_on(crate::waiting::child(&folder, number)),
