@@ -4,7 +4,8 @@
 //! and a directory. Its rules stand on the trait. Adapters:
 //!
 //! - [`MemoryStorage`]: the reference, for tests and for state that may be lost;
-//! - `LmdbStorage` (feature `lmdb`): durable, shared by the processes of one machine.
+//! - `LmdbStorage` (feature `lmdb`): durable, shared by the processes of one machine;
+//! - `FoundationDbStorage` (feature `foundationdb`): durable, shared by every node of a cluster.
 //!
 //! This crate knows nothing of actors, of a network, or of how a cluster decides.
 
@@ -12,12 +13,19 @@ mod commit;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
+// What needs no client library is compiled for its tests without the feature too.
+#[cfg(any(feature = "foundationdb", test))]
+mod foundationdb;
 #[cfg(feature = "lmdb")]
 mod lmdb;
 mod memory;
+#[cfg(any(feature = "foundationdb", feature = "lmdb", test))]
+mod record_codec;
 mod records;
 mod storage;
 
+#[cfg(feature = "foundationdb")]
+pub use self::foundationdb::{FoundationDbOptions, FoundationDbStorage};
 pub use commit::{AppendOutcome, Commit, Erase, RequestRecord};
 pub use error::{Error, ErrorKind};
 #[cfg(feature = "lmdb")]
