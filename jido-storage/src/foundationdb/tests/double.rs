@@ -25,8 +25,8 @@ use super::super::database::{Batch, CommitFailure, Conflict, Database, Reading, 
 use super::super::fault::Code;
 use super::super::layout::Span;
 
-/// Pairs after which a part of a range ends: few, so that ranges have many parts.
-const BATCH_PAIRS: usize = 7;
+/// Pairs after which a part of a range ends, one or the other: ranges have many parts.
+const BATCH_PAIRS: [usize; 2] = [3, 200];
 const BATCH_BYTES: usize = 250_000;
 
 /// How many of a thousand calls fail, by kind.
@@ -329,15 +329,19 @@ impl Tx {
         Ok(self.version())
     }
 
-    /// What the transaction sees between two keys.
-    fn view(&self, span: &Span, version: i64) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    /// What the transaction sees between two keys: the first `most` pairs of it.
+    fn view(&self, span: &Span, version: i64, most: usize) -> BTreeMap<Vec<u8>, Vec<u8>> {
         let state = self.double.state.lock();
-        let mut view: BTreeMap<Vec<u8>, Vec<u8>> = state
+        let buffer = self.buffer.lock();
+        let stored = state
             .data
             .range(span.begin.clone()..span.end.clone())
-            .filter_map(|(key, _)| Some((key.clone(), state.value(key, version)?.clone())))
-            .collect();
-        for mutation in &self.buffer.lock().mutations {
+            .filter_map(|(key, _)| Some((key.clone(), state.value(key, version)?.clone())));
+        if buffer.mutations.is_empty() {
+            return stored.take(most).collect();
+        }
+        let mut view: BTreeMap<_, _> = stored.collect();
+        for mutation in &buffer.mutations {
             match mutation {
                 Mutation::Set(key, value) if *key >= span.begin && *key < span.end => {
                     view.insert(key.clone(), value.clone());
@@ -348,7 +352,7 @@ impl Tx {
                 }
             }
         }
-        view
+        view.into_iter().take(most).collect()
     }
 
     fn check(&self, key: &[u8], value: &[u8]) {
@@ -382,7 +386,7 @@ impl Transaction for Tx {
         if reading == Reading::Guarded {
             self.add_conflict(key, Conflict::Read)?;
         }
-        Ok(self.view(&point(key), version).remove(key))
+        Ok(self.view(&point(key), version, 1).remove(key))
     }
 
     async fn range(&self, span: &Span, limit: usize, reading: Reading) -> Result<Batch, Code> {
@@ -392,11 +396,12 @@ impl Transaction for Tx {
         if span.begin > span.end {
             return Err(Code(2005));
         }
+        let batch = BATCH_PAIRS[(self.double.roll() % 2) as usize];
         let mut bytes = 0;
         let mut pairs = Vec::new();
         let mut more = false;
-        for (key, value) in self.view(span, version) {
-            let full = bytes > BATCH_BYTES || pairs.len() == BATCH_PAIRS;
+        for (key, value) in self.view(span, version, batch + 1) {
+            let full = bytes > BATCH_BYTES || pairs.len() == batch;
             if pairs.len() == limit || full {
                 more = true;
                 break;

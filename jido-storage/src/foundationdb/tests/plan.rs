@@ -222,7 +222,7 @@ async fn no_transaction_is_larger_than_it_was_thought() {
 #[test]
 fn a_commit_of_too_many_records_is_refused_with_the_limit() {
     let mut many = commit(&id(&"k".repeat(1024)), Epoch(1), 0);
-    for _ in 0..8_000 {
+    for _ in 0..9_000 {
         many.entries
             .extend(note(&many.id.clone(), Epoch(1), 0, 1).entries);
     }

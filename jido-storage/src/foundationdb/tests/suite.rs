@@ -54,7 +54,7 @@ async fn conformance_with_a_larger_limit() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn conformance_with_faults() {
     let faults = Faults {
-        reads: 20,
+        reads: 5,
         refused: 50,
         applied: 50,
         lost: 50,
