@@ -161,10 +161,12 @@ async fn serve_while(
 }
 
 async fn start(options: &NodeOptions) -> Result<Serving, Failure> {
-    let storage = stores::open(&options.storage).map_err(|error| match error {
-        StoreError::Option(message) => Failure::new(BAD_OPTIONS, message),
-        StoreError::Open(message) => Failure::new(FAILED, message),
-    })?;
+    let storage = stores::open(&options.storage)
+        .await
+        .map_err(|error| match error {
+            StoreError::Option(message) => Failure::new(BAD_OPTIONS, message),
+            StoreError::Open(message) => Failure::new(FAILED, message),
+        })?;
     let cookie = std::env::var("JIDO_COOKIE")
         .ok()
         .filter(|cookie| !cookie.is_empty())

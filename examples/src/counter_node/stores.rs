@@ -15,7 +15,7 @@ pub(super) enum StoreError {
 
 /// Opens the storage that the option names. Errors never show what stands behind
 /// the scheme of a URL: it may hold a password.
-pub(super) fn open(option: &str) -> Result<Arc<dyn Storage>, StoreError> {
+pub(super) async fn open(option: &str) -> Result<Arc<dyn Storage>, StoreError> {
     let (scheme, rest) = option.split_once(':').unwrap_or((option, ""));
     match (scheme, rest) {
         ("memory", "") => Ok(Arc::new(MemoryStorage::new())),
@@ -26,9 +26,11 @@ pub(super) fn open(option: &str) -> Result<Arc<dyn Storage>, StoreError> {
             Ok(storage) => Ok(Arc::new(storage)),
             Err(error) => Err(StoreError::Open(format!("--storage lmdb:{dir}: {error}"))),
         },
+        #[cfg(feature = "foundationdb")]
+        ("foundationdb", place) => foundationdb(place).await,
         ("postgres" | "foundationdb", _) => Err(StoreError::Option(format!(
-            "--storage {scheme}: this program was built without the {scheme} adapter: it has \
-             memory and lmdb:DIR"
+            "--storage {scheme}: this program was built without the {scheme} adapter: build it with \
+             the feature {scheme}, or take memory or lmdb:DIR"
         ))),
         _ => Err(StoreError::Option(
             "--storage is none of memory, lmdb:DIR, postgres:URL and foundationdb:CLUSTER_FILE"
@@ -37,16 +39,44 @@ pub(super) fn open(option: &str) -> Result<Arc<dyn Storage>, StoreError> {
     }
 }
 
+/// Opens a FoundationDB cluster: `CLUSTER_FILE`, or nothing for the default file, then perhaps
+/// `?prefix=PREFIX`, without which the directory `jido` is taken.
+#[cfg(feature = "foundationdb")]
+async fn foundationdb(place: &str) -> Result<Arc<dyn Storage>, StoreError> {
+    let (file, query) = place.split_once('?').unwrap_or((place, ""));
+    let mut options = jido_cluster::storage::FoundationDbOptions::new();
+    if !file.is_empty() {
+        options = options.cluster_file(file);
+    }
+    match query.split_once('=') {
+        None if query.is_empty() => {}
+        Some(("prefix", prefix)) => options = options.prefix(prefix),
+        _ => {
+            return Err(StoreError::Option(
+                "--storage foundationdb:CLUSTER_FILE?prefix=PREFIX: prefix is all that can stand behind the ?"
+                    .to_owned(),
+            ));
+        }
+    }
+    match options.open().await {
+        Ok(storage) => Ok(Arc::new(storage)),
+        Err(error) => Err(StoreError::Open(format!("--storage foundationdb: {error}"))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_is_not_built_in_is_refused_without_its_secret() {
+    #[tokio::test]
+    async fn what_is_not_built_in_is_refused_without_its_secret() {
         for option in [
             "postgres:user:hunter2@db/x",
             "postgres://user:hunter2@db/x",
+            #[cfg(not(feature = "foundationdb"))]
             "foundationdb:/etc/hunter2",
+            #[cfg(feature = "foundationdb")]
+            "foundationdb:/etc/fdb.cluster?hunter2",
             "mysql://hunter2",
             "hunter2",
             "memory:hunter2",
@@ -54,7 +84,7 @@ mod tests {
             "lmdb",
             "",
         ] {
-            let Err(StoreError::Option(error)) = open(option) else {
+            let Err(StoreError::Option(error)) = open(option).await else {
                 panic!("{option} was not refused as an option")
             };
             assert!(
@@ -64,10 +94,11 @@ mod tests {
         }
     }
 
-    #[test]
-    fn memory_and_lmdb_open() {
-        assert!(open("memory").is_ok());
+    #[tokio::test]
+    async fn memory_and_lmdb_open() {
+        assert!(open("memory").await.is_ok());
         let dir = tempfile::tempdir().unwrap();
-        assert!(open(&format!("lmdb:{}", dir.path().join("data").display())).is_ok());
+        let option = format!("lmdb:{}", dir.path().join("data").display());
+        assert!(open(&option).await.is_ok());
     }
 }

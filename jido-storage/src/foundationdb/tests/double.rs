@@ -59,11 +59,13 @@ struct Sent {
     mutations: Vec<Mutation>,
 }
 
+type Values = Vec<(i64, Option<Vec<u8>>)>;
+
 #[derive(Debug, Default)]
 struct State {
     version: i64,
     /// Every value that a key has had, with the version from which on.
-    data: BTreeMap<Vec<u8>, Vec<(i64, Option<Vec<u8>>)>>,
+    data: BTreeMap<Vec<u8>, Values>,
     /// What each version has written, for conflicts.
     log: Vec<(i64, Vec<Span>)>,
     /// Commits that come later, each after so many more calls.
