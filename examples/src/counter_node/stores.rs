@@ -28,15 +28,21 @@ pub(super) async fn open(option: &str) -> Result<Arc<dyn Storage>, StoreError> {
         },
         #[cfg(feature = "foundationdb")]
         ("foundationdb", place) => foundationdb(place).await,
-        ("postgres" | "foundationdb", _) => Err(StoreError::Option(format!(
-            "--storage {scheme}: this program was built without the {scheme} adapter: build it with \
-             the feature {scheme}, or take memory or lmdb:DIR"
-        ))),
+        #[cfg(not(feature = "foundationdb"))]
+        ("foundationdb", _) => Err(not_built_in(scheme)),
+        ("postgres", _) => Err(not_built_in(scheme)),
         _ => Err(StoreError::Option(
             "--storage is none of memory, lmdb:DIR, postgres:URL and foundationdb:CLUSTER_FILE"
                 .to_owned(),
         )),
     }
+}
+
+fn not_built_in(scheme: &str) -> StoreError {
+    StoreError::Option(format!(
+        "--storage {scheme}: this program was built without the {scheme} adapter: it has memory and \
+         lmdb:DIR"
+    ))
 }
 
 /// Opens a FoundationDB cluster: `CLUSTER_FILE`, or nothing for the default file, then perhaps
