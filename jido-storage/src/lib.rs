@@ -5,7 +5,8 @@
 //!
 //! - [`MemoryStorage`]: the reference, for tests and for state that may be lost;
 //! - `LmdbStorage` (feature `lmdb`): durable, shared by the processes of one machine;
-//! - `PostgresStorage` (feature `postgres`): durable, shared by all nodes of a cluster.
+//! - `PostgresStorage` (feature `postgres`): durable, shared by all nodes of a cluster;
+//! - `FoundationDbStorage` (feature `foundationdb`): durable, shared by every node of a cluster.
 //!
 //! A [`GroupCommitter`] stands in front of those that make no batches of their own.
 //!
@@ -15,15 +16,22 @@ mod commit;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
+// What needs no client library is compiled for its tests without the feature too.
+#[cfg(any(feature = "foundationdb", test))]
+mod foundationdb;
 mod group;
 #[cfg(feature = "lmdb")]
 mod lmdb;
 mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(any(feature = "foundationdb", feature = "lmdb", test))]
+mod record_codec;
 mod records;
 mod storage;
 
+#[cfg(feature = "foundationdb")]
+pub use self::foundationdb::{FoundationDbOptions, FoundationDbStorage};
 pub use commit::{AppendOutcome, Commit, Erase, RequestRecord};
 pub use error::{Error, ErrorKind};
 pub use group::{GroupCommitter, GroupDriver, GroupOptions};

@@ -38,14 +38,47 @@ pub(super) async fn open(option: &str) -> Result<Arc<dyn Storage>, StoreError> {
                 Err(error) => Err(StoreError::Open(format!("--storage {scheme}: {error}"))),
             }
         }
-        ("foundationdb", _) => Err(StoreError::Option(format!(
-            "--storage {scheme}: this program was built without the {scheme} adapter: it has \
-             memory, lmdb:DIR and postgres:URL"
-        ))),
+        #[cfg(feature = "foundationdb")]
+        ("foundationdb", place) => foundationdb(place).await,
+        #[cfg(not(feature = "foundationdb"))]
+        ("foundationdb", _) => Err(not_built_in(scheme)),
         _ => Err(StoreError::Option(
             "--storage is none of memory, lmdb:DIR, postgres:URL and foundationdb:CLUSTER_FILE"
                 .to_owned(),
         )),
+    }
+}
+
+#[cfg(not(feature = "foundationdb"))]
+fn not_built_in(scheme: &str) -> StoreError {
+    StoreError::Option(format!(
+        "--storage {scheme}: this program was built without the {scheme} adapter: it has memory, \
+         lmdb:DIR and postgres:URL"
+    ))
+}
+
+/// Opens a FoundationDB cluster: `CLUSTER_FILE`, or nothing for the default file, then perhaps
+/// `?prefix=PREFIX`, without which the directory `jido` is taken.
+#[cfg(feature = "foundationdb")]
+async fn foundationdb(place: &str) -> Result<Arc<dyn Storage>, StoreError> {
+    let (file, query) = place.split_once('?').unwrap_or((place, ""));
+    let mut options = jido_cluster::storage::FoundationDbOptions::new();
+    if !file.is_empty() {
+        options = options.cluster_file(file);
+    }
+    match query.split_once('=') {
+        None if query.is_empty() => {}
+        Some(("prefix", prefix)) => options = options.prefix(prefix),
+        _ => {
+            return Err(StoreError::Option(
+                "--storage foundationdb:CLUSTER_FILE?prefix=PREFIX: prefix is all that can stand behind the ?"
+                    .to_owned(),
+            ));
+        }
+    }
+    match options.open().await {
+        Ok(storage) => Ok(Arc::new(storage)),
+        Err(error) => Err(StoreError::Open(format!("--storage foundationdb: {error}"))),
     }
 }
 
@@ -59,7 +92,10 @@ mod tests {
             "postgres:user:hunter2@db/x",
             "postgres://user:hunter2@db:port/x",
             "postgres:postgres://user@db/x?pasword=hunter2",
+            #[cfg(not(feature = "foundationdb"))]
             "foundationdb:/etc/hunter2",
+            #[cfg(feature = "foundationdb")]
+            "foundationdb:/etc/fdb.cluster?hunter2",
             "mysql://hunter2",
             "hunter2",
             "memory:hunter2",
@@ -81,11 +117,8 @@ mod tests {
     async fn memory_and_lmdb_open() {
         assert!(open("memory").await.is_ok());
         let dir = tempfile::tempdir().unwrap();
-        assert!(
-            open(&format!("lmdb:{}", dir.path().join("data").display()))
-                .await
-                .is_ok()
-        );
+        let option = format!("lmdb:{}", dir.path().join("data").display());
+        assert!(open(&option).await.is_ok());
     }
 
     #[tokio::test]

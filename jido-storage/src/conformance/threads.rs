@@ -89,12 +89,13 @@ async fn large_entries_come_one_by_one_if_they_must(world: World) {
     let limit = world.storage.capabilities().max_commit_bytes - "noted".len();
     let mut draw = Draw::new(7);
     let mut payloads = Vec::new();
+    let most = world.storage.capabilities().max_commit_bytes - "noted".len();
     for (revision, len) in [10, 3_000_000, 0, 1_000_000, 1_000_000, 5]
         .into_iter()
         .map(|len| limit.min(len))
         .enumerate()
     {
-        let payload = draw.bytes(len);
+        let payload = draw.bytes(len.min(most));
         let mut large = commit(&a, epoch, revision as u64);
         large.entries.push(entry(payload.clone()));
         committed(world.append(large).await);

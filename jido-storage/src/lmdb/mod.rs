@@ -1,6 +1,5 @@
 //! The adapter on LMDB: durable, shared by the processes of one machine.
 
-mod codec;
 mod env;
 mod fault;
 mod job;
@@ -35,6 +34,7 @@ use self::ops::{Delete, Follow};
 pub use self::options::LmdbOptions;
 use self::queue::Queue;
 use self::tables::Tables;
+use crate::record_codec as codec;
 use crate::{
     AgentRecord, AppendOutcome, Batching, Capabilities, ClaimOutcome, ClaimRequest, Commit,
     CommittedRequest, DirectoryPage, DirectoryQuery, Error, ErrorKind, Loaded, NodeRecord,

@@ -20,7 +20,7 @@ const HEADER_LEN: usize = 10;
 /// # Errors
 ///
 /// [`InvalidInput`](ErrorKind::InvalidInput) when the value can't be serialized.
-pub(super) fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>, Error> {
+pub(crate) fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>, Error> {
     let mut bytes = vec![0; HEADER_LEN];
     rmp_serde::encode::write(&mut bytes, record).map_err(|cause| {
         Error::new(ErrorKind::InvalidInput, "the record can't be serialized").caused_by(cause)
@@ -38,7 +38,7 @@ pub(super) fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>, Error> {
 ///
 /// [`Schema`](ErrorKind::Schema) for a record of another version,
 /// [`Corrupt`](ErrorKind::Corrupt) for bytes that aren't what was written.
-pub(super) fn decode<T: DeserializeOwned>(
+pub(crate) fn decode<T: DeserializeOwned>(
     bytes: &[u8],
     name: impl fmt::Display,
 ) -> Result<T, Error> {

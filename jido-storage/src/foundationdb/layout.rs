@@ -1,0 +1,267 @@
+//! Which key holds what. Keys are tuples of FoundationDB's tuple layer behind
+//! the storage's prefix, so that other programs can read them:
+//!
+//! | Key | Value |
+//! |---|---|
+//! | `(0)` | who laid this down, and in which version |
+//! | `(1, cluster, incarnation)` | a life of a node, without its beat |
+//! | `(2, cluster, incarnation)` | its beat |
+//! | `(3, cluster, manager, key)` | an agent without its content |
+//! | `(4, cluster, manager, key, 0, chunk)` | its checkpoint |
+//! | `(4, cluster, manager, key, 1, chunk)` | what its thread says about itself |
+//! | `(4, cluster, manager, key, 2, seq, chunk)` | an entry |
+//! | `(4, cluster, manager, key, 3, client, seq)` | the mark of a request |
+//! | `(4, cluster, manager, key, 4, client, seq, chunk)` | its reply |
+//! | `(5, instance, lane)` | the marker of a lane, see `lanes.rs` |
+//!
+//! The beat stands apart, so that a claim, which reads whether nodes are up,
+//! doesn't conflict with their renewals. Agents stand apart from their content,
+//! so that a page of the directory reads nothing else. Incarnations, instances
+//! and clients are 16 bytes, big-endian. The tuple layer keeps the order of
+//! numbers and of UTF-8, and escapes a NUL.
+
+use foundationdb_tuple::{Bytes as Raw, TuplePack, pack, unpack};
+use jido_core::{AgentId, AgentKey, ClusterName, Incarnation, ManagerName, RequestId, Seq};
+
+const SCHEMA: u64 = 0;
+const NODES: u64 = 1;
+const BEATS: u64 = 2;
+const AGENTS: u64 = 3;
+const CONTENT: u64 = 4;
+const MARKERS: u64 = 5;
+
+const CHECKPOINT: u64 = 0;
+const METADATA: u64 = 1;
+const ENTRIES: u64 = 2;
+const MARKS: u64 = 3;
+const REPLIES: u64 = 4;
+
+/// A range of keys: from the first on, up to before the second.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) begin: Vec<u8>,
+    pub(super) end: Vec<u8>,
+}
+
+impl Span {
+    /// All keys that go on behind a tuple.
+    fn of(tuple: &[u8]) -> Self {
+        Self {
+            begin: joined(tuple, &[0x00]),
+            end: joined(tuple, &[0xff]),
+        }
+    }
+
+    /// Leaves what is behind a key.
+    pub(super) fn begin_after(&mut self, key: &[u8]) {
+        self.begin = joined(key, &[0x00]);
+    }
+}
+
+fn joined(front: &[u8], back: &[u8]) -> Vec<u8> {
+    [front, back].concat()
+}
+
+/// The keys of one storage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Layout {
+    prefix: Vec<u8>,
+}
+
+impl Layout {
+    pub(super) fn new(prefix: Vec<u8>) -> Self {
+        Self { prefix }
+    }
+
+    fn key<T: TuplePack>(&self, tuple: &T) -> Vec<u8> {
+        joined(&self.prefix, &pack(tuple))
+    }
+
+    /// All keys of the storage.
+    pub(super) fn everything(&self) -> Span {
+        Span::of(&self.prefix)
+    }
+
+    /// Where it stands who laid this down.
+    pub(super) fn schema(&self) -> Vec<u8> {
+        self.key(&(SCHEMA,))
+    }
+
+    /// Where a life of a node stands.
+    pub(super) fn node(&self, cluster: &ClusterName, life: Incarnation) -> Vec<u8> {
+        self.key(&(NODES, cluster.as_str(), &life.0.to_be_bytes()[..]))
+    }
+
+    /// Where the beat of a life of a node stands.
+    pub(super) fn beat(&self, cluster: &ClusterName, life: Incarnation) -> Vec<u8> {
+        self.key(&(BEATS, cluster.as_str(), &life.0.to_be_bytes()[..]))
+    }
+
+    /// Where all lives of a cluster's nodes stand.
+    pub(super) fn nodes(&self, cluster: &ClusterName) -> Span {
+        Span::of(&self.key(&(NODES, cluster.as_str())))
+    }
+
+    /// Where the beats of all lives of a cluster's nodes stand.
+    pub(super) fn beats(&self, cluster: &ClusterName) -> Span {
+        Span::of(&self.key(&(BEATS, cluster.as_str())))
+    }
+
+    /// The life that a key among a cluster's nodes or beats stands for.
+    pub(super) fn life_of(&self, key: &[u8]) -> Option<Incarnation> {
+        let tuple = key.strip_prefix(self.prefix.as_slice())?;
+        let (_, _, life): (u64, String, Raw<'_>) = unpack(tuple).ok()?;
+        Some(Incarnation(u128::from_be_bytes(
+            life.0.as_ref().try_into().ok()?,
+        )))
+    }
+
+    /// Where an agent stands.
+    pub(super) fn agent(&self, id: &AgentId) -> Vec<u8> {
+        let AgentId {
+            cluster,
+            manager,
+            key,
+        } = id;
+        self.key(&(AGENTS, cluster.as_str(), manager.as_str(), key.as_str()))
+    }
+
+    /// Where all agents of a manager stand, behind one of them if it is given.
+    pub(super) fn agents(
+        &self,
+        cluster: &ClusterName,
+        manager: &ManagerName,
+        after: Option<&AgentKey>,
+    ) -> Span {
+        let mut span = Span::of(&self.key(&(AGENTS, cluster.as_str(), manager.as_str())));
+        if let Some(after) = after {
+            let last = (AGENTS, cluster.as_str(), manager.as_str(), after.as_str());
+            span.begin_after(&self.key(&last));
+        }
+        span
+    }
+
+    /// The agent that a key among a manager's agents stands for.
+    pub(super) fn agent_of(&self, key: &[u8]) -> Option<AgentKey> {
+        let tuple = key.strip_prefix(self.prefix.as_slice())?;
+        let (_, _, _, key): (u64, String, String, String) = unpack(tuple).ok()?;
+        AgentKey::new(key).ok()
+    }
+
+    /// Where an agent's content stands.
+    pub(super) fn content(&self, id: &AgentId) -> Content {
+        let AgentId {
+            cluster,
+            manager,
+            key,
+        } = id;
+        Content {
+            base: self.key(&(CONTENT, cluster.as_str(), manager.as_str(), key.as_str())),
+        }
+    }
+
+    /// Where the marker of a lane stands.
+    pub(super) fn marker(&self, instance: u128, lane: u64) -> Vec<u8> {
+        self.key(&(MARKERS, &instance.to_be_bytes()[..], lane))
+    }
+
+    /// Where all markers from an instance on stand.
+    pub(super) fn markers_from(&self, instance: u128) -> Span {
+        Span {
+            begin: self.key(&(MARKERS, &instance.to_be_bytes()[..])),
+            end: Span::of(&self.key(&(MARKERS,))).end,
+        }
+    }
+}
+
+/// The keys of an agent's content.
+#[derive(Debug, Clone)]
+pub(super) struct Content {
+    base: Vec<u8>,
+}
+
+impl Content {
+    fn key<T: TuplePack>(&self, tuple: &T) -> Vec<u8> {
+        joined(&self.base, &pack(tuple))
+    }
+
+    /// How long the keys are at the most, chunk and all.
+    pub(super) fn longest_key(&self) -> usize {
+        // Kind, client, seq, chunk.
+        self.base.len() + 2 + 18 + 16 * 2 + 9 + 9
+    }
+
+    pub(super) fn everything(&self) -> Span {
+        Span::of(&self.base)
+    }
+
+    /// What the checkpoint's chunks stand behind.
+    pub(super) fn checkpoint(&self) -> Vec<u8> {
+        self.key(&(CHECKPOINT,))
+    }
+
+    /// What the chunks of the thread's metadata stand behind.
+    pub(super) fn metadata(&self) -> Vec<u8> {
+        self.key(&(METADATA,))
+    }
+
+    /// What an entry's chunks stand behind.
+    pub(super) fn entry(&self, seq: Seq) -> Vec<u8> {
+        self.key(&(ENTRIES, seq.0))
+    }
+
+    /// All entries.
+    pub(super) fn thread(&self) -> Span {
+        Span::of(&self.key(&(ENTRIES,)))
+    }
+
+    /// The entries from one place up to before another.
+    pub(super) fn entries(&self, from: Seq, to: Seq) -> Span {
+        Span {
+            begin: self.entry(from),
+            end: self.entry(to),
+        }
+    }
+
+    /// The place of the entry that a key among the entries belongs to.
+    pub(super) fn seq_of(&self, key: &[u8]) -> Option<Seq> {
+        let tuple = key.strip_prefix(self.base.as_slice())?;
+        let (_, seq, _): (u64, u64, u64) = unpack(tuple).ok()?;
+        Some(Seq(seq))
+    }
+
+    /// Where the mark of a request stands.
+    pub(super) fn mark(&self, request: RequestId) -> Vec<u8> {
+        let client = request.client().to_be_bytes();
+        self.key(&(MARKS, &client[..], request.seq()))
+    }
+
+    /// Where all marks stand.
+    pub(super) fn marks(&self) -> Span {
+        Span::of(&self.key(&(MARKS,)))
+    }
+
+    /// The request that a key among the marks stands for.
+    pub(super) fn request_of(&self, key: &[u8]) -> Option<RequestId> {
+        let tuple = key.strip_prefix(self.base.as_slice())?;
+        let (_, client, seq): (u64, Raw<'_>, u64) = unpack(tuple).ok()?;
+        let client = u128::from_be_bytes(client.0.as_ref().try_into().ok()?);
+        Some(RequestId::new(client, seq))
+    }
+
+    /// What the chunks of a request's reply stand behind.
+    pub(super) fn reply(&self, request: RequestId) -> Vec<u8> {
+        let client = request.client().to_be_bytes();
+        self.key(&(REPLIES, &client[..], request.seq()))
+    }
+}
+
+/// Where a chunk of what stands behind a key stands.
+pub(super) fn chunk(behind: &[u8], chunk: u64) -> Vec<u8> {
+    joined(behind, &pack(&(chunk,)))
+}
+
+/// Where all chunks of what stands behind a key stand.
+pub(super) fn chunks(behind: &[u8]) -> Span {
+    Span::of(behind)
+}

@@ -1,0 +1,250 @@
+//! What a batch of commits writes: the rules of an append, on records that have been
+//! read, without a transaction.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jido_core::{AgentId, Entry, Epoch, RequestId, Seq, Timestamp};
+
+use super::layout::{Content, Layout, Span, chunks};
+use super::rows::{AgentRow, CheckpointRow, EntryRow, MarkRow, cut};
+use crate::record_codec::{decode, encode};
+use crate::{AppendOutcome, Commit, CommittedRequest, Error};
+
+/// Something to write that no conflict range stands for: the agent's row does.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Write {
+    Set(Vec<u8>, Vec<u8>),
+    Clear(Span),
+}
+
+/// What a transaction has read and is to write.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    /// The rows as they are now, encoded.
+    pub(super) rows: BTreeMap<AgentId, Option<Vec<u8>>>,
+    /// The requests that have a record now.
+    pub(super) marks: BTreeSet<(AgentId, RequestId)>,
+    /// The agents whose rows are to be written.
+    pub(super) changed: BTreeSet<AgentId>,
+    /// What else is to be written, in order.
+    pub(super) writes: Vec<Write>,
+}
+
+/// An agent's row, decoded.
+pub(super) fn agent_row(id: &AgentId, bytes: Option<&[u8]>) -> Result<Option<AgentRow>, Error> {
+    bytes
+        .map(|bytes| decode(bytes, format_args!("the record of agent {id}")))
+        .transpose()
+}
+
+/// Why a commit is refused.
+type Refusal = AppendOutcome;
+
+fn failed(error: Error) -> Refusal {
+    AppendOutcome::Failed(error)
+}
+
+impl Plan {
+    /// The agent's row, if `epoch` owns it.
+    fn owned(&self, id: &AgentId, epoch: Epoch) -> Result<AgentRow, Refusal> {
+        let bytes = self.rows.get(id).and_then(Option::as_deref);
+        match agent_row(id, bytes).map_err(failed)? {
+            Some(row) if row.epoch == epoch && row.owner.is_some() => Ok(row),
+            Some(row) => Err(AppendOutcome::Fenced { epoch: row.epoch }),
+            None => Err(AppendOutcome::Fenced { epoch: Epoch::ZERO }),
+        }
+    }
+
+    fn put(&mut self, id: &AgentId, row: &AgentRow, writes: Vec<Write>) -> Result<(), Refusal> {
+        let bytes = encode(row).map_err(failed)?;
+        self.rows.insert(id.clone(), Some(bytes));
+        self.changed.insert(id.clone());
+        self.writes.extend(writes);
+        Ok(())
+    }
+
+    /// Adds a commit. If it is refused, nothing of it is in the plan.
+    pub(super) fn append(&mut self, layout: &Layout, commit: &Commit) -> AppendOutcome {
+        self.try_append(layout, commit)
+            .unwrap_or_else(|refusal| refusal)
+    }
+
+    fn try_append(&mut self, layout: &Layout, commit: &Commit) -> Result<AppendOutcome, Refusal> {
+        let mut row = self.owned(&commit.id, commit.epoch)?;
+        if row.revision != commit.expected {
+            return Err(AppendOutcome::Conflict {
+                actual: row.revision,
+            });
+        }
+        commit.check_covers(row.thread_len).map_err(failed)?;
+        let content = layout.content(&commit.id);
+        let mut writes = Vec::new();
+        if commit.advances_revision() {
+            row.revision = row.revision.next();
+        }
+        if commit.erase.checkpoint {
+            row.covers = None;
+            writes.push(Write::Clear(chunks(&content.checkpoint())));
+        }
+        if commit.erase.thread {
+            writes.push(Write::Clear(content.thread()));
+            writes.push(Write::Clear(chunks(&content.metadata())));
+            // A checkpoint that stays covers nothing of the thread that goes.
+            row.covers = row.covers.map(|_| Seq::ZERO);
+        }
+        if commit.begins_thread(row.thread_len) && !commit.thread_metadata.is_empty() {
+            set(&mut writes, &content.metadata(), &commit.thread_metadata)?;
+        }
+        if commit.erase.thread {
+            row.thread_len = Seq::ZERO;
+        }
+        for entry in &commit.entries {
+            let seq = row.thread_len;
+            let entry = Entry::committed(entry, seq, row.revision, commit.epoch);
+            set(
+                &mut writes,
+                &content.entry(seq),
+                &EntryRow::from_entry(entry),
+            )?;
+            row.thread_len = seq.next();
+        }
+        if let Some(checkpoint) = &commit.checkpoint {
+            row.covers = Some(checkpoint.covers);
+            let state = checkpoint.state.clone();
+            writes.push(Write::Clear(chunks(&content.checkpoint())));
+            set(&mut writes, &content.checkpoint(), &CheckpointRow { state })?;
+        }
+        let marked = self.write_requests(&content, commit, &row, &mut writes)?;
+        row.floor = row.floor.max(commit.forget_before.unwrap_or_default());
+        if commit.release {
+            row.owner = None;
+        }
+        row.updated_at = commit.at;
+        self.put(&commit.id, &row, writes)?;
+        for request in &commit.forget {
+            self.marks.remove(&(commit.id.clone(), *request));
+        }
+        self.marks.extend(marked);
+        Ok(AppendOutcome::Committed(row.revision))
+    }
+
+    /// Drops the records of requests that are forgotten, then writes those that have
+    /// none: the first reply stands. Gives what is marked anew.
+    fn write_requests(
+        &self,
+        content: &Content,
+        commit: &Commit,
+        row: &AgentRow,
+        writes: &mut Vec<Write>,
+    ) -> Result<BTreeSet<(AgentId, RequestId)>, Refusal> {
+        for request in &commit.forget {
+            let mark = content.mark(*request);
+            let mut end = mark.clone();
+            end.push(0);
+            writes.push(Write::Clear(Span { begin: mark, end }));
+            writes.push(Write::Clear(chunks(&content.reply(*request))));
+        }
+        let mut marked = BTreeSet::new();
+        for record in &commit.requests {
+            let request = (commit.id.clone(), record.request);
+            let kept = self.marks.contains(&request) && !commit.forget.contains(&record.request);
+            if kept || !marked.insert(request) {
+                continue;
+            }
+            let mark = MarkRow {
+                issued_at: record.issued_at,
+                revision: row.revision,
+            };
+            let mark = encode(&mark).map_err(failed)?;
+            writes.push(Write::Set(content.mark(record.request), mark));
+            let committed = CommittedRequest {
+                issued_at: record.issued_at,
+                revision: row.revision,
+                reply: record.reply.clone(),
+            };
+            set(writes, &content.reply(record.request), &committed)?;
+        }
+        Ok(marked)
+    }
+
+    /// Adds a deletion.
+    pub(super) fn delete(
+        &mut self,
+        layout: &Layout,
+        id: &AgentId,
+        epoch: Epoch,
+        at: Timestamp,
+    ) -> AppendOutcome {
+        let mut row = match self.owned(id, epoch) {
+            Ok(row) => row,
+            Err(refusal) => return refusal,
+        };
+        row.deleted = true;
+        row.owner = None;
+        row.covers = None;
+        row.thread_len = Seq::ZERO;
+        row.floor = Timestamp::default();
+        row.revision = row.revision.next();
+        row.updated_at = at;
+        let everything = Write::Clear(layout.content(id).everything());
+        match self.put(id, &row, vec![everything]) {
+            Ok(()) => AppendOutcome::Committed(row.revision),
+            Err(refusal) => refusal,
+        }
+    }
+}
+
+/// Sets the chunks of a record.
+fn set<T: serde::Serialize>(
+    writes: &mut Vec<Write>,
+    behind: &[u8],
+    record: &T,
+) -> Result<(), Refusal> {
+    let record = encode(record).map_err(failed)?;
+    writes.extend(cut(behind, &record).map(|(key, value)| Write::Set(key, value)));
+    Ok(())
+}
+
+/// What a mutation costs beside its keys and its value, in bytes: what the engine counts for its
+/// own structures, and the header, numbers and lengths of a record.
+const OVERHEAD: usize = 112;
+
+/// How many bytes of a transaction a commit takes at the most.
+pub(super) fn cost(layout: &Layout, commit: &Commit) -> usize {
+    let content = layout.content(&commit.id);
+    // Its row is read and written, with a conflict range of two keys for each.
+    let row = 5 * layout.agent(&commit.id).len() + 384;
+    let entries = commit.entries.len() * (content.entry(Seq(u64::MAX)).len() + 10 + OVERHEAD);
+    let refs: usize = commit
+        .entries
+        .iter()
+        .map(|entry| entry.refs.len() * 10)
+        .sum();
+    // A mark and a reply each, whose keys are the longest.
+    let requests = 2 * commit.requests.len() * (content.longest_key() + OVERHEAD);
+    let metadata = commit.thread_metadata.len() * 10;
+    // A checkpoint and metadata are records more, and so is every part of what is cut.
+    let cuts = 2 + commit.payload_len() / super::rows::MAX_VALUE_BYTES;
+    let cleared = usize::from(commit.checkpoint.is_some())
+        + usize::from(commit.erase.checkpoint)
+        + 2 * usize::from(commit.erase.thread)
+        + 2 * commit.forget.len();
+    let clears = cleared * (2 * content.longest_key() + OVERHEAD);
+    let cuts = cuts * (content.longest_key() + OVERHEAD);
+    row + commit.payload_len() + entries + refs + requests + metadata + cuts + clears
+}
+
+/// How many of the first commits go into one transaction of `budget` bytes: all that
+/// fit, and at least one.
+pub(super) fn first_batch(layout: &Layout, commits: &[Commit], budget: usize) -> usize {
+    let mut bytes = 0;
+    commits
+        .iter()
+        .take_while(|commit| {
+            bytes += cost(layout, commit);
+            bytes <= budget
+        })
+        .count()
+        .max(1)
+        .min(commits.len())
+}

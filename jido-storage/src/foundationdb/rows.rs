@@ -1,0 +1,186 @@
+//! The records behind the keys, and how large ones are cut into values.
+
+use bytes::Bytes;
+use jido_core::{AgentId, Entry, Epoch, Incarnation, NodeName, Revision, Seq, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+use super::layout::chunk;
+use crate::{AgentRecord, Error, ErrorKind, NodeRecord, NodeState};
+
+/// The largest value that FoundationDB takes.
+pub(super) const MAX_VALUE_BYTES: usize = 100_000;
+
+/// A life of a node, without its beat.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct NodeRow {
+    pub(super) name: NodeName,
+    pub(super) state: NodeState,
+    pub(super) address: String,
+    pub(super) metadata: BTreeMap<String, String>,
+    pub(super) registered_at: Timestamp,
+}
+
+impl NodeRow {
+    pub(super) fn into_record(self, incarnation: Incarnation, beat: u64) -> NodeRecord {
+        NodeRecord {
+            name: self.name,
+            incarnation,
+            beat,
+            state: self.state,
+            address: self.address,
+            metadata: self.metadata,
+            registered_at: self.registered_at,
+        }
+    }
+}
+
+/// An agent without its content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct AgentRow {
+    pub(super) owner: Option<Incarnation>,
+    pub(super) epoch: Epoch,
+    pub(super) revision: Revision,
+    pub(super) thread_len: Seq,
+    pub(super) created_at: Timestamp,
+    pub(super) updated_at: Timestamp,
+    /// A deleted agent's row stays, since its epoch and revision go on counting.
+    pub(super) deleted: bool,
+    /// The floor of its window of requests.
+    pub(super) floor: Timestamp,
+    /// How much of the thread its checkpoint covers, if it has one.
+    pub(super) covers: Option<Seq>,
+}
+
+impl AgentRow {
+    /// The row of an agent that is claimed for the first time.
+    pub(super) fn new(at: Timestamp) -> Self {
+        Self {
+            owner: None,
+            epoch: Epoch::ZERO,
+            revision: Revision::ZERO,
+            thread_len: Seq::ZERO,
+            created_at: at,
+            updated_at: at,
+            deleted: false,
+            floor: Timestamp::default(),
+            covers: None,
+        }
+    }
+
+    pub(super) fn into_record(self, id: AgentId) -> AgentRecord {
+        AgentRecord {
+            id,
+            owner: self.owner,
+            epoch: self.epoch,
+            revision: self.revision,
+            thread_len: self.thread_len,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+        }
+    }
+}
+
+/// The state in a checkpoint.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct CheckpointRow {
+    pub(super) state: Bytes,
+}
+
+/// An entry; its place stands in its key.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct EntryRow {
+    revision: Revision,
+    epoch: Epoch,
+    kind: String,
+    at: Timestamp,
+    payload: Bytes,
+    refs: Vec<(String, String)>,
+}
+
+impl EntryRow {
+    pub(super) fn from_entry(entry: Entry) -> Self {
+        let Entry {
+            seq: _,
+            revision,
+            epoch,
+            kind,
+            at,
+            payload,
+            refs,
+        } = entry;
+        Self {
+            revision,
+            epoch,
+            kind,
+            at,
+            payload,
+            refs,
+        }
+    }
+
+    pub(super) fn into_entry(self, seq: Seq) -> Entry {
+        let Self {
+            revision,
+            epoch,
+            kind,
+            at,
+            payload,
+            refs,
+        } = self;
+        Entry {
+            seq,
+            revision,
+            epoch,
+            kind,
+            at,
+            payload,
+            refs,
+        }
+    }
+}
+
+/// The mark of a request: what the window of requests is made of, apart from
+/// the reply, which may be large.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct MarkRow {
+    pub(super) issued_at: Timestamp,
+    pub(super) revision: Revision,
+}
+
+/// Cuts a record into values that FoundationDB takes, with their keys.
+pub(super) fn cut(behind: &[u8], record: &[u8]) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
+    record
+        .chunks(MAX_VALUE_BYTES)
+        .zip(0..)
+        .map(|(part, at)| (chunk(behind, at), part.to_vec()))
+}
+
+/// Puts the values of a record together. What is missing or too much shows in
+/// the record's checksum.
+pub(super) fn join(pairs: Vec<(Vec<u8>, Vec<u8>)>) -> Vec<u8> {
+    let mut values = pairs.into_iter().map(|(_, value)| value);
+    let mut record = values.next().unwrap_or_default();
+    for value in values {
+        record.extend_from_slice(&value);
+    }
+    record
+}
+
+/// Refuses a record that is one value and doesn't fit into it.
+///
+/// # Errors
+///
+/// [`TooLarge`](ErrorKind::TooLarge), with the size and the limit.
+pub(super) fn check_value(record: &[u8], name: impl std::fmt::Display) -> Result<(), Error> {
+    if record.len() > MAX_VALUE_BYTES {
+        return Err(Error::new(
+            ErrorKind::TooLarge,
+            format!(
+                "{name} has {} bytes: the limit is {MAX_VALUE_BYTES}",
+                record.len()
+            ),
+        ));
+    }
+    Ok(())
+}
