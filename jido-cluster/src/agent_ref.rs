@@ -42,7 +42,7 @@ impl<A: Agent> AgentRef<A> {
     /// message was not sent.
     pub fn send_message(&self, message: A::Message) -> Result<(), Error> {
         let router = self.handle.router();
-        if router.is_closed() {
+        if router.is_stopped() {
             return Err(Error::new(
                 ErrorKind::Stopped,
                 "the manager on this node has stopped",

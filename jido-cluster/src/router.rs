@@ -7,6 +7,7 @@
 
 mod attempt;
 mod course;
+mod current;
 mod errands;
 mod inbound;
 mod queries;
@@ -17,6 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use jido_core::{Agent, AgentId, AgentKey, Incarnation, ManagerName};
 use jido_storage::Storage;
 use parking_lot::Mutex;
@@ -31,6 +33,7 @@ use crate::node::Core;
 use crate::placement;
 use crate::reads::{Confirmations, Reads};
 
+pub(crate) use current::Current;
 pub use queries::{AgentPage, Ownership, Stats};
 pub(crate) use request::{Given, RequestOptions};
 
@@ -38,10 +41,10 @@ pub(crate) use request::{Given, RequestOptions};
 const HINTS: usize = 100_000;
 
 /// Makes a fresh agent.
-pub(crate) type Initial<A> = Box<dyn Fn(&AgentKey) -> A + Send + Sync>;
+pub(crate) type Initial<A> = Arc<dyn Fn(&AgentKey) -> A + Send + Sync>;
 
 /// Sets what is not part of an agent's serialized state.
-pub(crate) type Prepare<A> = Box<dyn Fn(&mut A, &AgentKey) + Send + Sync>;
+pub(crate) type Prepare<A> = Arc<dyn Fn(&mut A, &AgentKey) + Send + Sync>;
 
 /// What a manager was built with.
 pub(crate) struct Settings<A: Agent> {
@@ -63,6 +66,26 @@ pub(crate) struct Settings<A: Agent> {
     pub(crate) prepare: Prepare<A>,
 }
 
+impl<A: Agent> Clone for Settings<A> {
+    fn clone(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            storage: self.storage.clone(),
+            durability: self.durability,
+            reads: self.reads,
+            lease: self.lease.clone(),
+            requests: self.requests,
+            takeover: self.takeover,
+            idle_timeout: self.idle_timeout,
+            mailbox_limit: self.mailbox_limit,
+            max_commit_bytes: self.max_commit_bytes,
+            concurrent_activations: self.concurrent_activations,
+            initial: self.initial.clone(),
+            prepare: self.prepare.clone(),
+        }
+    }
+}
+
 /// Where a message for a key goes from here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Target {
@@ -74,7 +97,7 @@ pub(crate) enum Target {
     Nowhere,
 }
 
-/// Routes the messages of one manager on one node.
+/// Routes the messages of one manager in one life of one node.
 pub(crate) struct Router<A: Agent> {
     core: Arc<Core>,
     settings: Settings<A>,
@@ -88,11 +111,22 @@ pub(crate) struct Router<A: Agent> {
     confirmations: Arc<Confirmations>,
     supervisor: OnceLock<ActorCell>,
     closed: AtomicBool,
+    /// The router of the node's present life, unless that is its first: the same for
+    /// the routers of all lives.
+    latest: Arc<ArcSwapOption<Router<A>>>,
     me: Weak<Router<A>>,
 }
 
 impl<A: Agent> Router<A> {
     pub(crate) fn new(core: Arc<Core>, settings: Settings<A>) -> Arc<Self> {
+        Self::of(core, settings, Arc::default())
+    }
+
+    fn of(
+        core: Arc<Core>,
+        settings: Settings<A>,
+        latest: Arc<ArcSwapOption<Router<A>>>,
+    ) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
             seed: placement::manager_seed(&core.cluster, &settings.name),
             local: LocalMap::new(core.environment.random()),
@@ -102,6 +136,7 @@ impl<A: Agent> Router<A> {
             confirmations: Confirmations::new(settings.storage.clone()),
             supervisor: OnceLock::new(),
             closed: AtomicBool::new(false),
+            latest,
             me: me.clone(),
             core,
             settings,
@@ -143,6 +178,11 @@ impl<A: Agent> Router<A> {
     /// Takes messages from here on, its activations being supervised by the manager.
     pub(crate) fn open(&self, supervisor: ActorCell) {
         let _ = self.supervisor.set(supervisor);
+    }
+
+    /// Whether the manager has stopped on this node for good.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.is_closed() && !self.core.is_dead()
     }
 
     /// Starts no activation any more.

@@ -13,6 +13,7 @@ mod faults;
 mod grouping;
 mod harness;
 mod hooks;
+mod lives;
 mod moving;
 mod reads;
 mod requests;
