@@ -1,4 +1,4 @@
-//! Half a minute of kills, ends and restarts under load, and nothing acknowledged
+//! Half a minute of kills, pauses, ends and restarts under load, and nothing acknowledged
 //! is lost, doubled, or out of order. With `JIDO_LONG=1` ten minutes.
 
 use std::time::Duration;
@@ -18,10 +18,6 @@ async fn weather(stage: Stage, seed: u64) -> Report {
     let options = Options {
         duration: Duration::from_secs(if long { 600 } else { 30 }),
         seed,
-        faults: FaultKind::ALL
-            .into_iter()
-            .filter(|kind| *kind != FaultKind::Pause)
-            .collect(),
         ..Options::new(stage)
     };
     let report = run(&options, |line| println!("{line}")).await.unwrap();
@@ -46,6 +42,7 @@ async fn every_acknowledged_increment_outlives_a_storm_on_lmdb() {
     };
     let report = weather(stage, 42).await;
     assert!(happened(&report, &[FaultKind::Kill]), "{report}");
+    assert!(happened(&report, &[FaultKind::Pause]), "{report}");
 }
 
 #[tokio::test]

@@ -22,3 +22,8 @@ pub mod sim;
 mod wiring;
 
 pub use error::{Error, ErrorKind};
+
+/// The code on the page compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/testing.md")]
+struct Testing;
