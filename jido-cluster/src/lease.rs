@@ -294,6 +294,9 @@ async fn watch_others(
     let next = next.map_or(lease.ttl, |next| next.saturating_sub(now));
     let view = core.members.view();
     for record in records {
+        if record.state == NodeState::Dead && view.contains(record.incarnation) {
+            core.exchange.died(record.incarnation);
+        }
         if record.state == NodeState::Up && !view.contains(record.incarnation) {
             let NodeRecord {
                 name,

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jido_cluster::{ErrorKind, Handle, Node};
+use jido_cluster::storage::NodeRegistration;
+use jido_cluster::{ErrorKind, Handle, Node, Timestamp};
 
+use crate::faults::{Fault, Faulty};
 use crate::harness::{Cluster, Counter, Message, TokioClock, eventually, key_on, met};
 
 const TTL: Duration = Duration::from_secs(1);
@@ -118,6 +120,34 @@ async fn no_call_fails_or_counts_twice_while_a_life_follows_another() {
     }
     assert_eq!(total, 8 * 200);
     n2.halt().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_node_is_no_member_though_its_session_lasts() {
+    let (cluster, clock) = (Cluster::new(), TokioClock::new());
+    let storage = Faulty::new();
+    let cut_off = Cluster {
+        storage: storage.clone(),
+        ..cluster.clone()
+    };
+    let (n2, _) = start(&cluster, &clock, "n2").await;
+    // It shares nothing but the network and the record that says that it is dead.
+    let (n1, _) = start(&cut_off, &clock, "n1").await;
+    met(&n1, 2).await;
+    met(&n2, 2).await;
+    storage.set(Fault::Unavailable);
+    let registration = NodeRegistration {
+        cluster: n1.cluster().clone(),
+        name: n1.me().name,
+        incarnation: n1.incarnation(),
+        address: String::new(),
+        metadata: Default::default(),
+        at: Timestamp(0),
+    };
+    cluster.storage.register_node(registration).await.unwrap();
+    declare_dead(&cluster, &n1).await;
+    eventually(|| n2.members().len() == 1).await;
+    assert_eq!(n1.members().len(), 2, "there was a session all the time");
 }
 
 #[tokio::test(start_paused = true)]

@@ -33,6 +33,8 @@ pub(super) struct Killed {
 pub(super) struct Injector {
     pub(super) stage: Running,
     kinds: Vec<FaultKind>,
+    /// Those that are still to come before all happen again.
+    to_come: Vec<FaultKind>,
     lease_ttl: Duration,
     chance: Rng,
     pub(super) counts: BTreeMap<FaultKind, u64>,
@@ -50,6 +52,7 @@ impl Injector {
         Self {
             stage,
             kinds,
+            to_come: Vec::new(),
             lease_ttl,
             chance: Rng::with_seed(seed),
             counts: BTreeMap::new(),
@@ -61,7 +64,11 @@ impl Injector {
     /// Waits a while, lets one thing go wrong, and mends it. Says what it did.
     pub(super) async fn one(&mut self, load: &Load) -> Result<String, Error> {
         self.pause(CALM).await;
-        let Some(kind) = self.chance.choice(&self.kinds).copied() else {
+        if self.to_come.is_empty() {
+            self.to_come.clone_from(&self.kinds);
+            self.chance.shuffle(&mut self.to_come);
+        }
+        let Some(kind) = self.to_come.pop() else {
             return Ok("nothing can go wrong".to_owned());
         };
         *self.counts.entry(kind).or_default() += 1;
