@@ -235,14 +235,18 @@ async fn a_renewal_and_a_death_at_once_agree(world: World) {
     for life in 1..=40 {
         let node = world.node(life).await;
         let (renewer, observer) = (world.clone(), world.clone());
-        let renewing =
-            tokio::spawn(async move { renewer.storage.renew_node(&cluster(), node).await });
-        let dying = tokio::spawn(async move {
-            observer
-                .storage
-                .declare_dead(&cluster(), node, Some(1))
-                .await
-        });
+        let renewing = async move { renewer.storage.renew_node(&cluster(), node).await };
+        let dying = async move {
+            let observed = observer.storage;
+            observed.declare_dead(&cluster(), node, Some(1)).await
+        };
+        // Now the one begins first, now the other.
+        let (renewing, dying) = if life % 2 == 0 {
+            (tokio::spawn(renewing), tokio::spawn(dying))
+        } else {
+            let dying = tokio::spawn(dying);
+            (tokio::spawn(renewing), dying)
+        };
         let renewed = renewing.await.unwrap().unwrap();
         let dead = dying.await.unwrap().unwrap();
         match renewed {

@@ -1,13 +1,17 @@
 //! The beat is compared in one step and death is declared in the next: a node that
 //! renewed in between is dead although its beat moved.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use jido_core::{ClusterName, Incarnation};
 use jido_storage::conformance::Rule;
 use jido_storage::{Error, NodeState, Storage};
 
-use crate::double::{Flaw, Rows, pause};
+use crate::double::{Flaw, Rows};
 use crate::verdict::is_caught;
+
+const ROUND_TRIP: Duration = Duration::from_millis(2);
 
 #[derive(Debug)]
 struct BeatCheckedBefore {
@@ -30,7 +34,8 @@ impl Flaw for BeatCheckedBefore {
         if observed.is_some_and(|beat| beat != node.beat) {
             return Ok(node.state == NodeState::Dead);
         }
-        pause().await;
+        // The way to a server and back.
+        tokio::time::sleep(ROUND_TRIP).await;
         let again = observed.filter(|_| !self.on);
         rows.declare_dead(cluster, life, again).await
     }
