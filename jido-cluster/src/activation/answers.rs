@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use jido_core::{Agent, Epoch, Executed, Revision};
+use jido_storage::is_planted;
 
 use super::ActivationMessage;
 use super::running::Running;
@@ -58,15 +59,19 @@ impl<A: Agent> Running<A> {
             Reads::Local => held.answer(self.epoch, self.revision),
             // The state was looked at; now the clock.
             Reads::Leased
-                if settings
-                    .lease
-                    .is_held(self.router.core().environment.elapsed()) =>
+                if is_planted!(LeaseNotChecked)
+                    || settings
+                        .lease
+                        .is_held(self.router.core().environment.elapsed()) =>
             {
                 held.answer(self.epoch, self.revision);
             }
             Reads::Leased => held.undone(&Refusal::unsettled(
                 "the owner's lease has run out and is not renewed yet",
             )),
+            Reads::Strict if is_planted!(ReadNotConfirmed) => {
+                held.answer(self.epoch, self.revision);
+            }
             Reads::Strict => {
                 let (epoch, revision) = (self.epoch, self.revision);
                 let router = self.router.clone();

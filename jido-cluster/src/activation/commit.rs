@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use jido_core::{Agent, Checkpoint, Epoch, Revision, Seq};
-use jido_storage::{AppendOutcome, Commit};
+use jido_storage::{AppendOutcome, Commit, is_planted};
 use ractor::ActorRef;
 use tokio::sync::oneshot;
 
@@ -40,7 +40,13 @@ impl<A: Agent> Running<A> {
         let (done, outcome) = oneshot::channel();
         self.in_flight = Some(outcome);
         runtime::spawn(async move {
-            let outcome = storage.append(commit).await;
+            let append = storage.append(commit);
+            let outcome = if is_planted!(CommitDroppedOnTimeOut) {
+                let in_time = tokio::time::timeout(Duration::from_millis(300), append).await;
+                in_time.unwrap_or_else(|_| AppendOutcome::Failed(too_slow()))
+            } else {
+                append.await
+            };
             if done.send(outcome).is_ok() {
                 ended();
             }
@@ -59,6 +65,9 @@ impl<A: Agent> Running<A> {
                 state: plan.state,
                 covers,
             });
+            if is_planted!(OldCheckpointRestored) && !plan.entries.is_empty() {
+                commit.checkpoint = None;
+            }
             commit.entries = plan.entries;
             if let Some(window) = &self.window {
                 self.forgetting = window.forgotten(&plan.requests, at);
@@ -84,6 +93,12 @@ impl<A: Agent> Running<A> {
     }
 
     async fn settle(&mut self, outcome: AppendOutcome) -> Result<(), Refusal> {
+        let outcome = match outcome {
+            AppendOutcome::Unknown(error) if is_planted!(UnknownTakenAsFailed) => {
+                AppendOutcome::Failed(error)
+            }
+            outcome => outcome,
+        };
         match outcome {
             AppendOutcome::Committed(revision) => {
                 self.committed(revision);
@@ -276,4 +291,10 @@ impl<A: Agent> Running<A> {
             }
         }
     }
+}
+
+/// What the bug of a dropped commit makes of it.
+fn too_slow() -> jido_storage::Error {
+    let kind = jido_storage::ErrorKind::Unavailable;
+    jido_storage::Error::new(kind, "the commit took too long")
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jido_core::{Agent, Executed};
+use jido_storage::is_planted;
 
 use super::running::Running;
 use super::window::Seen;
@@ -12,7 +13,9 @@ use crate::error::{Error, ErrorKind};
 impl<A: Agent> Running<A> {
     /// Whether a message is a further try of a request, and may have been applied.
     pub(super) fn is_repeated(&self, delivery: &Delivery<A>) -> bool {
-        self.window.is_some() && delivery.request().is_some_and(|request| !request.first)
+        self.window.is_some()
+            && delivery.request().is_some_and(|request| !request.first)
+            && !is_planted!(NoDeduplication)
     }
 
     /// Answers a further try of a request as the one before it was answered; gives
@@ -26,6 +29,7 @@ impl<A: Agent> Running<A> {
             return None;
         }
         match window.seen(&request) {
+            Seen::Expired if is_planted!(WindowIgnored) => Some(delivery),
             Seen::No => Some(delivery),
             Seen::Applied => {
                 let storage = &self.router.settings().storage;

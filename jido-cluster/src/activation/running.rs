@@ -11,7 +11,7 @@ use jido_core::{
     Agent, AgentError, AgentId, Context, Epoch, NewEntry, RequestTry, Revision, Seq, Turn,
     decode_state, encode_payload, encode_state,
 };
-use jido_storage::{AppendOutcome, Loaded, RequestRecord};
+use jido_storage::{AppendOutcome, Loaded, RequestRecord, is_planted};
 use tokio::sync::oneshot;
 
 use super::Errand;
@@ -155,7 +155,9 @@ impl<A: Agent> Running<A> {
                 self.pipeline.turn(&scratch, entries, request, held)
             }
             Err(error) => {
-                self.restore();
+                if !is_planted!(FailureNotUndone) {
+                    self.restore();
+                }
                 self.pipeline.hold(Held {
                     delivery,
                     copy,

@@ -54,6 +54,30 @@ pub enum Ask {
     Delete,
 }
 
+/// What a client does when it can't tell whether an operation was executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Doubt {
+    /// It leaves it at that.
+    Leave,
+    /// It sends the same request again, at the next node.
+    Retry,
+    /// It asks at once what became of the request: only that it was applied is final.
+    Ask,
+    /// It asks when no try can be on its way any more: every answer is final.
+    AskLater,
+}
+
+/// How sure owners have to be before they answer without a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReadMode {
+    /// As sure as their lease makes them.
+    Leased,
+    /// They ask storage.
+    Strict,
+    /// Not at all.
+    Local,
+}
+
 /// A client's task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Task {
@@ -67,8 +91,36 @@ pub struct Task {
     pub patience: u64,
     /// How many milliseconds the agent takes.
     pub takes: u16,
+    /// Whether the client gives its requests an identity of its own, which it needs for
+    /// all that follows.
+    pub named: bool,
+    /// What it does when the outcome is unknown.
+    pub doubt: Doubt,
+    /// Whether the request is sent at two nodes at once.
+    pub doubled: bool,
+    /// After how many milliseconds the request is sent again although it was answered, if
+    /// it is.
+    pub again: Option<u64>,
     /// What is done.
     pub ask: Ask,
+}
+
+impl Task {
+    /// A task without more to it, for whoever takes it up now.
+    pub(super) fn plain(ask: Ask, patience: u64) -> Self {
+        Self {
+            number: 0,
+            client: 0,
+            at: 0,
+            patience,
+            takes: 0,
+            named: false,
+            doubt: Doubt::Leave,
+            doubled: false,
+            again: None,
+            ask,
+        }
+    }
 }
 
 /// Something that goes wrong. Nodes are given by their place, from 0.
@@ -83,6 +135,8 @@ pub enum FaultKind {
     Pause { node: usize },
     /// These nodes are cut off from the others, both ways.
     Partition { side: Vec<usize> },
+    /// Nothing gets to a node, neither from others nor from storage.
+    Deaf { node: usize },
     /// Nothing gets from one node to another.
     OneWay { from: usize, to: usize },
     /// A session ends.
@@ -123,6 +177,14 @@ pub struct Plan {
     pub idle_timeout: Option<Duration>,
     /// Whether agents are taken over as soon as their owner is out of reach.
     pub on_disconnect: bool,
+    /// How sure owners have to be before they answer without a commit.
+    pub reads: ReadMode,
+    /// How many requests agents remember.
+    pub remembered: usize,
+    /// For how long they do.
+    pub remembered_for: Duration,
+    /// Whether agents note their starts and stops.
+    pub hooks: bool,
     /// How many messages may wait for an agent.
     pub mailbox_limit: usize,
     /// How many agents may be claimed and loaded at a time on a node.
@@ -170,9 +232,19 @@ impl Plan {
         });
         let mut tasks: Vec<Task> = tasks.collect();
         tasks.sort_by_key(|task| (task.at, task.number));
+        let on_disconnect = chance.bool();
+        let reads = [ReadMode::Leased, ReadMode::Strict, ReadMode::Local][chance.usize(..3)];
         let mut faults: Vec<Fault> = (0..options.faults)
             .map(|_| fault(&mut chance, options.nodes, span))
             .collect();
+        if reads == ReadMode::Leased {
+            // Leases are worth what clocks are: those of elapsed time may drift, not jump.
+            for fault in &mut faults {
+                if let FaultKind::Jump { ahead, .. } = &mut fault.kind {
+                    *ahead = 0;
+                }
+            }
+        }
         faults.sort_by_key(|fault| fault.at);
         for (number, fault) in faults.iter_mut().enumerate() {
             fault.number = number;
@@ -182,12 +254,34 @@ impl Plan {
             options,
             lease_ttl: Duration::from_millis([400, 1_000, 3_000][chance.usize(..3)]),
             idle_timeout: [None, Some(Duration::from_millis(500))][chance.usize(..2)],
-            on_disconnect: chance.bool(),
+            on_disconnect,
+            reads,
+            remembered: [4_096, 4_096, 4_096, 3, 1][chance.usize(..5)],
+            remembered_for: Duration::from_secs([600, 600, 600, 1][chance.usize(..4)]),
+            hooks: chance.u8(..4) == 0,
             mailbox_limit: [1, 10_000, 10_000, 10_000][chance.usize(..4)],
             activations: [1, 2, 64][chance.usize(..3)],
             drains: chance.bool(),
             tasks,
             faults,
+        }
+    }
+}
+
+impl Plan {
+    /// The key whose history is searched for an order.
+    pub(super) fn searched(&self) -> String {
+        key(self.seed as usize % self.options.keys.max(1))
+    }
+
+    /// Whether an answer without effect must show all that was answered before it was
+    /// asked for. An owner that is cut off may answer from before where it doesn't ask, or
+    /// where it is taken over before its lease has run out.
+    pub fn reads_are_fresh(&self) -> bool {
+        match self.reads {
+            ReadMode::Strict => true,
+            ReadMode::Leased => !self.on_disconnect,
+            ReadMode::Local => false,
         }
     }
 }
@@ -204,14 +298,21 @@ fn task(chance: &mut Rng, number: u64, options: Options) -> Task {
         (4..7, _) => Ask::One(place, Action::Fail),
         (7, _) => Ask::Delete,
         (8..10, _) => Ask::One(SCRATCH, Action::Add(amount)),
-        (10..25, _) => Ask::One(place, Action::Read),
-        (25..28, 0 | 3) => Ask::Cast(place, Action::Add(amount)),
-        (25..28, 1) => Ask::Cast(place, Action::Note),
+        (10..30, _) => Ask::One(place, Action::Read),
+        (30..33, 0 | 3) => Ask::Cast(place, Action::Add(amount)),
+        (30..33, 1) => Ask::Cast(place, Action::Note),
         (_, 0) => Ask::One(place, Action::Add(amount)),
         (_, 1) => Ask::One(place, Action::Note),
         (_, 2) => Ask::Increase(place, amount),
-        (28..55, _) => Ask::One(place, Action::Add(amount)),
+        (33..58, _) => Ask::One(place, Action::Add(amount)),
         _ => Ask::Transfer(place, account(chance), amount),
+    };
+    let named = chance.bool();
+    let doubt = match chance.u8(..8) {
+        0..4 => Doubt::Retry,
+        4 | 5 => Doubt::Ask,
+        6 => Doubt::AskLater,
+        _ => Doubt::Leave,
     };
     Task {
         number,
@@ -223,6 +324,10 @@ fn task(chance: &mut Rng, number: u64, options: Options) -> Task {
         } else {
             0
         },
+        named,
+        doubt: if named { doubt } else { Doubt::Leave },
+        doubled: named && chance.u8(..16) == 0,
+        again: (named && chance.u8(..8) == 0).then(|| chance.u64(..3_000)),
         ask,
     }
 }
@@ -239,8 +344,9 @@ fn fault(chance: &mut Rng, nodes: usize, span: u64) -> Fault {
         },
         18..25 => FaultKind::Drain { node },
         25..37 => FaultKind::Pause { node },
-        37..47 => FaultKind::Partition { side: vec![node] },
-        47..55 => FaultKind::OneWay {
+        37..44 => FaultKind::Partition { side: vec![node] },
+        44..49 => FaultKind::Deaf { node },
+        49..55 => FaultKind::OneWay {
             from: node,
             to: other,
         },
