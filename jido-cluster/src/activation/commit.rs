@@ -115,8 +115,7 @@ impl<A: Agent> Running<A> {
                 };
                 let undone = self.pipeline.undo();
                 Self::undone(undone, &refusal);
-                self.restore();
-                Ok(())
+                self.go_on(refusal)
             }
             AppendOutcome::Fenced { epoch } => {
                 tracing::info!(agent = %self.id, mine = %self.epoch, %epoch, "an activation was fenced");
@@ -153,8 +152,19 @@ impl<A: Agent> Running<A> {
         self.settle(AppendOutcome::Fenced { epoch }).await
     }
 
+    /// Goes on from the last committed state, unless the agent would then run without
+    /// having started: the next activation starts it anew.
+    fn go_on(&mut self, refusal: Refusal) -> Result<(), Refusal> {
+        if self.starting {
+            return Err(refusal);
+        }
+        self.restore();
+        Ok(())
+    }
+
     fn committed(&mut self, revision: Revision) {
         self.revision = revision;
+        self.starting = false;
         self.thread_len = Seq(self.thread_len.0 + std::mem::take(&mut self.appending));
         let forgotten = std::mem::take(&mut self.forgetting);
         if let Some(window) = &mut self.window {
@@ -177,8 +187,7 @@ impl<A: Agent> Running<A> {
             }
             match self.reclaim(&mut alone).await {
                 Ok(found) if found == self.revision => {
-                    self.not_applied();
-                    return Ok(());
+                    return self.not_applied();
                 }
                 // Epochs grow by one a claim: with none missing, only this
                 // activation can have made the one commit.
@@ -213,18 +222,16 @@ impl<A: Agent> Running<A> {
     }
 
     /// The commit in flight is known not to have taken effect, now or ever.
-    fn not_applied(&mut self) {
+    fn not_applied(&mut self) -> Result<(), Refusal> {
         if self.router.settings().durability == Durability::Hibernate {
             // What was acknowledged is still here, and waits for the next try.
             self.pipeline.put_back();
-            return;
+            return Ok(());
         }
+        let refusal = Refusal::unsettled("the commit did not take effect");
         let undone = self.pipeline.undo();
-        Self::undone(
-            undone,
-            &Refusal::unsettled("the commit did not take effect"),
-        );
-        self.restore();
+        Self::undone(undone, &refusal);
+        self.go_on(refusal)
     }
 
     /// Commits all that is not yet durable, one commit after the other.

@@ -52,6 +52,8 @@ pub(super) struct Running<A: Agent> {
     pub(super) epoch: Epoch,
     pub(super) revision: Revision,
     pub(super) thread_len: Seq,
+    /// Whether what it did when it started is not durable yet.
+    pub(super) starting: bool,
     /// How many entries the commit in flight appends.
     pub(super) appending: u64,
     pub(super) pipeline: Pipeline<Held<A>>,
@@ -83,6 +85,7 @@ impl<A: Agent> Running<A> {
             epoch: record.epoch,
             revision: record.revision,
             thread_len: record.thread_len,
+            starting: false,
             appending: 0,
             pipeline: Pipeline::new(durability, state.freeze()),
             in_flight: None,
