@@ -32,6 +32,12 @@ impl<A: Agent> Held<A> {
         }));
     }
 
+    /// Whether it is the reply to a further try of a request.
+    fn is_repeated(&self) -> bool {
+        let request = self.delivery.request();
+        request.is_some_and(|request| !request.first)
+    }
+
     /// Gives the message back, whose answer, or failure, may be that of an older state.
     fn unsure(self, refusal: &Refusal) {
         self.delivery.undone(refusal.clone(), self.copy.as_ref());
@@ -65,7 +71,7 @@ impl<A: Agent> Running<A> {
             // A newer owner may have applied the request, of which this one knows nothing:
             // then its answer is the one that was given there.
             Reads::Local | Reads::Leased
-                if self.is_repeated(&held.delivery) && !self.reads_are_fresh() =>
+                if held.is_repeated() && self.window.is_some() && !self.reads_are_fresh() =>
             {
                 Reads::Strict
             }

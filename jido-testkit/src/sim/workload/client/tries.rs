@@ -147,7 +147,9 @@ impl Worker {
             }
             Some(Err(error)) => {
                 let tried = match error.executed() {
-                    _ if error.kind() == ErrorKind::Expired => Tried::Forgotten,
+                    executed if error.kind() == ErrorKind::Expired && executed != Executed::No => {
+                        Tried::Forgotten
+                    }
                     Executed::No if error.is_retryable() => Tried::NotYet,
                     Executed::No => Tried::Never,
                     _ => Tried::Maybe,
