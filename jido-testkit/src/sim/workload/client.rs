@@ -173,6 +173,7 @@ impl Worker {
             if took.is_some() || passed > within {
                 break;
             }
+            tokio::time::sleep(5 * PAUSE).await;
         }
         Probe {
             key: plan::key(place),
