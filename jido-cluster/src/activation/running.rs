@@ -11,7 +11,7 @@ use jido_core::{
     Agent, AgentError, AgentId, Context, Epoch, NewEntry, RequestTry, Revision, Seq, Turn,
     decode_state, encode_payload, encode_state,
 };
-use jido_storage::{AppendOutcome, Loaded, RequestRecord};
+use jido_storage::{AppendOutcome, Loaded, RequestRecord, is_planted};
 use tokio::sync::oneshot;
 
 use super::Errand;
@@ -52,6 +52,8 @@ pub(super) struct Running<A: Agent> {
     pub(super) epoch: Epoch,
     pub(super) revision: Revision,
     pub(super) thread_len: Seq,
+    /// Whether what it did when it started is not durable yet.
+    pub(super) starting: bool,
     /// How many entries the commit in flight appends.
     pub(super) appending: u64,
     pub(super) pipeline: Pipeline<Held<A>>,
@@ -83,6 +85,7 @@ impl<A: Agent> Running<A> {
             epoch: record.epoch,
             revision: record.revision,
             thread_len: record.thread_len,
+            starting: false,
             appending: 0,
             pipeline: Pipeline::new(durability, state.freeze()),
             in_flight: None,
@@ -155,7 +158,9 @@ impl<A: Agent> Running<A> {
                 self.pipeline.turn(&scratch, entries, request, held)
             }
             Err(error) => {
-                self.restore();
+                if !is_planted!(FailureNotUndone) {
+                    self.restore();
+                }
                 self.pipeline.hold(Held {
                     delivery,
                     copy,

@@ -44,6 +44,8 @@ pub(super) struct Forgotten {
 pub(super) struct Window {
     limits: Limits,
     floor: Timestamp,
+    /// The floor as it was when the agent was loaded.
+    loaded_floor: Timestamp,
     made: BTreeMap<RequestId, Timestamp>,
     by_age: BTreeSet<(Timestamp, RequestId)>,
 }
@@ -55,15 +57,24 @@ impl Window {
         Self {
             limits,
             floor: stored.floor,
+            loaded_floor: stored.floor,
             made: marks.clone().map(|m| (m.request, m.issued_at)).collect(),
             by_age: marks.map(|m| (m.issued_at, m.request)).collect(),
         }
     }
 
+    /// What is known of a request that is tried. What came before a first try was not of
+    /// its own, but it may have been overtaken by a further one. That went to another
+    /// owner, before this one has loaded the agent: a later session with the same sender
+    /// would have ended the one that the first try came by.
     pub(super) fn seen(&self, request: &RequestTry) -> Seen {
+        let floor = match request.first {
+            true => self.loaded_floor,
+            false => self.floor,
+        };
         if self.made.contains_key(&request.id) {
             Seen::Applied
-        } else if request.issued_at < self.floor {
+        } else if request.issued_at < floor {
             Seen::Expired
         } else {
             Seen::No

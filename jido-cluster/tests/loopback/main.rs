@@ -14,6 +14,7 @@ mod grouping;
 mod harness;
 mod hooks;
 mod moving;
+mod overtaken;
 mod reads;
 mod requests;
 mod single;
