@@ -9,6 +9,7 @@ use jido_storage::Cursor;
 
 use crate::activation::Errand;
 use crate::agent_ref::AgentRef;
+use crate::attachment::Attachment;
 use crate::error::{Error, ErrorKind};
 use crate::request::{Numbers, Request, RequestOutcome};
 use crate::router::{AgentPage, Ownership, Router, Stats};
@@ -176,6 +177,15 @@ impl<A: Agent> Handle<A> {
         Ok(AgentRef::new(self.clone(), AgentKey::new(key)?))
     }
 
+    /// Activates an agent and keeps it awake, wherever it runs, until the guard is dropped.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Handle::get). The agent is not kept awake then.
+    pub async fn attach(&self, key: impl AsRef<str>) -> Result<Attachment<A>, Error> {
+        self.agent(key)?.attach().await
+    }
+
     /// Hibernates an agent wherever it runs: its state is written and its claim
     /// given back. Answers whether it ran.
     ///
@@ -197,7 +207,8 @@ impl<A: Agent> Handle<A> {
     pub async fn delete(&self, key: impl AsRef<str>) -> Result<(), Error> {
         self.router
             .run(&AgentKey::new(key)?, Errand::Delete, DEFAULT_CALL_TIMEOUT)
-            .await
+            .await?;
+        Ok(())
     }
 
     /// Where an agent is and where it ought to be.

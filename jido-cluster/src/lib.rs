@@ -58,6 +58,7 @@
 
 mod activation;
 mod agent_ref;
+mod attachment;
 mod deadlines;
 mod delivery;
 pub mod environment;
@@ -85,6 +86,7 @@ pub mod storage {
 
 pub use activation::Durability;
 pub use agent_ref::AgentRef;
+pub use attachment::Attachment;
 pub use delivery::Reply;
 pub use error::{Error, ErrorKind};
 pub use handle::{DEFAULT_CALL_TIMEOUT, Handle, MAX_CALL_TIMEOUT};

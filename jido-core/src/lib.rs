@@ -30,6 +30,7 @@ pub use context::{Context, Turn};
 pub use counters::{Epoch, Incarnation, Revision, Seq, Timestamp};
 pub use envelope::{
     Answer, AnswerStatus, Ask, Envelope, EnvelopeError, Notice, Operation, PROTOCOL_VERSION,
+    Renewal,
 };
 pub use error::{Error, ErrorKind, Executed};
 pub use id::AgentId;

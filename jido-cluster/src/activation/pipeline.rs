@@ -9,6 +9,8 @@ use bytes::Bytes;
 use jido_core::{NewEntry, RequestId, Timestamp};
 use jido_storage::RequestRecord;
 
+use crate::local::Unsaved;
+
 /// When changes are committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
@@ -77,6 +79,30 @@ impl<H> Pipeline<H> {
             staged: Stage::empty(),
             in_flight: None,
         }
+    }
+
+    /// A pipeline that goes on where one was left that had nothing in flight.
+    pub(super) fn resume(durability: Durability, state: Bytes, unsaved: Option<Unsaved>) -> Self {
+        let mut pipeline = Self::new(durability, state);
+        if let Some(Unsaved { committed, entries }) = unsaved {
+            pipeline.committed = committed;
+            pipeline.staged.entries = entries;
+            pipeline.staged.changed = true;
+        }
+        pipeline
+    }
+
+    /// What is changed and not in storage, while nothing is in flight.
+    pub(super) fn unsaved(&self) -> Option<Unsaved> {
+        self.staged.changed.then(|| Unsaved {
+            committed: self.committed.clone(),
+            entries: self.staged.entries.clone(),
+        })
+    }
+
+    /// Whether nothing is on its way to storage, and nobody waits for it.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.in_flight.is_none() && self.staged.held.is_empty()
     }
 
     /// The state that a message that fails is undone to.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use jido_core::{Agent, AgentId, AgentKey, Epoch, Revision, decode_state, encode_state};
 use jido_storage::{ClaimOutcome, ClaimRequest, Commit, Loaded};
 
@@ -12,6 +12,7 @@ use super::running::Running;
 use crate::delivery::Refusal;
 use crate::error::Error;
 use crate::lease::Takeover;
+use crate::local::Parked;
 use crate::router::Router;
 
 /// How long members that don't share the storage are given to say whether they run
@@ -36,7 +37,7 @@ pub(super) async fn claim_and_load<A: Agent>(start: &Start<A>) -> Result<Running
     let loaded = load(router, &id, epoch).await?;
     match make_agent(router, &start.key, &loaded) {
         Ok((agent, state)) => {
-            let mut running = Running::new(router.clone(), agent, state, &loaded);
+            let mut running = Running::loaded(router.clone(), agent, state, &loaded);
             if let Err(error) = running.started().await {
                 tracing::warn!(agent = %id, %error, "an agent did not start");
                 give_back(router, id, epoch, loaded.record.revision).await;
@@ -47,6 +48,27 @@ pub(super) async fn claim_and_load<A: Agent>(start: &Start<A>) -> Result<Running
         Err(error) => {
             tracing::error!(agent = %id, %error, "an agent's state can't be read");
             give_back(router, id, epoch, loaded.record.revision).await;
+            Err(Refusal::Broken(error.kind(), error.to_string().into()))
+        }
+    }
+}
+
+/// Makes a parked agent ready to run again, under the claim that it has.
+pub(super) async fn resume<A: Agent>(
+    start: &Start<A>,
+    parked: &Parked,
+) -> Result<Running<A>, Refusal> {
+    let router = &start.router;
+    let id = router.agent_id(&start.key);
+    match decode_state(&parked.state).map_err(Error::from) {
+        Ok(mut agent) => {
+            (router.settings().prepare)(&mut agent, &start.key);
+            Ok(Running::resumed(router.clone(), id, agent, parked))
+        }
+        // The same code has written it.
+        Err(error) => {
+            tracing::error!(agent = %id, %error, "a parked agent can't be read");
+            give_back(router, id, parked.epoch, parked.revision).await;
             Err(Refusal::Broken(error.kind(), error.to_string().into()))
         }
     }
@@ -116,18 +138,22 @@ pub(super) fn make_agent<A: Agent>(
     router: &Router<A>,
     key: &AgentKey,
     loaded: &Loaded,
-) -> Result<(A, BytesMut), Error> {
+) -> Result<(A, Bytes), Error> {
     let settings = router.settings();
     let mut agent = match &loaded.checkpoint {
         Some(checkpoint) => decode_state(&checkpoint.state)?,
         None => (settings.initial)(key),
     };
     (settings.prepare)(&mut agent, key);
-    let mut state = BytesMut::new();
-    match &loaded.checkpoint {
-        Some(checkpoint) => state.extend_from_slice(&checkpoint.state),
-        None => encode_state(&agent, &mut state)?,
-    }
+    let state = match &loaded.checkpoint {
+        // A copy, since the bytes of a page of storage may be around it.
+        Some(checkpoint) => Bytes::copy_from_slice(&checkpoint.state),
+        None => {
+            let mut fresh = BytesMut::new();
+            encode_state(&agent, &mut fresh)?;
+            Bytes::copy_from_slice(&fresh)
+        }
+    };
     Ok((agent, state))
 }
 

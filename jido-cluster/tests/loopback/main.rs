@@ -9,12 +9,17 @@
 )]
 
 mod agents;
+mod attaching;
+mod capacity;
+mod counting;
 mod faults;
 mod grouping;
 mod harness;
 mod hooks;
 mod moving;
+mod parking;
 mod reads;
 mod requests;
 mod single;
+mod stampede;
 mod starting;
