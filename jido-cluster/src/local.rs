@@ -164,6 +164,8 @@ pub(crate) struct LocalMap<A: Agent> {
     map: papaya::HashMap<AgentKey, Slot<A>, foldhash::fast::FixedState>,
     /// Of all serialized states.
     bytes: AtomicUsize,
+    /// How many agents are parked.
+    parked: AtomicUsize,
 }
 
 impl<A: Agent> LocalMap<A> {
@@ -172,6 +174,7 @@ impl<A: Agent> LocalMap<A> {
         Self {
             map: papaya::HashMap::with_hasher(foldhash::fast::FixedState::with_seed(seed)),
             bytes: AtomicUsize::new(0),
+            parked: AtomicUsize::new(0),
         }
     }
 
@@ -212,6 +215,7 @@ impl<A: Agent> LocalMap<A> {
         // The bytes of a parked agent are counted already.
         if let Some(Slot::Parked(parked)) = map.insert(key, Slot::Running(local)) {
             gauge.set_bytes(parked.state.len());
+            self.parked.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
@@ -226,6 +230,7 @@ impl<A: Agent> LocalMap<A> {
             .is_some_and(Local::seal);
         if sealed {
             self.weigh(gauge, parked.state.len());
+            self.parked.fetch_add(1, Ordering::Relaxed);
             map.insert(key.clone(), Slot::Parked(Arc::new(parked)));
         }
         sealed
@@ -260,6 +265,7 @@ impl<A: Agent> LocalMap<A> {
         let map = self.map.pin();
         if let Ok(Some((_, Slot::Parked(parked)))) = map.remove_if(key, is_it) {
             self.bytes.fetch_sub(parked.state.len(), Ordering::Relaxed);
+            self.parked.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
@@ -278,6 +284,11 @@ impl<A: Agent> LocalMap<A> {
     /// How many agents this node has.
     pub(crate) fn len(&self) -> usize {
         self.map.len()
+    }
+
+    /// How many of them are parked.
+    pub(crate) fn parked_len(&self) -> usize {
+        self.parked.load(Ordering::Relaxed)
     }
 
     /// The bytes of their serialized states.

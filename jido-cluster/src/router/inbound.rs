@@ -21,13 +21,10 @@ impl<A: Agent> AskHandler for Router<A> {
                 let key = key.clone();
                 self.deliver_asked(&key, ask, port);
             }
-            (Operation::Stats, _) => {
-                let running = u64::try_from(self.local.len()).unwrap_or(u64::MAX);
-                match encode_payload(&running) {
-                    Ok(bytes) => port.ok(Epoch::ZERO, Revision::ZERO, bytes),
-                    Err(error) => port.failed(&error.into()),
-                }
-            }
+            (Operation::Stats, _) => match encode_payload(&self.stats_here()) {
+                Ok(bytes) => port.ok(Epoch::ZERO, Revision::ZERO, bytes),
+                Err(error) => port.failed(&error.into()),
+            },
             (Operation::Lookup, Some(key)) => {
                 if self.local.contains(key.as_str()) {
                     port.ok(Epoch::ZERO, Revision::ZERO, Bytes::new());

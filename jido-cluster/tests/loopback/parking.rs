@@ -134,7 +134,8 @@ async fn the_next_message_of_a_parked_agent_costs_no_trip_to_storage() {
         assert_eq!(busy.heard, 2);
         quiet().await;
         assert!(handle.lookup("a").await.unwrap().is_some());
-        assert_eq!(handle.stats().await.unwrap().total, 1);
+        let stats = handle.stats().await.unwrap();
+        assert_eq!((stats.total, stats.parked), (1, 1));
         let commits = one.counts.of(|c| &c.commits);
         let woken = handle.call("a", Message::Add(0)).await.unwrap();
         assert_eq!(woken, told(1, 1, 1), "it is the same activation");
@@ -314,7 +315,8 @@ async fn parked_agents_become_cold_by_the_idle_time_out() {
     assert!(handle.owner("a").await.unwrap().owner.is_some());
     tokio::time::sleep(QUIET * 5).await;
     assert_eq!(handle.owner("a").await.unwrap().owner, None);
-    assert_eq!(handle.stats().await.unwrap().total, 0);
+    let stats = handle.stats().await.unwrap();
+    assert_eq!((stats.total, stats.parked), (0, 0));
     assert_eq!(counts.of(|c| &c.claims), 1);
     assert_eq!(handle.call("a", Message::Add(0)).await.unwrap().count, 1);
 }
