@@ -19,6 +19,7 @@ mod commit;
 mod hooks;
 mod once;
 mod pipeline;
+mod replay;
 mod running;
 mod start;
 mod window;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jido_core::{Agent, AgentKey, RequestId, RequestTry, Timestamp, decode_payload};
+use jido_core::{Agent, AgentKey, Entry, RequestId, RequestTry, Seq, Timestamp, decode_payload};
 use jido_storage::Cursor;
 
 use crate::activation::Errand;
@@ -242,6 +242,25 @@ impl<A: Agent> Handle<A> {
     /// [`Unavailable`](ErrorKind::Unavailable) when storage can't be asked.
     pub async fn keys(&self, after: Option<Cursor>, limit: usize) -> Result<AgentPage, Error> {
         self.router.agents(after, limit).await
+    }
+
+    /// A page of an agent's thread, as storage has it: at most `limit` entries from place
+    /// `from` on, in order; fewer at the end, or where the storage bounds the bytes of a
+    /// page. None where there are no entries.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for a key that is refused,
+    /// [`Unavailable`](ErrorKind::Unavailable) when storage can't be asked.
+    pub async fn thread(
+        &self,
+        key: impl AsRef<str>,
+        from: Seq,
+        limit: usize,
+    ) -> Result<Vec<Entry>, Error> {
+        let id = self.router.agent_id(&AgentKey::new(key)?);
+        let storage = &self.router.settings().storage;
+        Ok(storage.read_thread(&id, from, limit).await?)
     }
 
     pub(crate) fn router(&self) -> &Router<A> {

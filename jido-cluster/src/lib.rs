@@ -91,9 +91,9 @@ pub use delivery::Reply;
 pub use error::{Error, ErrorKind};
 pub use handle::{DEFAULT_CALL_TIMEOUT, Handle, MAX_CALL_TIMEOUT};
 pub use jido_core::{
-    Agent, AgentError, AgentId, AgentKey, Checkpoint, ClusterName, Context, Entry, Epoch, Executed,
-    Incarnation, MAX_KEY_LEN, ManagerName, NodeName, RequestId, Revision, Seq, Timestamp, Turn,
-    decode_payload, encode_payload,
+    Agent, AgentError, AgentId, AgentKey, Checkpoint, ClusterName, Context, Entry, Epoch,
+    EventSourced, Executed, Incarnation, MAX_KEY_LEN, ManagerName, NodeName, RequestId, Revision,
+    Seq, Sourced, Timestamp, Turn, decode_payload, encode_payload,
 };
 pub use lease::Takeover;
 pub use manager::{

@@ -8,8 +8,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 use jido_core::{
-    Agent, AgentError, AgentId, Context, Epoch, NewEntry, RequestTry, Revision, Seq, Timestamp,
-    Turn, decode_state, encode_payload, encode_state,
+    Agent, AgentError, AgentId, Checkpoints, Context, Epoch, NewEntry, RequestTry, Revision, Seq,
+    Timestamp, Turn, decode_state, encode_payload, encode_state,
 };
 use jido_storage::{AppendOutcome, Loaded, RequestRecord};
 use tokio::sync::oneshot;
@@ -53,6 +53,10 @@ pub(super) struct Running<A: Agent> {
     pub(super) epoch: Epoch,
     pub(super) revision: Revision,
     pub(super) thread_len: Seq,
+    /// How much of the thread the last checkpoint covers.
+    pub(super) covered: Seq,
+    /// How much that of the commit in flight covers; none if it carries none.
+    pub(super) covering: Option<Seq>,
     /// How many entries the commit in flight appends.
     pub(super) appending: u64,
     pub(super) pipeline: Pipeline<Held<A>>,
@@ -76,7 +80,9 @@ impl<A: Agent> Running<A> {
         let window = settings.requests;
         Self {
             window: window.map(|limits| Window::stored(limits, &loaded.requests)),
-            pipeline: Pipeline::new(settings.durability, state),
+            pipeline: Pipeline::new(settings.durability, by_entries::<A>(), state),
+            covered: covered(loaded),
+            covering: None,
             id: record.id.clone(),
             agent,
             epoch: record.epoch,
@@ -104,7 +110,10 @@ impl<A: Agent> Running<A> {
         let unsaved = rest.and_then(|rest| rest.unsaved.clone());
         Self {
             window,
-            pipeline: Pipeline::resume(settings.durability, parked.state.clone(), unsaved),
+            pipeline: Pipeline::new(settings.durability, by_entries::<A>(), parked.state.clone())
+                .resumed(unsaved),
+            covered: parked.covered,
+            covering: None,
             id,
             agent,
             epoch: parked.epoch,
@@ -141,6 +150,7 @@ impl<A: Agent> Running<A> {
             epoch: self.epoch,
             revision: self.revision,
             thread_len: self.thread_len,
+            covered: self.covered,
             used_ms,
             rest,
         }
@@ -259,7 +269,11 @@ impl<A: Agent> Running<A> {
             .map(|entry| entry.kind.len() + entry.payload.len())
             .sum();
         let replies = record.as_ref().map_or(0, |record| record.reply.len());
-        let len = scratch.len() + entries + replies;
+        let state = match A::CHECKPOINTS {
+            Checkpoints::Never => 0,
+            Checkpoints::EveryCommit | Checkpoints::Every(_) => scratch.len(),
+        };
+        let len = state + entries + replies;
         if len > limit {
             return Err(Error::new(
                 ErrorKind::InvalidInput,
@@ -314,6 +328,17 @@ impl<A: Agent> Running<A> {
             }
         }
     }
+}
+
+/// Whether an agent's entries alone are committed, and tell its state.
+pub(super) fn by_entries<A: Agent>() -> bool {
+    A::CHECKPOINTS != Checkpoints::EveryCommit
+}
+
+/// How much of its thread an agent's stored state covers.
+pub(super) fn covered(loaded: &Loaded) -> Seq {
+    let checkpoint = loaded.checkpoint.as_ref();
+    checkpoint.map_or(Seq::ZERO, |checkpoint| checkpoint.covers)
 }
 
 pub(super) fn agent_error(error: &AgentError) -> Error {

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use jido_core::{Agent, AgentId, AgentKey, Epoch, Revision, decode_state, encode_state};
+use jido_core::{Agent, AgentId, AgentKey, Epoch, Revision, decode_state};
 use jido_storage::{ClaimOutcome, ClaimRequest, Commit, Loaded};
 
 use super::Start;
+use super::replay;
 use super::running::Running;
 use crate::delivery::Refusal;
 use crate::error::Error;
@@ -35,7 +35,11 @@ pub(super) async fn claim_and_load<A: Agent>(start: &Start<A>) -> Result<Running
     }
     let epoch = claim(router, &id).await?;
     let loaded = load(router, &id, epoch).await?;
-    match make_agent(router, &start.key, &loaded) {
+    let made = match make_agent(router, &start.key, &loaded) {
+        Ok(agent) => replay::unfold(router, agent, &loaded).await?,
+        Err(error) => Err(error),
+    };
+    match made {
         Ok((agent, state)) => {
             let mut running = Running::loaded(router.clone(), agent, state, &loaded);
             if let Err(error) = running.started().await {
@@ -133,28 +137,15 @@ pub(super) async fn load<A: Agent>(
     }
 }
 
-/// The agent as it was loaded, or a fresh one, with its serialized state.
-pub(super) fn make_agent<A: Agent>(
-    router: &Router<A>,
-    key: &AgentKey,
-    loaded: &Loaded,
-) -> Result<(A, Bytes), Error> {
+/// The agent as its checkpoint has it, or a fresh one.
+fn make_agent<A: Agent>(router: &Router<A>, key: &AgentKey, loaded: &Loaded) -> Result<A, Error> {
     let settings = router.settings();
     let mut agent = match &loaded.checkpoint {
         Some(checkpoint) => decode_state(&checkpoint.state)?,
         None => (settings.initial)(key),
     };
     (settings.prepare)(&mut agent, key);
-    let state = match &loaded.checkpoint {
-        // A copy, since the bytes of a page of storage may be around it.
-        Some(checkpoint) => Bytes::copy_from_slice(&checkpoint.state),
-        None => {
-            let mut fresh = BytesMut::new();
-            encode_state(&agent, &mut fresh)?;
-            Bytes::copy_from_slice(&fresh)
-        }
-    };
-    Ok((agent, state))
+    Ok(agent)
 }
 
 async fn give_back<A: Agent>(router: &Router<A>, id: AgentId, epoch: Epoch, revision: Revision) {
@@ -169,7 +160,7 @@ async fn give_back<A: Agent>(router: &Router<A>, id: AgentId, epoch: Epoch, revi
 
 /// A claim or load that failed, for those who wait: what can pass by itself is
 /// tried again, what can't is said as it is.
-fn refusal_of(error: jido_storage::Error) -> Refusal {
+pub(super) fn refusal_of(error: jido_storage::Error) -> Refusal {
     let error = Error::from(error);
     tracing::warn!(%error, "storage failed while an agent was claimed or loaded");
     if error.is_retryable() {

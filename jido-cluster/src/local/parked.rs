@@ -12,6 +12,8 @@ pub(crate) struct Parked {
     pub(crate) epoch: Epoch,
     pub(crate) revision: Revision,
     pub(crate) thread_len: Seq,
+    /// How much of the thread the last checkpoint covers.
+    pub(crate) covered: Seq,
     /// When the agent was used last, in milliseconds of `Deadlines::now`.
     pub(crate) used_ms: u64,
     /// What most parked agents have not.

@@ -21,5 +21,7 @@ mod parking;
 mod reads;
 mod requests;
 mod single;
+mod sourced;
 mod stampede;
 mod starting;
+mod versions;
