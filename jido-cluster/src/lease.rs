@@ -14,7 +14,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jido_core::Incarnation;
-use jido_storage::{NodeRecord, NodeRegistration, NodeState, Registration, Renewal, Storage};
+use jido_storage::{
+    NodeRecord, NodeRegistration, NodeState, Registration, Renewal, Storage, is_planted,
+};
 
 use crate::error::{Error, ErrorKind};
 use crate::node::Core;
@@ -107,7 +109,9 @@ impl Watch {
                 .or_insert((record.beat, now));
             if *beat != record.beat || was_away {
                 (*beat, *since) = (record.beat, now);
-            } else if now.saturating_sub(*since) >= parts(ttl_of(record, ttl), SILENT) {
+            } else if now.saturating_sub(*since) >= parts(ttl_of(record, ttl), SILENT)
+                || is_planted!(DeadFromOneMissedBeat)
+            {
                 silent.push((record.incarnation, record.beat));
             }
         }
@@ -257,7 +261,10 @@ async fn renew(lease: Arc<Lease>, core: std::sync::Weak<Core>) {
                 .await
             {
                 Ok(Renewal::Renewed(_)) => {
-                    lease.note(sent);
+                    lease.note(match is_planted!(LeaseFromReceipt) {
+                        true => core.environment.elapsed(),
+                        false => sent,
+                    });
                     looks = 0;
                 }
                 Ok(Renewal::Dead) => return core.declared_dead(),

@@ -25,9 +25,6 @@ use crate::runtime::OwnedTask;
 /// to hibernate.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How often idle agents are looked for, at the most and at the least.
-const SWEEP: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(30));
-
 /// Runs the agents of one kind on one node, as a ractor actor: it supervises their
 /// activations. The managers of the same name on all nodes make up one key space.
 ///
@@ -66,7 +63,7 @@ pub struct InstanceManager<A: Agent> {
 /// What a running manager keeps.
 #[derive(Debug)]
 pub struct ManagerState {
-    _sweep: Option<OwnedTask>,
+    _chores: OwnedTask,
 }
 
 impl<A: Agent> InstanceManager<A> {
@@ -144,16 +141,9 @@ impl<A: Agent> Actor for InstanceManager<A> {
             )
             .into());
         }
-        let sweep = router.settings().idle_timeout.map(|idle_timeout| {
-            let router = router.clone();
-            OwnedTask::spawn(async move {
-                loop {
-                    tokio::time::sleep((idle_timeout / 4).clamp(SWEEP.0, SWEEP.1)).await;
-                    Box::pin(router.current().sweep(idle_timeout)).await;
-                }
-            })
-        });
-        Ok(ManagerState { _sweep: sweep })
+        Ok(ManagerState {
+            _chores: router.chores(),
+        })
     }
 
     async fn post_stop(

@@ -24,7 +24,7 @@ pub use verdict::{Verdict, Violation};
 /// ```
 /// use std::collections::BTreeMap;
 /// use jido_testkit::counters;
-/// use jido_testkit::history::{Action, Answer, History, Operation, Outcome};
+/// use jido_testkit::history::{Action, Answer, By, History, Operation, Outcome};
 ///
 /// let increment = |id, invoked, ended, value| Operation {
 ///     id,
@@ -33,7 +33,12 @@ pub use verdict::{Verdict, Violation};
 ///     action: Action::Add(1),
 ///     invoked,
 ///     ended,
-///     outcome: Outcome::Answered(Answer { value, done: true, epoch: 1, revision: id }),
+///     outcome: Outcome::Answered(Answer {
+///         value,
+///         done: true,
+///         by: Some(By { epoch: 1, revision: id }),
+///     }),
+///     repeats: Vec::new(),
 /// };
 /// let history = History::new(vec![increment(1, 0, 5, 1), increment(2, 6, 9, 1)]);
 /// let verdict = counters::check(&history, &BTreeMap::from([("k".to_owned(), 1)]));
@@ -50,7 +55,8 @@ pub fn check(history: &History, stored: &BTreeMap<String, i64>) -> Verdict {
 
 /// The records of the counters, as their answers tell them: what
 /// [`check::history`](crate::check::history) needs. Only of keys of which every
-/// increment was answered or not executed, since nobody can tell the place of another.
+/// increment was not executed, or answered with who did so: nobody can tell the place of
+/// another.
 pub fn records(history: &History, stored: &BTreeMap<String, i64>) -> BTreeMap<String, Record> {
     let keys = history.by_key().into_iter();
     keys.filter_map(|(key, operations)| {
@@ -65,7 +71,7 @@ fn record(operations: &[&Operation], value: i64) -> Option<Record> {
     let mut placed = Vec::new();
     for op in increments {
         match op.outcome {
-            Outcome::Answered(answer) => placed.push((answer.value, op.id, answer.revision)),
+            Outcome::Answered(answer) => placed.push((answer.value, op.id, answer.by?.revision)),
             Outcome::NotExecuted => {}
             Outcome::Unknown => return None,
         }
@@ -87,6 +93,7 @@ fn record(operations: &[&Operation], value: i64) -> Option<Record> {
         applied: placed.into_iter().map(|(_, id, _)| id).collect(),
         thread: Vec::new(),
         marks,
+        hooks: Vec::new(),
     })
 }
 

@@ -9,6 +9,8 @@
 //!   from many such clients at once, and [`process::chaos`], which breaks all that;
 //! - [`counters`]: the check of what such clients saw: no increment lost, doubled or
 //!   reordered, and no read that went back;
+//! - [`check_replay`]: an event-sourced agent's thread, held against the agent that was
+//!   live;
 //! - [`postgres`]: a Postgres server in a temporary folder, which can be stopped,
 //!   paused and started again.
 
@@ -18,10 +20,12 @@ mod error;
 pub mod history;
 pub mod postgres;
 pub mod process;
+mod replay;
 pub mod sim;
 mod wiring;
 
 pub use error::{Error, ErrorKind};
+pub use replay::check_replay;
 
 /// The code on the page compiles and runs.
 #[cfg(doctest)]

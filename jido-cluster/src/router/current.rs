@@ -6,12 +6,31 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use jido_core::Agent;
 use ractor::ActorStatus;
+use tokio::sync::Notify;
 
 use super::{Router, Settings};
 use crate::error::{Error, ErrorKind};
 use crate::node::Core;
+use crate::runtime::OwnedTask;
+
+/// The router of the node's present life, unless that is its first.
+pub(super) struct Latest<A: Agent> {
+    router: ArcSwapOption<Router<A>>,
+    /// Told when there is another.
+    changed: Notify,
+}
+
+impl<A: Agent> Default for Latest<A> {
+    fn default() -> Self {
+        Self {
+            router: ArcSwapOption::empty(),
+            changed: Notify::new(),
+        }
+    }
+}
 
 /// A router, or the one that has taken its place.
 pub(crate) enum Current<'a, A: Agent> {
@@ -36,10 +55,24 @@ impl<A: Agent> Router<A> {
         if !self.is_closed() {
             return Current::Same(self);
         }
-        match self.latest.load_full() {
+        match self.latest.router.load_full() {
             Some(latest) => Current::Later(latest),
             None => Current::Same(self),
         }
+    }
+
+    /// Moves unused agents down, and keeps agents elsewhere attached, in each life of the
+    /// node in its turn, for as long as the task is kept.
+    pub(crate) fn chores(self: &Arc<Self>) -> OwnedTask {
+        let first = self.clone();
+        OwnedTask::spawn(async move {
+            loop {
+                let latest = first.latest.router.load_full();
+                let router = latest.unwrap_or_else(|| first.clone());
+                let _chores = (router.passivation(), router.keep_attached());
+                first.latest.changed.notified().await;
+            }
+        })
     }
 
     /// Takes messages in a further life of the node, under the same manager.
@@ -55,7 +88,9 @@ impl<A: Agent> Router<A> {
             storage,
             ..self.settings.clone()
         };
-        let next = Self::of(core.clone(), settings, self.latest.clone());
+        // Guards of callers go on; other nodes tell anew what they hold.
+        let attachments = self.attachments.of_next_life();
+        let next = Self::of(core.clone(), settings, attachments, self.latest.clone());
         next.open(supervisor.clone());
         if !core.exchange.add_handler(&self.settings.name, next.clone())
             || !core.add_manager(next.clone())
@@ -65,12 +100,13 @@ impl<A: Agent> Router<A> {
                 "the life is over before it began",
             ));
         }
-        self.latest.store(Some(next));
+        self.latest.router.store(Some(next));
+        self.latest.changed.notify_one();
         Ok(())
     }
 
     /// Lets go of what follows, once the manager has stopped.
     pub(crate) fn forget_latest(&self) {
-        self.latest.store(None);
+        self.latest.router.store(None);
     }
 }

@@ -143,16 +143,19 @@ impl Verdict {
 
     /// Holds the commits of increments against their values.
     fn check_commits(&mut self, key: &str, seen: &[Seen<'_>]) {
-        let mut by_value: Vec<&Seen<'_>> = seen.iter().filter(|seen| !seen.read).collect();
-        by_value.sort_by_key(|seen| (seen.answer.value, seen.answer.revision));
+        let increments = seen.iter().filter(|seen| !seen.read);
+        let mut by_value: Vec<(i64, u64, &Operation)> = increments
+            .filter_map(|seen| Some((seen.answer.value, seen.answer.by?.revision, seen.op)))
+            .collect();
+        by_value.sort_by_key(|(value, revision, _)| (*value, *revision));
         for pair in by_value.windows(2) {
-            if let [smaller, larger] = pair
-                && smaller.answer.revision > larger.answer.revision
+            if let [(_, before, smaller), (_, after, larger)] = pair
+                && before > after
             {
                 self.violations.push(Violation::Backwards {
                     key: key.to_owned(),
-                    smaller: smaller.op.clone(),
-                    larger: larger.op.clone(),
+                    smaller: (*smaller).clone(),
+                    larger: (*larger).clone(),
                 });
             }
         }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::history::Answer;
+use crate::history::{Answer, By};
 
 fn op(action: Action, started: u64, ended: u64, outcome: Outcome) -> Operation {
     Operation {
@@ -11,6 +11,7 @@ fn op(action: Action, started: u64, ended: u64, outcome: Outcome) -> Operation {
         invoked: started,
         ended,
         outcome,
+        repeats: Vec::new(),
     }
 }
 
@@ -18,8 +19,7 @@ fn answered(value: i64, done: bool, revision: u64) -> Outcome {
     Outcome::Answered(Answer {
         value,
         done,
-        epoch: 1,
-        revision,
+        by: Some(By { epoch: 1, revision }),
     })
 }
 

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::balancer::{Balancer, Picked};
 use super::client::{DemoClient, Inc};
 use super::replies::CounterReply;
-use crate::history::{Action, Answer, History, Operation, Outcome};
+use crate::history::{Action, Answer, By, History, Operation, Outcome};
 use crate::wiring::{now, spawn};
 use crate::{Error, ErrorKind};
 
@@ -254,6 +254,7 @@ impl Shared {
                 invoked: micros(tried.invoked),
                 ended: micros(tried.ended),
                 outcome: tried.outcome,
+                repeats: Vec::new(),
             });
         }
         operations
@@ -359,8 +360,10 @@ impl Shared {
         Outcome::Answered(Answer {
             value: reply.value,
             done,
-            epoch: reply.epoch,
-            revision: reply.revision,
+            by: Some(By {
+                epoch: reply.epoch,
+                revision: reply.revision,
+            }),
         })
     }
 

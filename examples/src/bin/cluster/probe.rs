@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use jido_cluster::Executed;
-use jido_testkit::history::{Action, Answer, Operation, Outcome};
+use jido_testkit::history::{Action, Answer, By, Operation, Outcome};
 use jido_testkit::process::DemoClient;
 
 use super::demo::{Failure, now};
@@ -73,8 +73,10 @@ impl Probe {
             Ok(reply) => Outcome::Answered(Answer {
                 value: reply.value,
                 done: true,
-                epoch: reply.epoch,
-                revision: reply.revision,
+                by: Some(By {
+                    epoch: reply.epoch,
+                    revision: reply.revision,
+                }),
             }),
             Err(error) if error.executed() == Executed::No => Outcome::NotExecuted,
             Err(_) => Outcome::Unknown,
@@ -87,6 +89,7 @@ impl Probe {
             invoked,
             ended,
             outcome,
+            repeats: Vec::new(),
         });
         Ok(answer?.owner)
     }

@@ -141,7 +141,7 @@ fn after_kills(history: &History, killed: &[Killed]) -> Figures {
         let later = history.operations.iter().filter_map(|op| {
             let epoch = killed.keys.get(&op.key)?;
             let ended = Duration::from_micros(op.ended);
-            let elsewhere = op.answer()?.epoch > *epoch && ended > killed.at;
+            let elsewhere = op.answer()?.by?.epoch > *epoch && ended > killed.at;
             elsewhere.then(|| ended - killed.at)
         });
         later.min()
@@ -179,7 +179,7 @@ impl fmt::Display for Report {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::{Action, Answer, Operation};
+    use crate::history::{Action, Answer, By, Operation};
 
     fn answered(id: u64, ended: u64, epoch: u64) -> Operation {
         Operation {
@@ -192,9 +192,9 @@ mod tests {
             outcome: Outcome::Answered(Answer {
                 value: 0,
                 done: false,
-                epoch,
-                revision: 0,
+                by: Some(By { epoch, revision: 0 }),
             }),
+            repeats: Vec::new(),
         }
     }
 
