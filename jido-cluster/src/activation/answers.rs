@@ -4,7 +4,6 @@ use bytes::Bytes;
 use jido_core::{Agent, Epoch, Executed, Revision};
 use jido_storage::is_planted;
 
-use super::ActivationMessage;
 use super::running::Running;
 use crate::delivery::{Answered, Delivery, Refusal};
 use crate::error::{Error, ErrorKind};
@@ -102,9 +101,7 @@ impl<A: Agent> Running<A> {
                     Verdict::Owner => held.answer(epoch, revision),
                     Verdict::Lost => {
                         // Before the message is tried again, so that another takes it.
-                        let _ = router
-                            .local()
-                            .tell(key.as_str(), ActivationMessage::Lost(epoch));
+                        router.lost(&key, epoch);
                         held.unsure(&Refusal::NotOwner { hint: None });
                     }
                     Verdict::Failed(error) => held.unsure(&Refusal::unsettled(error.to_string())),
