@@ -26,6 +26,10 @@ mod journal;
 #[cfg(feature = "lmdb")]
 mod lmdb;
 mod memory;
+#[cfg(feature = "planted-bugs")]
+pub mod planted;
+#[cfg(not(feature = "planted-bugs"))]
+mod planted;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(any(feature = "foundationdb", feature = "lmdb", test))]
