@@ -1,5 +1,11 @@
 //! The checks are checked: each bug that can be planted is found within [`BOUND`] seeds,
 //! and the same seeds without it show nothing.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test may panic, and tells which seed it was"
+)]
 
 use std::time::Instant;
 
