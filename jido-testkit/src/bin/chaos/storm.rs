@@ -12,7 +12,7 @@ use super::{Failure, Nodes, duration, say};
 pub(super) struct Storm {
     #[command(flatten)]
     nodes: Nodes,
-    /// How long things go wrong
+    /// How long things go wrong, at the least: all kinds do so equally often
     #[arg(long, default_value = "30s", value_parser = duration)]
     duration: Duration,
     /// How many clients there are

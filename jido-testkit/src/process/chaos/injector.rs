@@ -61,6 +61,11 @@ impl Injector {
         }
     }
 
+    /// Whether every kind of fault has happened as often as any other.
+    pub(super) fn is_through(&self) -> bool {
+        self.to_come.is_empty()
+    }
+
     /// Waits a while, lets one thing go wrong, and mends it. Says what it did.
     pub(super) async fn one(&mut self, load: &Load) -> Result<String, Error> {
         self.pause(CALM).await;

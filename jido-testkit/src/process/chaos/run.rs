@@ -28,7 +28,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub struct Options {
     /// The cluster.
     pub stage: Stage,
-    /// How long things go wrong.
+    /// How long things go wrong, at the least: until all kinds have done so equally often.
     pub duration: Duration,
     /// How many clients there are.
     pub clients: usize,
@@ -88,7 +88,7 @@ pub async fn run(options: &Options, mut tell: impl FnMut(&str)) -> Result<Report
     let mut kinds = options.faults.clone();
     kinds.retain(|kind| kind.fits(stage.store));
     let mut injector = Injector::new(running, kinds, stage.lease_ttl, options.seed);
-    while load.elapsed() < options.duration {
+    while load.elapsed() < options.duration || !injector.is_through() {
         tell(&injector.one(&load).await?);
     }
     let took = load.elapsed();
