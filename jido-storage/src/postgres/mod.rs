@@ -177,6 +177,10 @@ impl Storage for PostgresStorage {
         self.find(id).await
     }
 
+    async fn heads(&self, ids: &[AgentId]) -> Result<Vec<Option<AgentRecord>>, Error> {
+        self.find_all(ids).await
+    }
+
     async fn read_thread(
         &self,
         id: &AgentId,

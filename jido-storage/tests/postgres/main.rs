@@ -9,6 +9,7 @@
 
 mod errors;
 mod fixture;
+mod heads;
 mod lost;
 mod race;
 mod roles;
