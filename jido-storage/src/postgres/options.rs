@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::ConnectOptions;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use url::Url;
 
 use crate::{Error, ErrorKind};
@@ -76,9 +76,9 @@ impl fmt::Debug for PostgresOptions {
 impl PostgresOptions {
     /// Takes a URL: `postgres://USER:PASSWORD@HOST:PORT/DATABASE?PARAMETER=VALUE&..`.
     ///
-    /// Parameters are those of `libpq`: `sslmode` (`disable`, `allow`, `prefer`, which
-    /// is the default, `require`, `verify-ca`, `verify-full`), `sslrootcert`, `sslcert`,
-    /// `sslkey`, `host` (also the folder of a Unix socket), `hostaddr`, `port`, `user`,
+    /// Parameters are those of `libpq`: `sslmode` (`disable` and `allow`, both without
+    /// TLS, `prefer`, which is the default, `require`, `verify-full`), `sslrootcert`,
+    /// `sslcert`, `sslkey`, `host` (also the folder of a Unix socket), `hostaddr`, `port`, `user`,
     /// `password`, `dbname`, `application_name` and `options`. Only `verify-full` makes
     /// sure who answers; without `sslrootcert` the machine's own certificates count.
     /// What the URL leaves out comes from `PGHOST` and its like, and a password from
@@ -103,6 +103,13 @@ impl PostgresOptions {
         // The driver's error is left out: it may show a part of the URL.
         let connect = PgConnectOptions::from_str(url)
             .map_err(|_| invalid("can't be read: a parameter's value is out of place".into()))?;
+        // The driver would panic, wherever two libraries of cryptography are linked. From
+        // the environment it may be, too.
+        if matches!(connect.get_ssl_mode(), PgSslMode::VerifyCa) {
+            return Err(invalid(
+                "or PGSSLMODE says sslmode verify-ca, which is not there: take verify-full".into(),
+            ));
+        }
         Ok(Self {
             connect,
             schema: "jido".to_owned(),
@@ -298,6 +305,7 @@ mod tests {
             "postgres://u@h/d?pasword=hunter2",
             "postgres://u:hunter2@h/d?sslmode=hunter2",
             "postgres://u@h/d?port=hunter2",
+            "postgres://u:hunter2@h/d?sslmode=verify-ca",
         ] {
             let error = PostgresOptions::new(bad).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput);

@@ -8,6 +8,7 @@
 )]
 
 mod conformance;
+mod corrupt;
 mod crash;
 mod errors;
 mod fixture;
@@ -17,3 +18,4 @@ mod race;
 mod roles;
 mod schema;
 mod secrets;
+mod tls;
