@@ -295,15 +295,6 @@ impl Storage for LmdbStorage {
         .await
     }
 
-    async fn heads(&self, ids: &[AgentId]) -> Result<Vec<Option<AgentRecord>>, Error> {
-        self.read(|tables, txn| {
-            ids.iter()
-                .map(|id| Ok(tables.live(txn, id)?.map(tables::AgentRow::into_record)))
-                .collect()
-        })
-        .await
-    }
-
     async fn read_thread(
         &self,
         id: &AgentId,
