@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jido_testkit::postgres::TemporaryPostgres;
 use jido_testkit::process::{DemoClient, Inc, ProcessCluster};
+use tokio::task::JoinSet;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_counter-node");
 
@@ -14,6 +15,7 @@ const TTL: Duration = Duration::from_secs(4);
 /// Long enough for anything on two busy cores, where a fault would last for ever.
 const LIMIT: Duration = Duration::from_secs(60);
 
+#[allow(clippy::panic, reason = "a test may panic")]
 async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Result<T, String>) -> T {
     let mut last = String::new();
     let asking = async {
@@ -73,18 +75,16 @@ async fn a_paused_owner_neither_commits_nor_answers_and_begins_a_new_life() {
 
     cluster.pause("n1").unwrap();
     // What is asked of it meanwhile waits in its sockets, and is what it does first.
-    let late: Vec<_> = (0..40)
-        .map(|number| {
-            let (owner, key) = (owner.clone(), key.clone());
-            tokio::spawn(async move {
-                if number % 2 == 0 {
-                    (true, owner.get(&key).await)
-                } else {
-                    (false, owner.inc_with(&key, Inc::default()).await)
-                }
-            })
-        })
-        .collect();
+    let mut late = JoinSet::new();
+    for number in 0..40 {
+        let (owner, key) = (owner.clone(), key.clone());
+        late.spawn(async move {
+            match number % 2 {
+                0 => (true, owner.get(&key).await),
+                _ => (false, owner.inc_with(&key, Inc::default()).await),
+            }
+        });
+    }
     let taken = eventually("another node takes the key over", async || {
         other.inc(&key).await.map_err(|error| error.to_string())
     })
@@ -97,8 +97,7 @@ async fn a_paused_owner_neither_commits_nor_answers_and_begins_a_new_life() {
 
     // Whatever it answers, it has from the owner: nothing from before the pause.
     let (mut values, mut answered) = (vec![1, taken.value], 0);
-    for asked in late {
-        let (is_read, answer) = asked.await.unwrap();
+    for (is_read, answer) in late.join_all().await {
         match answer {
             Ok(reply) if is_read => {
                 assert!(reply.value >= taken.value, "stale: {reply:?}");

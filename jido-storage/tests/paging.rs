@@ -23,3 +23,16 @@ async fn a_thread_of_100_000_entries_is_read_in_the_memory_of_a_page() {
     let storage = LmdbStorage::open(folder.path()).unwrap();
     paging::pages_take_the_memory_of_a_page(&storage).await;
 }
+
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn on_postgres_too() {
+    let builder = jido_testkit::postgres::TemporaryPostgres::builder().fsync_off();
+    let server = builder.start().await.unwrap();
+    let url = server.fresh_database().await.unwrap();
+    let options = jido_storage::PostgresOptions::new(&url).unwrap();
+    let storage = jido_storage::PostgresStorage::connect(options)
+        .await
+        .unwrap();
+    paging::pages_take_the_memory_of_a_page(&storage).await;
+}

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use heed::RoTxn;
-use jido_core::fuzz::{PeakAlloc, bounded};
+use jido_core::fuzz::bounded;
 use jido_core::{Entry, fuzz_target};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -16,9 +16,6 @@ use crate::lmdb::job::Writing;
 use crate::lmdb::schema::check_schema;
 use crate::lmdb::tables::{CheckpointRow, EntryRow, Table};
 use crate::{CommittedRequest, DirectoryQuery, NodeRecord};
-
-#[global_allocator]
-static ALLOCATOR: PeakAlloc = PeakAlloc;
 
 const REQUEST: (u128, u64) = (3, 4);
 
