@@ -15,7 +15,7 @@ use crate::{HOT, PARKED, ROUNDS, STATE, WOKEN, bare};
 const AT_ONCE: usize = 64;
 
 /// Quiet for so long, an agent is parked. A round of waking takes less.
-const QUIET: Duration = Duration::from_secs(3);
+const QUIET: Duration = Duration::from_secs(6);
 
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Profile {
