@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use jido_core::{Agent, AgentKey};
 
+use crate::attachment::Attachment;
 use crate::error::{Error, ErrorKind};
 use crate::handle::{DEFAULT_CALL_TIMEOUT, Handle};
-use crate::router::RequestOptions;
+use crate::router::{Current, RequestOptions};
 
 /// Refers to one agent, wherever in the cluster it is, as an `ActorRef` refers to
 /// an actor. It stays good when the agent hibernates, moves or is taken over:
@@ -31,6 +32,19 @@ impl<A: Agent> AgentRef<A> {
         &self.key
     }
 
+    pub(crate) fn router(&self) -> Current<'_, A> {
+        self.handle.router()
+    }
+
+    /// Keeps the agent awake, activating it; see [`Handle::attach`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Handle::attach`].
+    pub async fn attach(&self) -> Result<Attachment<A>, Error> {
+        Attachment::to(self.clone()).await
+    }
+
     /// Sends a message and returns at once. While the agent stays where it is,
     /// messages that one task sends arrive in order. One that can't be delivered
     /// within [`DEFAULT_CALL_TIMEOUT`] is logged and dropped: to know what became of
@@ -42,7 +56,7 @@ impl<A: Agent> AgentRef<A> {
     /// message was not sent.
     pub fn send_message(&self, message: A::Message) -> Result<(), Error> {
         let router = self.handle.router();
-        if router.is_closed() {
+        if router.is_stopped() {
             return Err(Error::new(
                 ErrorKind::Stopped,
                 "the manager on this node has stopped",

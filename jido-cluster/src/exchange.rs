@@ -58,6 +58,9 @@ pub(crate) enum AskError {
 pub(crate) trait AskHandler: std::fmt::Debug + Send + Sync + 'static {
     /// Takes an ask. Never blocks; the port sees to it that an answer goes back.
     fn ask(&self, from: Incarnation, ask: Ask, port: AnswerPort);
+
+    /// A peer is a member no longer.
+    fn peer_down(&self, peer: Incarnation);
 }
 
 /// The asks and answers of one node.
@@ -174,6 +177,12 @@ impl Exchange {
         }
     }
 
+    /// Storage says that a node is dead. Its session may last, as that of one which is
+    /// paused does, but nothing is sent to it or expected of it any more.
+    pub(crate) fn died(&self, incarnation: Incarnation) {
+        self.peer_down(incarnation);
+    }
+
     /// Waits until all asks that were taken are answered, and all that were made.
     pub(crate) async fn settled(&self) {
         while self.unanswered.load(Ordering::Acquire) > 0 || !self.pending.is_empty() {
@@ -267,6 +276,9 @@ impl Inbox for Exchange {
         self.members.left(incarnation);
         self.pending.interrupt(incarnation);
         self.budgets.forget(incarnation);
+        for handler in self.handlers.load().values() {
+            handler.peer_down(incarnation);
+        }
     }
 
     fn deliver(&self, from: Incarnation, envelope: Bytes) {

@@ -5,32 +5,38 @@
 //! refused there comes back and goes on to where it belongs, within the time of
 //! the call.
 
+mod attachments;
 mod attempt;
 mod course;
+mod current;
 mod errands;
 mod inbound;
+mod passivation;
 mod queries;
 mod request;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::Duration;
 
-use jido_core::{Agent, AgentId, AgentKey, Incarnation, ManagerName};
-use jido_storage::Storage;
+use jido_core::{Agent, AgentId, AgentKey, Epoch, Incarnation, ManagerName};
+use jido_storage::{Storage, is_planted};
 use parking_lot::Mutex;
 use ractor::{ActorCell, ActorRuntime};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
-use crate::activation::{Activation, Durability, RequestLimits, Start};
+use crate::activation::{Activation, ActivationMessage, Durability, RequestLimits, Start};
 use crate::delivery::{Delivery, Refusal};
 use crate::lease::{Lease, Takeover};
-use crate::local::{Gauge, Local, LocalMap};
+use crate::local::{Found, Gauge, Local, LocalMap, Parked, millis};
 use crate::node::Core;
 use crate::placement;
 use crate::reads::{Confirmations, Reads};
 
+use attachments::Attachments;
+pub(crate) use current::Current;
+use current::Latest;
+pub(crate) use passivation::{Capacity, Patience};
 pub use queries::{AgentPage, Ownership, Stats};
 pub(crate) use request::{Given, RequestOptions};
 
@@ -38,10 +44,10 @@ pub(crate) use request::{Given, RequestOptions};
 const HINTS: usize = 100_000;
 
 /// Makes a fresh agent.
-pub(crate) type Initial<A> = Box<dyn Fn(&AgentKey) -> A + Send + Sync>;
+pub(crate) type Initial<A> = Arc<dyn Fn(&AgentKey) -> A + Send + Sync>;
 
 /// Sets what is not part of an agent's serialized state.
-pub(crate) type Prepare<A> = Box<dyn Fn(&mut A, &AgentKey) + Send + Sync>;
+pub(crate) type Prepare<A> = Arc<dyn Fn(&mut A, &AgentKey) + Send + Sync>;
 
 /// What a manager was built with.
 pub(crate) struct Settings<A: Agent> {
@@ -54,13 +60,35 @@ pub(crate) struct Settings<A: Agent> {
     /// and a call whose fate is unknown can't be tried again.
     pub(crate) requests: Option<RequestLimits>,
     pub(crate) takeover: Takeover,
-    pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) patience: Patience,
+    pub(crate) capacity: Capacity,
     pub(crate) mailbox_limit: u64,
     /// The storage's limit, asked for once.
     pub(crate) max_commit_bytes: usize,
     pub(crate) concurrent_activations: usize,
     pub(crate) initial: Initial<A>,
     pub(crate) prepare: Prepare<A>,
+}
+
+impl<A: Agent> Clone for Settings<A> {
+    fn clone(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            storage: self.storage.clone(),
+            durability: self.durability,
+            reads: self.reads,
+            lease: self.lease.clone(),
+            requests: self.requests,
+            takeover: self.takeover,
+            patience: self.patience,
+            capacity: self.capacity,
+            mailbox_limit: self.mailbox_limit,
+            max_commit_bytes: self.max_commit_bytes,
+            concurrent_activations: self.concurrent_activations,
+            initial: self.initial.clone(),
+            prepare: self.prepare.clone(),
+        }
+    }
 }
 
 /// Where a message for a key goes from here.
@@ -74,7 +102,7 @@ pub(crate) enum Target {
     Nowhere,
 }
 
-/// Routes the messages of one manager on one node.
+/// Routes the messages of one manager in one life of one node.
 pub(crate) struct Router<A: Agent> {
     core: Arc<Core>,
     settings: Settings<A>,
@@ -85,23 +113,40 @@ pub(crate) struct Router<A: Agent> {
     /// Held while an activation is started, so that a key gets one.
     starting: Mutex<()>,
     activations: Semaphore,
+    attachments: Attachments,
+    /// Told when there may be more agents than the manager's capacity.
+    crowded: Notify,
     confirmations: Arc<Confirmations>,
     supervisor: OnceLock<ActorCell>,
     closed: AtomicBool,
+    /// The same for the routers of all lives of the node.
+    latest: Arc<Latest<A>>,
     me: Weak<Router<A>>,
 }
 
 impl<A: Agent> Router<A> {
     pub(crate) fn new(core: Arc<Core>, settings: Settings<A>) -> Arc<Self> {
+        Self::of(core, settings, Attachments::default(), Arc::default())
+    }
+
+    fn of(
+        core: Arc<Core>,
+        settings: Settings<A>,
+        attachments: Attachments,
+        latest: Arc<Latest<A>>,
+    ) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
             seed: placement::manager_seed(&core.cluster, &settings.name),
             local: LocalMap::new(core.environment.random()),
             hints: quick_cache::sync::Cache::new(HINTS),
             starting: Mutex::new(()),
             activations: Semaphore::new(settings.concurrent_activations),
+            attachments,
+            crowded: Notify::new(),
             confirmations: Confirmations::new(settings.storage.clone()),
             supervisor: OnceLock::new(),
             closed: AtomicBool::new(false),
+            latest,
             me: me.clone(),
             core,
             settings,
@@ -122,6 +167,10 @@ impl<A: Agent> Router<A> {
 
     pub(crate) fn activations(&self) -> &Semaphore {
         &self.activations
+    }
+
+    pub(crate) fn attachments(&self) -> &Attachments {
+        &self.attachments
     }
 
     pub(crate) fn confirmations(&self) -> &Arc<Confirmations> {
@@ -145,6 +194,11 @@ impl<A: Agent> Router<A> {
         let _ = self.supervisor.set(supervisor);
     }
 
+    /// Whether the manager has stopped on this node for good.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.is_closed() && !self.core.is_dead()
+    }
+
     /// Starts no activation any more.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);
@@ -159,6 +213,14 @@ impl<A: Agent> Router<A> {
     pub(crate) fn target(&self, key: &str, hash: u64, verify: bool) -> Target {
         let me = self.core.incarnation;
         let view = self.core.members.view();
+        if is_planted!(StaleReferenceKept)
+            && let Some(owner) = self.hints.get(key)
+        {
+            return Target::There {
+                node: owner,
+                hinted: true,
+            };
+        }
         if !verify
             && !self.hints.is_empty()
             && let Some(owner) = self.hints.get(key)
@@ -188,6 +250,9 @@ impl<A: Agent> Router<A> {
     }
 
     pub(crate) fn forget_owner(&self, key: &str) {
+        if is_planted!(StaleReferenceKept) {
+            return;
+        }
         self.hints.remove(key);
     }
 
@@ -199,7 +264,7 @@ impl<A: Agent> Router<A> {
                 return delivery.refuse(refusal);
             }
             let mut waiting = Some(delivery);
-            self.local.with(key.as_str(), |local| {
+            self.local.find(key.as_str(), |local| {
                 undelivered = waiting.take().and_then(|delivery| {
                     local.deliver(delivery, self.settings.mailbox_limit).err()
                 });
@@ -213,25 +278,36 @@ impl<A: Agent> Router<A> {
         }
     }
 
-    /// Sees to it that a key has an activation on this node.
+    /// Sees to it that a key has an activation on this node: a parked agent runs again,
+    /// also while the node is leaving, since it has the claim; any other starts only
+    /// before that.
     pub(crate) fn ensure_started(&self, key: &AgentKey) -> Result<(), Refusal> {
-        if self.local.contains(key.as_str()) {
+        if self.local.runs(key.as_str()) {
             return Ok(());
         }
         let _starting = self.starting.lock();
-        if self.local.contains(key.as_str()) {
-            return Ok(());
-        }
-        let (Some(supervisor), Some(router), false) =
-            (self.supervisor.get(), self.me.upgrade(), self.is_closed())
-        else {
+        let parked = match self.local.find(key.as_str(), |_| ()) {
+            Found::Running(()) => return Ok(()),
+            Found::Parked => self.local.parked(key.as_str()),
+            Found::Nothing => None,
+        };
+        let (Some(supervisor), Some(router), false) = (
+            self.supervisor.get(),
+            self.me.upgrade(),
+            self.is_closed() && parked.is_none(),
+        ) else {
             return Err(Refusal::Stopped);
         };
-        let gauge = Arc::new(Gauge::default());
+        let used_ms = match &parked {
+            Some(parked) => parked.used_ms,
+            None => millis(self.core.deadlines.now()),
+        };
+        let gauge = Arc::new(Gauge::new(used_ms));
         let start = Start {
             router,
             key: key.clone(),
             gauge: gauge.clone(),
+            parked,
         };
         let (actor, _) =
             ActorRuntime::spawn_linked_instant(None, Activation::new(), start, supervisor.clone())
@@ -239,7 +315,26 @@ impl<A: Agent> Router<A> {
                     Refusal::unsettled(format!("an activation did not start: {error}"))
                 })?;
         self.local.insert(key.clone(), Local::new(actor, gauge));
+        self.has_grown();
         Ok(())
+    }
+
+    /// Puts what is kept of an agent into the place of its activation, unless a message
+    /// waits for it.
+    pub(crate) fn park(&self, key: &AgentKey, gauge: &Arc<Gauge>, parked: Parked) -> bool {
+        let _starting = self.starting.lock();
+        self.local.park(key, gauge, parked)
+    }
+
+    /// Storage says that an agent has a newer owner than this epoch: ends what this node
+    /// has of it, before its next message.
+    pub(crate) fn lost(&self, key: &AgentKey, epoch: Epoch) {
+        if !self
+            .local
+            .tell(key.as_str(), ActivationMessage::Lost(epoch))
+        {
+            self.local.remove_parked(key.as_str(), Some(epoch));
+        }
     }
 }
 

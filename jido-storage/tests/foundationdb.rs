@@ -14,19 +14,22 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use foundationdb::options::TransactionOption;
+use futures_util::FutureExt;
 use jido_core::{
     AgentId, AgentKey, ClusterName, Epoch, Incarnation, ManagerName, NewEntry, NodeName, Revision,
     Timestamp,
 };
 use jido_storage::{
     AppendOutcome, ClaimOutcome, ClaimRequest, Commit, ErrorKind, FoundationDbOptions,
-    FoundationDbStorage, NodeRegistration, Registration, Storage, conformance,
+    FoundationDbStorage, NodeRegistration, Registration, Storage,
+    conformance::{self, Suite},
 };
 
 /// Says something however the tests' output is captured.
@@ -34,6 +37,15 @@ fn say(text: &str) {
     let line = format!("{text}\n");
     // There is nobody to tell if that fails.
     let _ = std::io::stderr().write_all(line.as_bytes());
+}
+
+/// The storage of a prefix.
+async fn open(prefix: String) -> FoundationDbStorage {
+    FoundationDbOptions::new()
+        .prefix(prefix)
+        .open()
+        .await
+        .expect("the server that FDB_CLUSTER_FILE names can't be opened")
 }
 
 /// A place of a run's own in the cluster, if there is one.
@@ -61,27 +73,24 @@ impl Place {
         })
     }
 
+    /// A prefix that has no keys yet.
+    fn empty(&self) -> String {
+        let case = self.opened.fetch_add(1, Ordering::Relaxed);
+        format!("{}/{case}/", self.prefix)
+    }
+
     /// An empty storage.
     async fn open(&self) -> FoundationDbStorage {
-        let case = self.opened.fetch_add(1, Ordering::Relaxed);
-        let prefix = format!("{}/{case}/", self.prefix);
-        FoundationDbOptions::new()
-            .prefix(prefix)
-            .open()
-            .await
-            .expect("the server that FDB_CLUSTER_FILE names can't be opened")
+        open(self.empty()).await
     }
 
     /// Runs a test, clears the place, then ends as the test did.
-    async fn with<F: Future<Output = ()> + Send + 'static>(
-        self,
-        test: impl FnOnce(Arc<Self>) -> F,
-    ) {
+    async fn with<F: Future<Output = ()>>(self, test: impl FnOnce(Arc<Self>) -> F) {
         let place = Arc::new(self);
-        let outcome = tokio::spawn(test(place.clone())).await;
+        let outcome = AssertUnwindSafe(test(place.clone())).catch_unwind().await;
         place.clear().await;
-        if let Err(failed) = outcome {
-            std::panic::resume_unwind(failed.into_panic());
+        if let Err(panic) = outcome {
+            std::panic::resume_unwind(panic);
         }
     }
 
@@ -117,11 +126,19 @@ async fn conformance() {
     place
         .with(|place| async move {
             let begun = Instant::now();
-            conformance::run(|| async { Arc::new(place.open().await) as Arc<dyn Storage> }).await;
+            let open = |prefix| async { Arc::new(open(prefix).await) as Arc<dyn Storage> };
+            let suite = Suite::at(|| place.empty(), open).processes("child");
+            suite.run().await;
             let cases = place.opened.load(Ordering::Relaxed);
             say(&format!("{cases} cases passed in {:?}", begun.elapsed()));
         })
         .await;
+}
+
+/// In a process of its own a part of the suite; else it does nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn child() {
+    conformance::child(|prefix| async { Arc::new(open(prefix).await) as Arc<dyn Storage> }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -4,6 +4,8 @@
 //! and so can a client of real processes. It serializes, so that one process can
 //! record it and another judge it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// What an operation does to the number that an agent keeps, from 0.
@@ -48,7 +50,14 @@ pub struct Answer {
     pub value: i64,
     /// Whether it had an effect.
     pub done: bool,
-    /// The epoch of the activation that answered.
+    /// Who answered; none where the reply alone is known.
+    pub by: Option<By>,
+}
+
+/// The activation that gave an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct By {
+    /// Its epoch.
     pub epoch: u64,
     /// The revision at which what the answer saw is durable.
     pub revision: u64,
@@ -82,6 +91,9 @@ pub struct Operation {
     pub ended: u64,
     /// What the client learned.
     pub outcome: Outcome,
+    /// What further tries of the same request were answered, once it had an effect.
+    #[serde(default)]
+    pub repeats: Vec<Answer>,
 }
 
 impl Operation {
@@ -107,6 +119,28 @@ pub struct History {
 }
 
 impl History {
+    /// A history of these operations, which may come in any order.
+    pub fn new(mut operations: Vec<Operation>) -> Self {
+        operations.sort_by_key(|op| (op.invoked, op.id));
+        Self { operations }
+    }
+
+    /// Adds all operations of another history with the same start. No two of them may
+    /// have the same number.
+    pub fn merge(&mut self, other: Self) {
+        self.operations.extend(other.operations);
+        self.operations.sort_by_key(|op| (op.invoked, op.id));
+    }
+
+    /// The operations of every key, in order.
+    pub fn by_key(&self) -> BTreeMap<&str, Vec<&Operation>> {
+        let mut keys: BTreeMap<&str, Vec<&Operation>> = BTreeMap::new();
+        for op in &self.operations {
+            keys.entry(op.key.as_str()).or_default().push(op);
+        }
+        keys
+    }
+
     /// The operations on one key, in order.
     pub fn of<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a Operation> + Clone {
         self.operations.iter().filter(move |op| op.key == key)
@@ -146,6 +180,24 @@ pub struct Mark {
     pub count: usize,
 }
 
+/// What an agent has noted of its own life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Hook {
+    /// It started, under an epoch.
+    Started(u64),
+    /// It was about to stop, under an epoch.
+    Stopping(u64),
+}
+
+impl Hook {
+    /// The epoch of the activation.
+    pub fn epoch(self) -> u64 {
+        match self {
+            Self::Started(epoch) | Self::Stopping(epoch) => epoch,
+        }
+    }
+}
+
 /// An agent as it is stored in the end: the witness of what was done, in which order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
@@ -159,6 +211,9 @@ pub struct Record {
     pub thread: Vec<Noted>,
     /// Its commits, in order, where they were observed.
     pub marks: Vec<Mark>,
+    /// What it has noted of its own life, in order, where it does.
+    #[serde(default)]
+    pub hooks: Vec<Hook>,
 }
 
 impl Record {

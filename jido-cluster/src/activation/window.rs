@@ -44,26 +44,65 @@ pub(super) struct Forgotten {
 pub(super) struct Window {
     limits: Limits,
     floor: Timestamp,
+    /// The floor as it was when the agent was loaded.
+    loaded_floor: Timestamp,
     made: BTreeMap<RequestId, Timestamp>,
     by_age: BTreeSet<(Timestamp, RequestId)>,
 }
 
 impl Window {
-    /// The window as storage has it.
-    pub(super) fn new(limits: Limits, stored: &RequestWindow) -> Self {
-        let marks = stored.marks.iter();
+    /// A window that remembers these requests, and when they were made.
+    pub(super) fn new(
+        limits: Limits,
+        floor: Timestamp,
+        requests: impl Iterator<Item = (RequestId, Timestamp)> + Clone,
+    ) -> Self {
         Self {
             limits,
-            floor: stored.floor,
-            made: marks.clone().map(|m| (m.request, m.issued_at)).collect(),
-            by_age: marks.map(|m| (m.issued_at, m.request)).collect(),
+            floor,
+            loaded_floor: floor,
+            made: requests.clone().collect(),
+            by_age: requests.map(|(id, made)| (made, id)).collect(),
         }
     }
 
+    /// The window as storage has it.
+    pub(super) fn stored(limits: Limits, stored: &RequestWindow) -> Self {
+        let marks = stored.marks.iter();
+        let requests = marks.map(|mark| (mark.request, mark.issued_at));
+        Self::new(limits, stored.floor, requests)
+    }
+
+    /// The same window, of an agent that was loaded when its floor was this.
+    pub(super) fn since(self, loaded_floor: Timestamp) -> Self {
+        Self {
+            loaded_floor,
+            ..self
+        }
+    }
+
+    /// Up to when records may have been dropped, now and when the agent was loaded.
+    pub(super) fn floors(&self) -> (Timestamp, Timestamp) {
+        (self.floor, self.loaded_floor)
+    }
+
+    /// The requests that are remembered, and when they were made.
+    pub(super) fn requests(&self) -> Box<[(RequestId, Timestamp)]> {
+        self.made.iter().map(|(id, made)| (*id, *made)).collect()
+    }
+
+    /// What is known of a request that is tried. What came before a first try was not of
+    /// its own, but it may have been overtaken by a further one. That went to another
+    /// owner, before this one has loaded the agent: a later session with the same sender
+    /// would have ended the one that the first try came by.
     pub(super) fn seen(&self, request: &RequestTry) -> Seen {
+        let floor = match request.first {
+            true => self.loaded_floor,
+            false => self.floor,
+        };
         if self.made.contains_key(&request.id) {
             Seen::Applied
-        } else if request.issued_at < self.floor {
+        } else if request.issued_at < floor {
             Seen::Expired
         } else {
             Seen::No
@@ -148,7 +187,7 @@ mod tests {
     }
 
     fn fresh() -> Window {
-        Window::new(LIMITS, &RequestWindow::default())
+        Window::stored(LIMITS, &RequestWindow::default())
     }
 
     #[test]
@@ -213,7 +252,7 @@ mod tests {
                 revision: Revision(1),
             }],
         };
-        let window = Window::new(LIMITS, &stored);
+        let window = Window::stored(LIMITS, &stored);
         assert_eq!(window.seen(&tried(1, 8)), Seen::Applied);
         assert_eq!(window.seen(&tried(2, 6)), Seen::Expired);
         assert_eq!(window.seen(&tried(2, 7)), Seen::No);

@@ -9,12 +9,21 @@
 )]
 
 mod agents;
+mod attaching;
+mod capacity;
+mod counting;
 mod faults;
 mod grouping;
 mod harness;
 mod hooks;
+mod lives;
 mod moving;
+mod overtaken;
+mod parking;
 mod reads;
 mod requests;
 mod single;
+mod sourced;
+mod stampede;
 mod starting;
+mod versions;

@@ -139,7 +139,9 @@ impl World {
         let mut writing = Writing {
             tables: &tables,
             txn,
+            record: Vec::new(),
         };
+        let next = Append::new(next, MAX_COMMIT_BYTES).unwrap();
         drop(readable(next.run(&mut writing)));
         drop(readable(renew.run(&mut writing)));
         drop(readable(claim("a").run(&mut writing)));
@@ -209,10 +211,10 @@ macro_rules! record {
 
 record!(
     agents,
-    AgentRow,
+    AgentRow<AgentId>,
     agents,
     agent_key(&id("a")),
-    |row: &mut AgentRow| {
+    |row: &mut AgentRow<AgentId>| {
         row.slot = u64::MAX;
         row.revision = Revision(u64::MAX);
         row.thread_len = Seq(u64::MAX);

@@ -99,7 +99,7 @@ impl<A: Agent> Life<A> {
                     incarnation,
                     address: label.clone(),
                 };
-                SimTransport::new(network, peer, label)
+                SimTransport::new(network.clone(), peer, label.clone())
             })
             .start()
             .await?;
@@ -126,6 +126,10 @@ impl<A: Agent> Life<A> {
         self.0.handle.lock().take();
         *self.0.phase.lock() = Phase::Killed;
         self.0.changed.notify_waiters();
+    }
+
+    pub(super) fn deafen(&self, deaf: bool) {
+        self.0.connection.deafen(deaf);
     }
 
     pub(super) fn pause(&self) {
