@@ -2,6 +2,7 @@
 //! is the machine's cache of the file.
 #![allow(
     clippy::unwrap_used,
+    clippy::print_stdout,
     clippy::panic,
     reason = "this is test code: what goes wrong ends the test"
 )]

@@ -213,7 +213,8 @@ async fn the_check_sees_what_is_lost_and_what_nobody_acknowledged() {
 
 #[tokio::test]
 async fn the_check_sees_a_commit_that_is_not_whole() {
-    let tear: [(&str, fn(&mut Commit)); 5] = [
+    type Tear = fn(&mut Commit);
+    let tear: [(&str, Tear); 5] = [
         ("entries of", |torn| {
             torn.entries.pop();
             torn.checkpoint = None;
