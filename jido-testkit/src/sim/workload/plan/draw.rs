@@ -20,6 +20,13 @@ impl Plan {
             task
         });
         let mut tasks: Vec<Task> = tasks.collect();
+        let ops = options.ops as u64;
+        tasks.extend((ops..ops + ops / 20).map(|number| Task {
+            number,
+            client: chance.usize(..options.clients.max(1)),
+            at: chance.u64(0..span),
+            ..Task::plain(Ask::Attach(chance.usize(..options.keys.max(1))), 1_000)
+        }));
         tasks.sort_by_key(|task| (task.at, task.number));
         // Most often what promises most.
         let on_disconnect = chance.u8(..3) == 0;
@@ -55,6 +62,8 @@ impl Plan {
             options,
             lease_ttl: Duration::from_millis([400, 1_000, 3_000][chance.usize(..3)]),
             idle_timeout: [None, Some(Duration::from_millis(500))][chance.usize(..2)],
+            park_after: [None, Some(Duration::from_millis(60))][chance.usize(..2)],
+            capacity: [None, Some(1), Some(3)][chance.usize(..3)],
             on_disconnect,
             reads,
             remembered,
