@@ -3,7 +3,8 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "this is test code: what goes wrong ends the test"
+    clippy::print_stdout,
+    reason = "this is test code: what goes wrong ends the test, and it tells what it measured"
 )]
 
 #[path = "common/paging.rs"]
