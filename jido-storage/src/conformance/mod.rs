@@ -40,6 +40,7 @@ mod nodes;
 mod processes;
 mod races;
 mod release;
+mod reminders;
 mod reopening;
 mod report;
 mod requests;
@@ -71,6 +72,7 @@ pub fn cases() -> impl Iterator<Item = Case> {
         erasing::CASES,
         settled::CASES,
         release::CASES,
+        reminders::CASES,
         delete::CASES,
         threads::CASES,
         directory::CASES,

@@ -13,8 +13,8 @@ use jido_core::{
 use super::MAX_COMMIT_BYTES;
 use crate::{
     AgentRecord, AppendOutcome, ClaimOutcome, ClaimRequest, Commit, CommittedRequest, Cursor,
-    DirectoryPage, DirectoryQuery, Erase, Error, ErrorKind, NodeRecord, NodeState, RequestMark,
-    RequestWindow,
+    DirectoryPage, DirectoryQuery, Due, DueQuery, Erase, Error, ErrorKind, NodeRecord, NodeState,
+    Reminders, RequestMark, RequestWindow,
 };
 
 #[derive(Debug, Default)]
@@ -30,6 +30,7 @@ pub(super) struct Stored {
     pub(super) checkpoint: Option<Checkpoint>,
     pub(super) entries: Vec<Entry>,
     pub(super) thread_metadata: BTreeMap<String, String>,
+    pub(super) reminders: Reminders,
     pub(super) requests: BTreeMap<RequestId, CommittedRequest>,
     pub(super) floor: Timestamp,
 }
@@ -109,6 +110,7 @@ impl Tables {
             checkpoint: None,
             entries: Vec::new(),
             thread_metadata: BTreeMap::new(),
+            reminders: Reminders::default(),
             requests: BTreeMap::new(),
             floor: Timestamp::default(),
         });
@@ -164,6 +166,9 @@ impl Tables {
         if commit.checkpoint.is_some() {
             stored.checkpoint = commit.checkpoint;
         }
+        if let Some(reminders) = commit.reminders {
+            stored.reminders = reminders;
+        }
         for request in &commit.forget {
             stored.requests.remove(request);
         }
@@ -197,6 +202,7 @@ impl Tables {
             checkpoint: true,
             thread: true,
         });
+        stored.reminders = Reminders::default();
         stored.requests.clear();
         stored.floor = Timestamp::default();
         stored.record.owner = None;
@@ -207,6 +213,26 @@ impl Tables {
 
     pub(super) fn live(&self, id: &AgentId) -> Option<&Stored> {
         self.agents.get(id).filter(|stored| !stored.deleted)
+    }
+
+    /// Looks at every agent of the manager: the others keep an index.
+    pub(super) fn due(&self, query: DueQuery) -> Vec<Due> {
+        let mut due: Vec<Due> = self
+            .agents
+            .iter()
+            .filter(|(id, stored)| {
+                !stored.deleted && id.cluster == query.cluster && id.manager == query.manager
+            })
+            .filter_map(|(id, stored)| {
+                let wake_at = stored.reminders.wake_at?;
+                let key = id.key.clone();
+                Some(Due { wake_at, key })
+            })
+            .filter(|due| due.wake_at <= query.until && Some(due) > query.after.as_ref())
+            .collect();
+        due.sort();
+        due.truncate(query.limit.max(1));
+        due
     }
 
     pub(super) fn directory(&self, query: &DirectoryQuery) -> Result<DirectoryPage, Error> {
