@@ -5,6 +5,7 @@ use std::ops::{Bound, RangeInclusive};
 use jido_core::{AgentId, ClusterName, Entry, Epoch, Incarnation, Revision, Seq, Timestamp};
 
 use super::codec::{decode, encode};
+use super::due::Reminding;
 use super::fault::Fault;
 use super::job::{Operation, Writing};
 use super::tables::{
@@ -184,6 +185,13 @@ impl Operation for Commit {
         if let Err(error) = self.check_covers(row.thread_len) {
             return Ok(AppendOutcome::Failed(error));
         }
+        let reminding = match &self.reminders {
+            None => None,
+            Some(reminders) => {
+                let before = writing.tables.reminders(writing.txn, &self.id, row.slot)?;
+                Some((before.wake_at, Reminding::new(&self.id, reminders)?))
+            }
+        };
         if self.advances_revision() {
             row.revision = row.revision.next();
         }
@@ -193,6 +201,9 @@ impl Operation for Commit {
         row.updated_at = self.at;
         // A record that can't be read, or the engine, may still fail: the commit is then undone whole.
         writing.erase(&mut row, self.erase)?;
+        if let Some((before, change)) = reminding {
+            writing.remind(&self.id, row.slot, before, &change)?;
+        }
         let Writing { tables, txn } = writing;
         if self.begins_thread(row.thread_len) && !self.thread_metadata.is_empty() {
             let record = encode(&self.thread_metadata)?;
@@ -260,6 +271,7 @@ impl Operation for Delete {
             Ok(row) => row,
             Err(outcome) => return Ok(outcome),
         };
+        let reminders = writing.tables.reminders(writing.txn, &self.id, row.slot)?;
         row.deleted = true;
         row.owner = None;
         row.floor = Timestamp::default();
@@ -270,6 +282,7 @@ impl Operation for Delete {
             thread: true,
         };
         writing.erase(&mut row, all)?;
+        writing.remind(&self.id, row.slot, reminders.wake_at, &Reminding::none())?;
         let Writing { tables, txn } = writing;
         delete_range(&tables.requests, txn, request_keys(row.slot))?;
         tables.put_agent(txn, &row)?;
