@@ -19,6 +19,7 @@ mod commit;
 mod hooks;
 mod once;
 mod pipeline;
+mod replay;
 mod running;
 mod start;
 mod window;
@@ -31,7 +32,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
 
 use crate::delivery::{Delivery, Refusal};
-use crate::local::Gauge;
+use crate::local::{Found, Gauge, Local, Parked, millis};
 use crate::router::Router;
 
 pub use pipeline::Durability;
@@ -58,8 +59,15 @@ impl<A: Agent> ractor::Message for ActivationMessage<A> {}
 pub(crate) enum Errand {
     /// Answer once the agent runs.
     Activate,
+    /// The same: whoever keeps it awake is known to the router.
+    Attach,
     /// Write what is not yet written, give the claim back, and end.
     Hibernate,
+    /// The same, unless the agent was used since, in milliseconds of `Deadlines::now`,
+    /// or is kept awake.
+    Passivate(u64),
+    /// Leave what it takes to go on later in memory, and end, with the same reservation.
+    Park(u64),
     /// Answer once all that was taken is durable or undone.
     Settle,
     /// Delete the agent, and end.
@@ -82,6 +90,8 @@ pub(crate) struct Start<A: Agent> {
     pub(crate) router: Arc<Router<A>>,
     pub(crate) key: AgentKey,
     pub(crate) gauge: Arc<Gauge>,
+    /// What is kept of the agent, when it comes back from there.
+    pub(crate) parked: Option<Arc<Parked>>,
 }
 
 pub(crate) struct State<A: Agent> {
@@ -102,13 +112,80 @@ impl<A: Agent> State<A> {
     /// Takes no more messages and gives back those that it has, for this reason.
     fn end(&mut self, myself: &ActorRef<ActivationMessage<A>>, refusal: Refusal) {
         self.phase = Phase::Refused(refusal);
-        let Start { router, key, gauge } = &self.start;
+        let Start {
+            router, key, gauge, ..
+        } = &self.start;
         router.local().remove(key.as_str(), gauge);
+        Self::close(key, myself);
+    }
+
+    fn close(key: &AgentKey, myself: &ActorRef<ActivationMessage<A>>) {
         // What is in the mailbox is still handled, and refused, before the actor
         // stops; nothing further is let in.
         if myself.drain().is_err() {
             tracing::debug!(%key, "an activation had ended already");
         }
+    }
+
+    /// Tells the gauge how things are, once a message is dealt with.
+    fn note(&self) {
+        if let Phase::Running(running) = &self.phase {
+            let Start { router, gauge, .. } = &self.start;
+            router.weigh(gauge, running.pipeline.current().len());
+            if running.is_at_rest() {
+                gauge.rest();
+            }
+        }
+    }
+
+    /// Whether the agent was not used since, and nothing wants it awake.
+    fn is_unused_since(&self, used_ms: u64) -> bool {
+        let Start {
+            router, key, gauge, ..
+        } = &self.start;
+        let at_rest = router.local().find(key.as_str(), Local::is_at_rest);
+        let now = millis(router.core().deadlines.now());
+        gauge.used_ms() == used_ms
+            && at_rest == Found::Running(true)
+            && !router.attachments().holds(key.as_str(), now)
+    }
+
+    /// Whether nothing is left to do of an errand: the agent was parked, or the errand's
+    /// reservation holds.
+    fn is_done(&mut self, errand: Errand, myself: &ActorRef<ActivationMessage<A>>) -> bool {
+        match errand {
+            Errand::Park(since) => {
+                if self.is_unused_since(since) && self.park(since) {
+                    Self::close(&self.start.key, myself);
+                }
+                true
+            }
+            Errand::Passivate(since) => {
+                matches!(self.phase, Phase::Running(_)) && !self.is_unused_since(since)
+            }
+            Errand::Activate | Errand::Attach => {
+                let start = &self.start;
+                start.gauge.used(start.router.core().deadlines.now());
+                false
+            }
+            _ => false,
+        }
+    }
+
+    /// Leaves what it takes to go on later in the activation's place; false if a message
+    /// waits, or something is under way.
+    fn park(&mut self, used_ms: u64) -> bool {
+        let Start {
+            router, key, gauge, ..
+        } = &self.start;
+        let Phase::Running(running) = &self.phase else {
+            return false;
+        };
+        let is_parked = running.is_at_rest() && router.park(key, gauge, running.park(used_ms));
+        if is_parked {
+            self.phase = Phase::Refused(Refusal::Stopped);
+        }
+        is_parked
     }
 }
 
@@ -122,7 +199,6 @@ impl<A: Agent> Actor for Activation<A> {
         _myself: ActorRef<Self::Msg>,
         start: Start<A>,
     ) -> Result<State<A>, ActorProcessingErr> {
-        start.gauge.used(start.router.core().deadlines.now());
         Ok(State {
             start,
             phase: Phase::Refused(Refusal::Stopped),
@@ -134,12 +210,18 @@ impl<A: Agent> Actor for Activation<A> {
         myself: ActorRef<Self::Msg>,
         state: &mut State<A>,
     ) -> Result<(), ActorProcessingErr> {
-        match Box::pin(start::claim_and_load(&state.start)).await {
+        // Taken, so that it is not kept twice while the agent runs.
+        let ready = match state.start.parked.take() {
+            Some(parked) => Box::pin(start::resume(&state.start, &parked)).await,
+            None => Box::pin(start::claim_and_load(&state.start)).await,
+        };
+        match ready {
             Ok(running) => {
                 state.phase = Phase::Running(running);
                 if let Phase::Running(running) = &mut state.phase {
                     running.commit_if_due(&myself);
                 }
+                state.note();
             }
             Err(refusal) => {
                 tracing::debug!(key = %state.start.key, ?refusal, "an agent was not activated");
@@ -155,12 +237,22 @@ impl<A: Agent> Actor for Activation<A> {
         message: Self::Msg,
         state: &mut State<A>,
     ) -> Result<(), ActorProcessingErr> {
+        let message = match message {
+            ActivationMessage::Errand(errand, done) => match state.is_done(errand, &myself) {
+                true => {
+                    let _ = done.send(Ok(()));
+                    return Ok(());
+                }
+                false => ActivationMessage::Errand(errand, done),
+            },
+            message => message,
+        };
         let running = match &mut state.phase {
             Phase::Running(running) => running,
             Phase::Refused(refusal) => {
                 match message {
                     ActivationMessage::Deliver(delivery) => {
-                        state.start.gauge.taken();
+                        state.start.gauge.take();
                         delivery.refuse(refusal.clone());
                     }
                     ActivationMessage::Errand(_, done) => {
@@ -174,7 +266,7 @@ impl<A: Agent> Actor for Activation<A> {
         let end = match message {
             ActivationMessage::Deliver(delivery) => {
                 let now = state.start.router.core().deadlines.now();
-                state.start.gauge.taken();
+                state.start.gauge.take();
                 state.start.gauge.used(now);
                 // Few tries are repeated, so only theirs pays for a future more.
                 let delivery = match running.is_repeated(&delivery) {
@@ -224,8 +316,9 @@ impl<A: Agent> Actor for Activation<A> {
                 }
             }
         };
-        if let Some(refusal) = end {
-            state.end(&myself, refusal);
+        match end {
+            Some(refusal) => state.end(&myself, refusal),
+            None => state.note(),
         }
         Ok(())
     }

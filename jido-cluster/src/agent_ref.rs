@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use jido_core::{Agent, AgentKey};
 
+use crate::attachment::Attachment;
 use crate::error::{Error, ErrorKind};
 use crate::handle::{DEFAULT_CALL_TIMEOUT, Handle};
-use crate::router::RequestOptions;
+use crate::router::{RequestOptions, Router};
 
 /// Refers to one agent, wherever in the cluster it is, as an `ActorRef` refers to
 /// an actor. It stays good when the agent hibernates, moves or is taken over:
@@ -29,6 +30,19 @@ impl<A: Agent> AgentRef<A> {
 
     pub(crate) fn agent_key(&self) -> &AgentKey {
         &self.key
+    }
+
+    pub(crate) fn router(&self) -> &Router<A> {
+        self.handle.router()
+    }
+
+    /// Keeps the agent awake, activating it; see [`Handle::attach`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Handle::attach`].
+    pub async fn attach(&self) -> Result<Attachment<A>, Error> {
+        Attachment::to(self.clone()).await
     }
 
     /// Sends a message and returns at once. While the agent stays where it is,

@@ -58,6 +58,9 @@ pub(crate) enum AskError {
 pub(crate) trait AskHandler: std::fmt::Debug + Send + Sync + 'static {
     /// Takes an ask. Never blocks; the port sees to it that an answer goes back.
     fn ask(&self, from: Incarnation, ask: Ask, port: AnswerPort);
+
+    /// A peer is a member no longer.
+    fn peer_down(&self, peer: Incarnation);
 }
 
 /// The asks and answers of one node.
@@ -267,6 +270,9 @@ impl Inbox for Exchange {
         self.members.left(incarnation);
         self.pending.interrupt(incarnation);
         self.budgets.forget(incarnation);
+        for handler in self.handlers.load().values() {
+            handler.peer_down(incarnation);
+        }
     }
 
     fn deliver(&self, from: Incarnation, envelope: Bytes) {

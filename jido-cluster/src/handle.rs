@@ -4,11 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jido_core::{Agent, AgentKey, RequestId, RequestTry, Timestamp, decode_payload};
+use jido_core::{Agent, AgentKey, Entry, RequestId, RequestTry, Seq, Timestamp, decode_payload};
 use jido_storage::Cursor;
 
 use crate::activation::Errand;
 use crate::agent_ref::AgentRef;
+use crate::attachment::Attachment;
 use crate::error::{Error, ErrorKind};
 use crate::request::{Numbers, Request, RequestOutcome};
 use crate::router::{AgentPage, Ownership, Router, Stats};
@@ -176,6 +177,15 @@ impl<A: Agent> Handle<A> {
         Ok(AgentRef::new(self.clone(), AgentKey::new(key)?))
     }
 
+    /// Activates an agent and keeps it awake, wherever it runs, until the guard is dropped.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Handle::get). The agent is not kept awake then.
+    pub async fn attach(&self, key: impl AsRef<str>) -> Result<Attachment<A>, Error> {
+        self.agent(key)?.attach().await
+    }
+
     /// Hibernates an agent wherever it runs: its state is written and its claim
     /// given back. Answers whether it ran.
     ///
@@ -197,7 +207,8 @@ impl<A: Agent> Handle<A> {
     pub async fn delete(&self, key: impl AsRef<str>) -> Result<(), Error> {
         self.router
             .run(&AgentKey::new(key)?, Errand::Delete, DEFAULT_CALL_TIMEOUT)
-            .await
+            .await?;
+        Ok(())
     }
 
     /// Where an agent is and where it ought to be.
@@ -231,6 +242,25 @@ impl<A: Agent> Handle<A> {
     /// [`Unavailable`](ErrorKind::Unavailable) when storage can't be asked.
     pub async fn keys(&self, after: Option<Cursor>, limit: usize) -> Result<AgentPage, Error> {
         self.router.agents(after, limit).await
+    }
+
+    /// A page of an agent's thread, as storage has it: at most `limit` entries from place
+    /// `from` on, in order; fewer at the end, or where the storage bounds the bytes of a
+    /// page. None where there are no entries.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for a key that is refused,
+    /// [`Unavailable`](ErrorKind::Unavailable) when storage can't be asked.
+    pub async fn thread(
+        &self,
+        key: impl AsRef<str>,
+        from: Seq,
+        limit: usize,
+    ) -> Result<Vec<Entry>, Error> {
+        let id = self.router.agent_id(&AgentKey::new(key)?);
+        let storage = &self.router.settings().storage;
+        Ok(storage.read_thread(&id, from, limit).await?)
     }
 
     pub(crate) fn router(&self) -> &Router<A> {

@@ -58,6 +58,7 @@
 
 mod activation;
 mod agent_ref;
+mod attachment;
 mod deadlines;
 mod delivery;
 pub mod environment;
@@ -85,13 +86,14 @@ pub mod storage {
 
 pub use activation::Durability;
 pub use agent_ref::AgentRef;
+pub use attachment::Attachment;
 pub use delivery::Reply;
 pub use error::{Error, ErrorKind};
 pub use handle::{DEFAULT_CALL_TIMEOUT, Handle, MAX_CALL_TIMEOUT};
 pub use jido_core::{
-    Agent, AgentError, AgentId, AgentKey, Checkpoint, ClusterName, Context, Entry, Epoch, Executed,
-    Incarnation, MAX_KEY_LEN, ManagerName, NodeName, RequestId, Revision, Seq, Timestamp, Turn,
-    decode_payload, encode_payload,
+    Agent, AgentError, AgentId, AgentKey, Checkpoint, ClusterName, Context, Entry, Epoch,
+    EventSourced, Executed, Incarnation, MAX_KEY_LEN, ManagerName, NodeName, RequestId, Revision,
+    Seq, Sourced, Timestamp, Turn, decode_payload, encode_payload,
 };
 pub use lease::Takeover;
 pub use manager::{

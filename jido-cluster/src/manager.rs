@@ -24,9 +24,6 @@ use crate::runtime::OwnedTask;
 /// to hibernate.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How often idle agents are looked for, at the most and at the least.
-const SWEEP: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(30));
-
 /// Runs the agents of one kind on one node, as a ractor actor: it supervises their
 /// activations. The managers of the same name on all nodes make up one key space.
 ///
@@ -65,7 +62,8 @@ pub struct InstanceManager<A: Agent> {
 /// What a running manager keeps.
 #[derive(Debug)]
 pub struct ManagerState {
-    _sweep: Option<OwnedTask>,
+    _passivation: Option<OwnedTask>,
+    _keep_attached: OwnedTask,
 }
 
 impl<A: Agent> InstanceManager<A> {
@@ -128,16 +126,10 @@ impl<A: Agent> Actor for InstanceManager<A> {
             .into());
         }
         router.core().add_manager(router.clone());
-        let sweep = router.settings().idle_timeout.map(|idle_timeout| {
-            let router = router.clone();
-            OwnedTask::spawn(async move {
-                loop {
-                    tokio::time::sleep((idle_timeout / 4).clamp(SWEEP.0, SWEEP.1)).await;
-                    Box::pin(router.sweep(idle_timeout)).await;
-                }
-            })
-        });
-        Ok(ManagerState { _sweep: sweep })
+        Ok(ManagerState {
+            _passivation: router.passivation(),
+            _keep_attached: router.keep_attached(),
+        })
     }
 
     async fn post_stop(

@@ -5,32 +5,35 @@
 //! refused there comes back and goes on to where it belongs, within the time of
 //! the call.
 
+mod attachments;
 mod attempt;
 mod course;
 mod errands;
 mod inbound;
+mod passivation;
 mod queries;
 mod request;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::Duration;
 
-use jido_core::{Agent, AgentId, AgentKey, Incarnation, ManagerName};
+use jido_core::{Agent, AgentId, AgentKey, Epoch, Incarnation, ManagerName};
 use jido_storage::Storage;
 use parking_lot::Mutex;
 use ractor::{ActorCell, ActorRuntime};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
-use crate::activation::{Activation, Durability, RequestLimits, Start};
+use crate::activation::{Activation, ActivationMessage, Durability, RequestLimits, Start};
 use crate::delivery::{Delivery, Refusal};
 use crate::lease::{Lease, Takeover};
-use crate::local::{Gauge, Local, LocalMap};
+use crate::local::{Found, Gauge, Local, LocalMap, Parked, millis};
 use crate::node::Core;
 use crate::placement;
 use crate::reads::{Confirmations, Reads};
 
+use attachments::Attachments;
+pub(crate) use passivation::{Capacity, Patience};
 pub use queries::{AgentPage, Ownership, Stats};
 pub(crate) use request::{Given, RequestOptions};
 
@@ -54,7 +57,8 @@ pub(crate) struct Settings<A: Agent> {
     /// and a call whose fate is unknown can't be tried again.
     pub(crate) requests: Option<RequestLimits>,
     pub(crate) takeover: Takeover,
-    pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) patience: Patience,
+    pub(crate) capacity: Capacity,
     pub(crate) mailbox_limit: u64,
     /// The storage's limit, asked for once.
     pub(crate) max_commit_bytes: usize,
@@ -85,6 +89,9 @@ pub(crate) struct Router<A: Agent> {
     /// Held while an activation is started, so that a key gets one.
     starting: Mutex<()>,
     activations: Semaphore,
+    attachments: Attachments,
+    /// Told when there may be more agents than the manager's capacity.
+    crowded: Notify,
     confirmations: Arc<Confirmations>,
     supervisor: OnceLock<ActorCell>,
     closed: AtomicBool,
@@ -99,6 +106,8 @@ impl<A: Agent> Router<A> {
             hints: quick_cache::sync::Cache::new(HINTS),
             starting: Mutex::new(()),
             activations: Semaphore::new(settings.concurrent_activations),
+            attachments: Attachments::default(),
+            crowded: Notify::new(),
             confirmations: Confirmations::new(settings.storage.clone()),
             supervisor: OnceLock::new(),
             closed: AtomicBool::new(false),
@@ -122,6 +131,10 @@ impl<A: Agent> Router<A> {
 
     pub(crate) fn activations(&self) -> &Semaphore {
         &self.activations
+    }
+
+    pub(crate) fn attachments(&self) -> &Attachments {
+        &self.attachments
     }
 
     pub(crate) fn confirmations(&self) -> &Arc<Confirmations> {
@@ -199,7 +212,7 @@ impl<A: Agent> Router<A> {
                 return delivery.refuse(refusal);
             }
             let mut waiting = Some(delivery);
-            self.local.with(key.as_str(), |local| {
+            self.local.find(key.as_str(), |local| {
                 undelivered = waiting.take().and_then(|delivery| {
                     local.deliver(delivery, self.settings.mailbox_limit).err()
                 });
@@ -213,25 +226,36 @@ impl<A: Agent> Router<A> {
         }
     }
 
-    /// Sees to it that a key has an activation on this node.
+    /// Sees to it that a key has an activation on this node: a parked agent runs again,
+    /// also while the node is leaving, since it has the claim; any other starts only
+    /// before that.
     pub(crate) fn ensure_started(&self, key: &AgentKey) -> Result<(), Refusal> {
-        if self.local.contains(key.as_str()) {
+        if self.local.runs(key.as_str()) {
             return Ok(());
         }
         let _starting = self.starting.lock();
-        if self.local.contains(key.as_str()) {
-            return Ok(());
-        }
-        let (Some(supervisor), Some(router), false) =
-            (self.supervisor.get(), self.me.upgrade(), self.is_closed())
-        else {
+        let parked = match self.local.find(key.as_str(), |_| ()) {
+            Found::Running(()) => return Ok(()),
+            Found::Parked => self.local.parked(key.as_str()),
+            Found::Nothing => None,
+        };
+        let (Some(supervisor), Some(router), false) = (
+            self.supervisor.get(),
+            self.me.upgrade(),
+            self.is_closed() && parked.is_none(),
+        ) else {
             return Err(Refusal::Stopped);
         };
-        let gauge = Arc::new(Gauge::default());
+        let used_ms = match &parked {
+            Some(parked) => parked.used_ms,
+            None => millis(self.core.deadlines.now()),
+        };
+        let gauge = Arc::new(Gauge::new(used_ms));
         let start = Start {
             router,
             key: key.clone(),
             gauge: gauge.clone(),
+            parked,
         };
         let (actor, _) =
             ActorRuntime::spawn_linked_instant(None, Activation::new(), start, supervisor.clone())
@@ -239,7 +263,26 @@ impl<A: Agent> Router<A> {
                     Refusal::unsettled(format!("an activation did not start: {error}"))
                 })?;
         self.local.insert(key.clone(), Local::new(actor, gauge));
+        self.has_grown();
         Ok(())
+    }
+
+    /// Puts what is kept of an agent into the place of its activation, unless a message
+    /// waits for it.
+    pub(crate) fn park(&self, key: &AgentKey, gauge: &Arc<Gauge>, parked: Parked) -> bool {
+        let _starting = self.starting.lock();
+        self.local.park(key, gauge, parked)
+    }
+
+    /// Storage says that an agent has a newer owner than this epoch: ends what this node
+    /// has of it, before its next message.
+    pub(crate) fn lost(&self, key: &AgentKey, epoch: Epoch) {
+        if !self
+            .local
+            .tell(key.as_str(), ActivationMessage::Lost(epoch))
+        {
+            self.local.remove_parked(key.as_str(), Some(epoch));
+        }
     }
 }
 

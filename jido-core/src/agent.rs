@@ -7,7 +7,7 @@ use std::future::Future;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Context, Error, decode_payload};
+use crate::{Context, Entry, Error, decode_payload};
 
 /// A keyed, stateful agent: the struct is its state, [`handle`](Agent::handle)
 /// its behaviour.
@@ -57,6 +57,11 @@ pub trait Agent: Serialize + DeserializeOwned + Send + 'static {
     /// `#[serde(default)]` can't bridge, and read the older ones in
     /// [`migrate`](Agent::migrate).
     const VERSION: u32 = 1;
+
+    /// When commits carry the state: set by [`Sourced`](crate::Sourced) alone, which also
+    /// implements `replay`.
+    #[doc(hidden)]
+    const CHECKPOINTS: Checkpoints = Checkpoints::EveryCommit;
 
     /// What is sent to the agent.
     type Message: Serialize + DeserializeOwned + Send + 'static;
@@ -122,6 +127,25 @@ pub trait Agent: Serialize + DeserializeOwned + Send + 'static {
         let _ = version;
         Ok(decode_payload(payload)?)
     }
+
+    /// Takes in an entry that no checkpoint covers, when the agent is read.
+    #[doc(hidden)]
+    fn replay(&mut self, entry: &Entry) -> Result<(), AgentError> {
+        let _ = entry;
+        Ok(())
+    }
+}
+
+/// When the commits of an agent carry its state.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checkpoints {
+    /// Each does: a change of the state is what is committed.
+    EveryCommit,
+    /// One in so many entries does: entries are what is committed, and tell the state.
+    Every(u64),
+    /// None does.
+    Never,
 }
 
 /// Why a message failed, in the agent's own words.

@@ -15,6 +15,7 @@
 //!   does `u8` and the manager (`u8` length, bytes).
 
 mod notice;
+mod renewal;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use thiserror::Error;
@@ -25,6 +26,7 @@ use crate::{
 };
 
 pub use notice::Notice;
+pub use renewal::Renewal;
 
 /// The protocol version that this code speaks.
 pub const PROTOCOL_VERSION: u8 = 1;
@@ -58,6 +60,13 @@ pub enum Operation {
     Stats = 7,
     /// Make durable, or undo, what the agent has taken so far.
     Settle = 8,
+    /// Run the agent, and keep it awake for the asker; the payload is a [`Renewal`].
+    Attach = 9,
+    /// Keep the agent awake for the asker no longer.
+    Detach = 10,
+    /// Go on keeping agents awake for the asker; the payload is a [`Renewal`], and so is
+    /// the answer's.
+    Renew = 11,
 }
 
 impl Operation {
@@ -71,6 +80,9 @@ impl Operation {
             Self::Delete,
             Self::Stats,
             Self::Settle,
+            Self::Attach,
+            Self::Detach,
+            Self::Renew,
         ]
         .into_iter()
         .find(|op| *op as u8 == byte)
@@ -78,7 +90,7 @@ impl Operation {
 
     /// Whether the operation is about one agent, and so carries a key.
     pub fn has_key(self) -> bool {
-        self != Self::Stats
+        !matches!(self, Self::Stats | Self::Renew)
     }
 }
 

@@ -13,6 +13,7 @@ mod context;
 mod counters;
 mod envelope;
 mod error;
+mod event_sourced;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
 mod id;
@@ -21,7 +22,7 @@ mod name;
 mod request;
 mod thread;
 
-pub use agent::{Agent, AgentError};
+pub use agent::{Agent, AgentError, Checkpoints};
 pub use checkpoint::Checkpoint;
 pub use codec::{
     BLOB_HEADER_LEN, Blob, decode_payload, decode_state, encode_payload, encode_state,
@@ -30,8 +31,10 @@ pub use context::{Context, Turn};
 pub use counters::{Epoch, Incarnation, Revision, Seq, Timestamp};
 pub use envelope::{
     Answer, AnswerStatus, Ask, Envelope, EnvelopeError, Notice, Operation, PROTOCOL_VERSION,
+    Renewal,
 };
 pub use error::{Error, ErrorKind, Executed};
+pub use event_sourced::{EventSourced, Sourced};
 pub use id::AgentId;
 pub use key::{AgentKey, MAX_KEY_LEN};
 pub use name::{ClusterName, MAX_NAME_LEN, ManagerName, NodeName};

@@ -33,6 +33,9 @@ pub enum ErrorKind {
     Interrupted,
     /// The node's answer doesn't keep to its contract.
     Protocol,
+    /// What is stored of an agent does not tell the state that was live. The message
+    /// says how far.
+    Differs,
 }
 
 /// An error of this crate: a kind that says what to do, and a text for people.

@@ -9,6 +9,8 @@
 //!   from many such clients at once;
 //! - [`counters`]: the history of increments that such clients saw, and the check
 //!   that none was lost, doubled or reordered;
+//! - [`check_replay`]: an event-sourced agent's thread, held against the agent that was
+//!   live;
 //! - [`postgres`]: a Postgres server in a temporary folder, which can be stopped,
 //!   paused and started again.
 
@@ -18,7 +20,9 @@ mod error;
 pub mod history;
 pub mod postgres;
 pub mod process;
+mod replay;
 pub mod sim;
 mod wiring;
 
 pub use error::{Error, ErrorKind};
+pub use replay::check_replay;

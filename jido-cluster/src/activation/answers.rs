@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use jido_core::{Agent, Epoch, Executed, Revision};
 
-use super::ActivationMessage;
 use super::running::Running;
 use crate::delivery::{Answered, Delivery, Refusal};
 use crate::error::{Error, ErrorKind};
@@ -75,9 +74,7 @@ impl<A: Agent> Running<A> {
                     Verdict::Owner => held.answer(epoch, revision),
                     Verdict::Lost => {
                         // Before the message is tried again, so that another takes it.
-                        let _ = router
-                            .local()
-                            .tell(key.as_str(), ActivationMessage::Lost(epoch));
+                        router.lost(&key, epoch);
                         held.undone(&Refusal::NotOwner { hint: None });
                     }
                     Verdict::Failed(error) => held.undone(&Refusal::unsettled(error.to_string())),

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use jido_core::{Agent, Checkpoint, Epoch, Revision, Seq};
+use jido_core::{Agent, Checkpoint, Checkpoints, Epoch, Revision, Seq};
 use jido_storage::{AppendOutcome, Commit};
 use ractor::ActorRef;
 use tokio::sync::oneshot;
@@ -55,7 +55,13 @@ impl<A: Agent> Running<A> {
             // Entries and state are committed together, so that the state covers
             // the whole thread as it is then.
             let covers = Seq(self.thread_len.0 + self.appending);
-            commit.checkpoint = Some(Checkpoint {
+            let is_due = match A::CHECKPOINTS {
+                Checkpoints::EveryCommit => true,
+                Checkpoints::Every(entries) => covers.0 - self.covered.0 >= entries,
+                Checkpoints::Never => false,
+            };
+            self.covering = is_due.then_some(covers);
+            commit.checkpoint = self.covering.map(|covers| Checkpoint {
                 state: plan.state,
                 covers,
             });
@@ -141,6 +147,7 @@ impl<A: Agent> Running<A> {
     fn committed(&mut self, revision: Revision) {
         self.revision = revision;
         self.thread_len = Seq(self.thread_len.0 + std::mem::take(&mut self.appending));
+        self.covered = self.covering.take().unwrap_or(self.covered);
         let forgotten = std::mem::take(&mut self.forgetting);
         if let Some(window) = &mut self.window {
             window.committed(self.pipeline.applied(), &forgotten);

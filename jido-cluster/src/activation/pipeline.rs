@@ -9,6 +9,8 @@ use bytes::Bytes;
 use jido_core::{NewEntry, RequestId, Timestamp};
 use jido_storage::RequestRecord;
 
+use crate::local::Unsaved;
+
 /// When changes are committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
@@ -50,6 +52,8 @@ impl<H> Stage<H> {
 #[derive(Debug)]
 pub(super) struct Pipeline<H> {
     durability: Durability,
+    /// Whether entries alone make a change, since they tell the state.
+    by_entries: bool,
     /// The state as it is in storage; for an agent that was never committed, as
     /// it was made.
     committed: Bytes,
@@ -69,14 +73,40 @@ struct InFlight<H> {
 }
 
 impl<H> Pipeline<H> {
-    pub(super) fn new(durability: Durability, state: Bytes) -> Self {
+    pub(super) fn new(durability: Durability, by_entries: bool, state: Bytes) -> Self {
         Self {
             durability,
+            by_entries,
             committed: state.clone(),
             current: state,
             staged: Stage::empty(),
             in_flight: None,
         }
+    }
+
+    /// Goes on where a pipeline was left that had nothing in flight.
+    #[must_use]
+    pub(super) fn resumed(self, unsaved: Option<Unsaved>) -> Self {
+        let mut pipeline = self;
+        if let Some(Unsaved { committed, entries }) = unsaved {
+            pipeline.committed = committed;
+            pipeline.staged.entries = entries;
+            pipeline.staged.changed = true;
+        }
+        pipeline
+    }
+
+    /// What is changed and not in storage, while nothing is in flight.
+    pub(super) fn unsaved(&self) -> Option<Unsaved> {
+        self.staged.changed.then(|| Unsaved {
+            committed: self.committed.clone(),
+            entries: self.staged.entries.clone(),
+        })
+    }
+
+    /// Whether nothing is on its way to storage, and nobody waits for it.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.in_flight.is_none() && self.staged.held.is_empty()
     }
 
     /// The state that a message that fails is undone to.
@@ -96,7 +126,7 @@ impl<H> Pipeline<H> {
 
     /// Whether a message that leaves this state and these entries has changed anything.
     pub(super) fn is_changed_by(&self, state: &[u8], entries: &[NewEntry]) -> bool {
-        !entries.is_empty() || *self.current != *state
+        !entries.is_empty() || !self.by_entries && *self.current != *state
     }
 
     /// Whether a request's effect is on its way to storage.
@@ -133,7 +163,7 @@ impl<H> Pipeline<H> {
     pub(super) fn change(&mut self, state: &[u8], entries: Vec<NewEntry>) {
         if *self.current != *state {
             self.current = Bytes::copy_from_slice(state);
-            self.staged.changed = true;
+            self.staged.changed |= !self.by_entries;
         }
         if !entries.is_empty() {
             self.staged.entries.extend(entries);

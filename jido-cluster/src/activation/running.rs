@@ -8,8 +8,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 use jido_core::{
-    Agent, AgentError, AgentId, Context, Epoch, NewEntry, RequestTry, Revision, Seq, Turn,
-    decode_state, encode_payload, encode_state,
+    Agent, AgentError, AgentId, Checkpoints, Context, Epoch, NewEntry, RequestTry, Revision, Seq,
+    Timestamp, Turn, decode_state, encode_payload, encode_state,
 };
 use jido_storage::{AppendOutcome, Loaded, RequestRecord};
 use tokio::sync::oneshot;
@@ -20,6 +20,7 @@ use super::pipeline::Pipeline;
 use super::window::{Forgotten, Window};
 use crate::delivery::{Delivery, Refusal};
 use crate::error::{Error, ErrorKind};
+use crate::local::{Parked, Rest};
 use crate::router::Router;
 
 /// A buffer beyond this, in bytes, is given back rather than kept for the next turn.
@@ -52,6 +53,10 @@ pub(super) struct Running<A: Agent> {
     pub(super) epoch: Epoch,
     pub(super) revision: Revision,
     pub(super) thread_len: Seq,
+    /// How much of the thread the last checkpoint covers.
+    pub(super) covered: Seq,
+    /// How much that of the commit in flight covers; none if it carries none.
+    pub(super) covering: Option<Seq>,
     /// How many entries the commit in flight appends.
     pub(super) appending: u64,
     pub(super) pipeline: Pipeline<Held<A>>,
@@ -68,26 +73,92 @@ pub(super) struct Running<A: Agent> {
 }
 
 impl<A: Agent> Running<A> {
-    pub(super) fn new(router: Arc<Router<A>>, agent: A, state: BytesMut, loaded: &Loaded) -> Self {
-        let durability = router.settings().durability;
+    /// An agent as it was loaded, with its serialized state.
+    pub(super) fn loaded(router: Arc<Router<A>>, agent: A, state: Bytes, loaded: &Loaded) -> Self {
+        let settings = router.settings();
         let record = &loaded.record;
-        let limits = router.settings().requests;
+        let window = settings.requests;
         Self {
-            window: limits.map(|limits| Window::new(limits, &loaded.requests)),
-            forgetting: Forgotten::default(),
-            copy: None,
-            waiting: Vec::new(),
-            router,
+            window: window.map(|limits| Window::stored(limits, &loaded.requests)),
+            pipeline: Pipeline::new(settings.durability, by_entries::<A>(), state),
+            covered: covered(loaded),
+            covering: None,
             id: record.id.clone(),
             agent,
             epoch: record.epoch,
             revision: record.revision,
             thread_len: record.thread_len,
+            forgetting: Forgotten::default(),
+            copy: None,
+            waiting: Vec::new(),
             appending: 0,
-            pipeline: Pipeline::new(durability, state.freeze()),
             in_flight: None,
             delivery: None,
+            router,
         }
+    }
+
+    /// An agent as it was parked.
+    pub(super) fn resumed(router: Arc<Router<A>>, id: AgentId, agent: A, parked: &Parked) -> Self {
+        let settings = router.settings();
+        let rest = parked.rest.as_deref();
+        let window = settings.requests.map(|limits| {
+            let requests = rest.map_or(&[][..], |rest| &rest.requests);
+            let floor = rest.map_or(Timestamp::default(), |rest| rest.floor);
+            Window::new(limits, floor, requests.iter().copied())
+        });
+        let unsaved = rest.and_then(|rest| rest.unsaved.clone());
+        Self {
+            window,
+            pipeline: Pipeline::new(settings.durability, by_entries::<A>(), parked.state.clone())
+                .resumed(unsaved),
+            covered: parked.covered,
+            covering: None,
+            id,
+            agent,
+            epoch: parked.epoch,
+            revision: parked.revision,
+            thread_len: parked.thread_len,
+            forgetting: Forgotten::default(),
+            copy: None,
+            waiting: Vec::new(),
+            appending: 0,
+            in_flight: None,
+            delivery: None,
+            router,
+        }
+    }
+
+    /// What it takes to go on later, while nothing is under way.
+    pub(super) fn park(&self, used_ms: u64) -> Parked {
+        let (floor, requests) = match &self.window {
+            Some(window) => (window.floor(), window.requests()),
+            None => Default::default(),
+        };
+        let unsaved = self.pipeline.unsaved();
+        let has_more = unsaved.is_some() || floor != Timestamp::default() || !requests.is_empty();
+        let rest = has_more.then(|| {
+            Box::new(Rest {
+                unsaved,
+                floor,
+                requests,
+            })
+        });
+        Parked {
+            // A copy has no bytes to spare.
+            state: Bytes::copy_from_slice(self.pipeline.current()),
+            epoch: self.epoch,
+            revision: self.revision,
+            thread_len: self.thread_len,
+            covered: self.covered,
+            used_ms,
+            rest,
+        }
+    }
+
+    /// Whether nothing is on its way to storage, and nobody waits for it.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.pipeline.is_at_rest() && self.waiting.is_empty()
     }
 
     /// Takes a message from the mailbox; none if there is nothing to handle. `now` is
@@ -198,7 +269,11 @@ impl<A: Agent> Running<A> {
             .map(|entry| entry.kind.len() + entry.payload.len())
             .sum();
         let replies = record.as_ref().map_or(0, |record| record.reply.len());
-        let len = scratch.len() + entries + replies;
+        let state = match A::CHECKPOINTS {
+            Checkpoints::Never => 0,
+            Checkpoints::EveryCommit | Checkpoints::Every(_) => scratch.len(),
+        };
+        let len = state + entries + replies;
         if len > limit {
             return Err(Error::new(
                 ErrorKind::InvalidInput,
@@ -235,8 +310,9 @@ impl<A: Agent> Running<A> {
     /// Does something other than handling a message.
     pub(super) async fn errand(&mut self, errand: Errand) -> Result<After, Failed> {
         match errand {
-            Errand::Activate => Ok(After::GoOn),
-            Errand::Hibernate => self.hibernate().await.map(|()| After::End),
+            // Parking is no errand of the agent itself.
+            Errand::Activate | Errand::Attach | Errand::Park(_) => Ok(After::GoOn),
+            Errand::Hibernate | Errand::Passivate(_) => self.hibernate().await.map(|()| After::End),
             Errand::Settle => match self.flush().await {
                 Ok(()) if self.pipeline.is_dirty() => Err(Failed::Undone(Refusal::unsettled(
                     "the state could not be written yet",
@@ -252,6 +328,17 @@ impl<A: Agent> Running<A> {
             }
         }
     }
+}
+
+/// Whether an agent's entries alone are committed, and tell its state.
+pub(super) fn by_entries<A: Agent>() -> bool {
+    A::CHECKPOINTS != Checkpoints::EveryCommit
+}
+
+/// How much of its thread an agent's stored state covers.
+pub(super) fn covered(loaded: &Loaded) -> Seq {
+    let checkpoint = loaded.checkpoint.as_ref();
+    checkpoint.map_or(Seq::ZERO, |checkpoint| checkpoint.covers)
 }
 
 pub(super) fn agent_error(error: &AgentError) -> Error {

@@ -3,15 +3,16 @@
 
 use std::time::Duration;
 
-use bytes::BytesMut;
-use jido_core::{Agent, AgentId, AgentKey, Epoch, Revision, decode_state, encode_state};
+use jido_core::{Agent, AgentId, AgentKey, Epoch, Revision, decode_state};
 use jido_storage::{ClaimOutcome, ClaimRequest, Commit, Loaded};
 
 use super::Start;
+use super::replay;
 use super::running::Running;
 use crate::delivery::Refusal;
 use crate::error::Error;
 use crate::lease::Takeover;
+use crate::local::Parked;
 use crate::router::Router;
 
 /// How long members that don't share the storage are given to say whether they run
@@ -34,9 +35,13 @@ pub(super) async fn claim_and_load<A: Agent>(start: &Start<A>) -> Result<Running
     }
     let epoch = claim(router, &id).await?;
     let loaded = load(router, &id, epoch).await?;
-    match make_agent(router, &start.key, &loaded) {
+    let made = match make_agent(router, &start.key, &loaded) {
+        Ok(agent) => replay::unfold(router, agent, &loaded).await?,
+        Err(error) => Err(error),
+    };
+    match made {
         Ok((agent, state)) => {
-            let mut running = Running::new(router.clone(), agent, state, &loaded);
+            let mut running = Running::loaded(router.clone(), agent, state, &loaded);
             if let Err(error) = running.started().await {
                 tracing::warn!(agent = %id, %error, "an agent did not start");
                 give_back(router, id, epoch, loaded.record.revision).await;
@@ -47,6 +52,27 @@ pub(super) async fn claim_and_load<A: Agent>(start: &Start<A>) -> Result<Running
         Err(error) => {
             tracing::error!(agent = %id, %error, "an agent's state can't be read");
             give_back(router, id, epoch, loaded.record.revision).await;
+            Err(Refusal::Broken(error.kind(), error.to_string().into()))
+        }
+    }
+}
+
+/// Makes a parked agent ready to run again, under the claim that it has.
+pub(super) async fn resume<A: Agent>(
+    start: &Start<A>,
+    parked: &Parked,
+) -> Result<Running<A>, Refusal> {
+    let router = &start.router;
+    let id = router.agent_id(&start.key);
+    match decode_state(&parked.state).map_err(Error::from) {
+        Ok(mut agent) => {
+            (router.settings().prepare)(&mut agent, &start.key);
+            Ok(Running::resumed(router.clone(), id, agent, parked))
+        }
+        // The same code has written it.
+        Err(error) => {
+            tracing::error!(agent = %id, %error, "a parked agent can't be read");
+            give_back(router, id, parked.epoch, parked.revision).await;
             Err(Refusal::Broken(error.kind(), error.to_string().into()))
         }
     }
@@ -111,24 +137,15 @@ pub(super) async fn load<A: Agent>(
     }
 }
 
-/// The agent as it was loaded, or a fresh one, with its serialized state.
-pub(super) fn make_agent<A: Agent>(
-    router: &Router<A>,
-    key: &AgentKey,
-    loaded: &Loaded,
-) -> Result<(A, BytesMut), Error> {
+/// The agent as its checkpoint has it, or a fresh one.
+fn make_agent<A: Agent>(router: &Router<A>, key: &AgentKey, loaded: &Loaded) -> Result<A, Error> {
     let settings = router.settings();
     let mut agent = match &loaded.checkpoint {
         Some(checkpoint) => decode_state(&checkpoint.state)?,
         None => (settings.initial)(key),
     };
     (settings.prepare)(&mut agent, key);
-    let mut state = BytesMut::new();
-    match &loaded.checkpoint {
-        Some(checkpoint) => state.extend_from_slice(&checkpoint.state),
-        None => encode_state(&agent, &mut state)?,
-    }
-    Ok((agent, state))
+    Ok(agent)
 }
 
 async fn give_back<A: Agent>(router: &Router<A>, id: AgentId, epoch: Epoch, revision: Revision) {
@@ -143,7 +160,7 @@ async fn give_back<A: Agent>(router: &Router<A>, id: AgentId, epoch: Epoch, revi
 
 /// A claim or load that failed, for those who wait: what can pass by itself is
 /// tried again, what can't is said as it is.
-fn refusal_of(error: jido_storage::Error) -> Refusal {
+pub(super) fn refusal_of(error: jido_storage::Error) -> Refusal {
     let error = Error::from(error);
     tracing::warn!(%error, "storage failed while an agent was claimed or loaded");
     if error.is_retryable() {

@@ -49,15 +49,35 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// The window as storage has it.
-    pub(super) fn new(limits: Limits, stored: &RequestWindow) -> Self {
-        let marks = stored.marks.iter();
+    /// A window that remembers these requests, and when they were made.
+    pub(super) fn new(
+        limits: Limits,
+        floor: Timestamp,
+        requests: impl Iterator<Item = (RequestId, Timestamp)> + Clone,
+    ) -> Self {
         Self {
             limits,
-            floor: stored.floor,
-            made: marks.clone().map(|m| (m.request, m.issued_at)).collect(),
-            by_age: marks.map(|m| (m.issued_at, m.request)).collect(),
+            floor,
+            made: requests.clone().collect(),
+            by_age: requests.map(|(id, made)| (made, id)).collect(),
         }
+    }
+
+    /// The window as storage has it.
+    pub(super) fn stored(limits: Limits, stored: &RequestWindow) -> Self {
+        let marks = stored.marks.iter();
+        let requests = marks.map(|mark| (mark.request, mark.issued_at));
+        Self::new(limits, stored.floor, requests)
+    }
+
+    /// Up to when records may have been dropped.
+    pub(super) fn floor(&self) -> Timestamp {
+        self.floor
+    }
+
+    /// The requests that are remembered, and when they were made.
+    pub(super) fn requests(&self) -> Box<[(RequestId, Timestamp)]> {
+        self.made.iter().map(|(id, made)| (*id, *made)).collect()
     }
 
     pub(super) fn seen(&self, request: &RequestTry) -> Seen {
@@ -148,7 +168,7 @@ mod tests {
     }
 
     fn fresh() -> Window {
-        Window::new(LIMITS, &RequestWindow::default())
+        Window::stored(LIMITS, &RequestWindow::default())
     }
 
     #[test]
@@ -213,7 +233,7 @@ mod tests {
                 revision: Revision(1),
             }],
         };
-        let window = Window::new(LIMITS, &stored);
+        let window = Window::stored(LIMITS, &stored);
         assert_eq!(window.seen(&tried(1, 8)), Seen::Applied);
         assert_eq!(window.seen(&tried(2, 6)), Seen::Expired);
         assert_eq!(window.seen(&tried(2, 7)), Seen::No);

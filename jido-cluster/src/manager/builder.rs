@@ -15,7 +15,7 @@ use crate::handle::Handle;
 use crate::lease::Takeover;
 use crate::node::Node;
 use crate::reads::Reads;
-use crate::router::{Initial, Prepare, Router, Settings};
+use crate::router::{Capacity, Initial, Patience, Prepare, Router, Settings};
 
 /// How many requests an agent remembers unless it is told otherwise.
 pub const DEFAULT_REQUEST_COUNT: usize = 4_096;
@@ -32,7 +32,8 @@ pub struct ManagerBuilder<A: Agent> {
     takeover: Takeover,
     reads: Option<Reads>,
     requests: RequestLimits,
-    idle_timeout: Option<Duration>,
+    patience: Patience,
+    capacity: Capacity,
     mailbox_limit: usize,
     concurrent_activations: usize,
     initial: Initial<A>,
@@ -51,7 +52,11 @@ impl<A: Agent> ManagerBuilder<A> {
                 count: DEFAULT_REQUEST_COUNT,
                 age: DEFAULT_REQUEST_AGE,
             },
-            idle_timeout: Some(Duration::from_secs(15 * 60)),
+            patience: Patience {
+                park: None,
+                hibernate: Some(Duration::from_secs(15 * 60)),
+            },
+            capacity: Capacity::default(),
             mailbox_limit: 10_000,
             concurrent_activations: 64,
             initial,
@@ -110,10 +115,42 @@ impl<A: Agent> ManagerBuilder<A> {
         self
     }
 
-    /// After how long without a message an agent hibernates: at least 1 ms, 15
-    /// minutes by default; `None` for never.
+    /// After how long without a message an agent hibernates, running or parked: at least
+    /// 1 ms, 15 minutes by default; `None` for never. Time while somebody is
+    /// [attached](Handle::attach) does not count.
     pub fn idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.idle_timeout = timeout.into();
+        self.patience.hibernate = timeout.into();
+        self
+    }
+
+    /// After how long without a message an agent is parked: at least 1 ms, and `None`,
+    /// which is the default, for never. Of a parked agent this node keeps the claim and
+    /// the serialized state, a few hundred bytes beyond it, and no actor; its next message
+    /// runs it again without a trip to storage. To all others it is as active as before.
+    ///
+    /// The hooks [`started`](Agent::started) and [`stopping`](Agent::stopping) do not run:
+    /// it is the same activation. What is no part of the state is lost, and
+    /// [`prepare`](ManagerBuilder::prepare) sets it anew.
+    pub fn park_after(mut self, time: impl Into<Option<Duration>>) -> Self {
+        self.patience.park = time.into();
+        self
+    }
+
+    /// How many agents this node keeps, running and parked together: at least 1, and
+    /// `None`, which is the default, for as many as are used. Beyond it the least recently
+    /// used ones hibernate, a sixteenth of the capacity at once, and those that are
+    /// [attached](Handle::attach) or have something to do never. So there are more than
+    /// that only by those, and by what is activated while others hibernate.
+    pub fn capacity(mut self, agents: impl Into<Option<usize>>) -> Self {
+        self.capacity.agents = agents.into();
+        self
+    }
+
+    /// How many bytes of serialized states this node keeps: at least 1, and `None`, which
+    /// is the default, for any number. Beyond it agents hibernate as with
+    /// [`capacity`](ManagerBuilder::capacity). What runs takes a multiple of that in memory.
+    pub fn capacity_bytes(mut self, bytes: impl Into<Option<usize>>) -> Self {
+        self.capacity.bytes = bytes.into();
         self
     }
 
@@ -170,11 +207,18 @@ impl<A: Agent> ManagerBuilder<A> {
         if self.concurrent_activations == 0 {
             return refused("concurrent_activations is 0: it is at least 1");
         }
-        if self
-            .idle_timeout
-            .is_some_and(|timeout| timeout < Duration::from_millis(1))
-        {
+        let too_short = |time: Option<Duration>| time.is_some_and(|t| t < Duration::from_millis(1));
+        if too_short(self.patience.hibernate) {
             return refused("idle_timeout is less than 1 ms: pass None to keep agents awake");
+        }
+        if too_short(self.patience.park) {
+            return refused("park_after is less than 1 ms: pass None to park no agents");
+        }
+        if self.capacity.agents == Some(0) {
+            return refused("capacity is 0: it is at least 1, or None");
+        }
+        if self.capacity.bytes == Some(0) {
+            return refused("capacity_bytes is 0: it is at least 1, or None");
         }
         let capabilities = storage.capabilities();
         if capabilities.sharing == Sharing::Process {
@@ -203,7 +247,8 @@ impl<A: Agent> ManagerBuilder<A> {
             lease,
             requests: (durability == Durability::Command).then_some(self.requests),
             takeover: self.takeover,
-            idle_timeout: self.idle_timeout,
+            patience: self.patience,
+            capacity: self.capacity,
             mailbox_limit: self.mailbox_limit as u64,
             max_commit_bytes: capabilities.max_commit_bytes,
             concurrent_activations: self.concurrent_activations,

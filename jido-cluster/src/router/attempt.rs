@@ -15,6 +15,7 @@ use super::{Router, Target};
 use crate::delivery::{Answered, Delivery, Outcome, Refusal, ReplyTo};
 use crate::error::{Error, ErrorKind};
 use crate::exchange::{AskError, PendingAnswer, Question};
+use crate::local::Found;
 use crate::transport::SendError;
 
 /// A message, as it was given or as it travels. It is encoded when it first
@@ -88,7 +89,7 @@ impl<A: Agent> Router<A> {
     ) -> Result<(Target, Attempt<A>), Error> {
         // The shortest way: an activation that runs here.
         let mut message = Some(message);
-        let here = self.local.with(key, |local| {
+        let here = self.local.find(key, |local| {
             let typed = message
                 .take()
                 .map_or_else(|| Err(interrupted()), Message::typed)?;
@@ -96,7 +97,8 @@ impl<A: Agent> Router<A> {
             let limit = self.settings.mailbox_limit;
             Ok::<_, Error>((local.deliver(delivery, limit), outcome))
         });
-        if let Some(delivered) = here {
+        let is_parked = matches!(here, Found::Parked);
+        if let Found::Running(delivered) = here {
             let (delivered, outcome) = delivered?;
             if let Err(back) = delivered {
                 self.deliver_here(&AgentKey::new(key)?, back);
@@ -109,7 +111,7 @@ impl<A: Agent> Router<A> {
         };
         let agent_key = AgentKey::new(key)?;
         let hash = self.key_hash(key);
-        let target = match course.here() {
+        let target = match course.here() || is_parked {
             true => Target::Here,
             false => self.target(key, hash, course.verify()),
         };

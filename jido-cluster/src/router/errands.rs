@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use super::attempt::interrupted;
 use super::course::Course;
+use super::passivation::CONCURRENCY;
 use super::request::timed_out;
 use super::{Router, Target};
 use crate::activation::{ActivationMessage, Errand};
@@ -18,19 +19,15 @@ use crate::error::{Error, ErrorKind};
 use crate::exchange::{AskError, PendingAnswer, Question};
 use crate::transport::SendError;
 
-/// How many agents of one node hibernate at a time, when it drains or they are idle:
-/// enough to fill
-/// the batches of a storage, few enough to leave it room for those that still serve.
-const DRAIN_CONCURRENCY: usize = 64;
-
 impl<A: Agent> Router<A> {
-    /// Runs an errand where the agent is or ought to be, starting it there.
+    /// Runs an errand where the agent is or ought to be, starting it there. Answers
+    /// where that was.
     pub(crate) async fn run(
         &self,
         key: &AgentKey,
         errand: Errand,
         timeout: Duration,
-    ) -> Result<(), Error> {
+    ) -> Result<Target, Error> {
         let expires = self.core.deadlines.now() + timeout;
         let mut time_out = pin!(self.core.deadlines.at(expires));
         let mut course = Course::default();
@@ -48,7 +45,7 @@ impl<A: Agent> Router<A> {
                 () = &mut time_out => return Err(timed_out(timeout, Executed::Maybe)),
             };
             let (next, refusal) = match ended {
-                Ok(()) => return Ok(()),
+                Ok(()) => return Ok(target),
                 Err(Some(refusal)) => (
                     self.learn(key.as_str(), target, &refusal, &mut course)?,
                     Some(refusal),
@@ -80,8 +77,12 @@ impl<A: Agent> Router<A> {
             Target::There { node, .. } => {
                 let operation = match errand {
                     Errand::Activate => Operation::Activate,
+                    Errand::Attach => Operation::Attach,
                     Errand::Delete => Operation::Delete,
-                    Errand::Hibernate | Errand::Abandon => Operation::Stop,
+                    Errand::Hibernate
+                    | Errand::Passivate(_)
+                    | Errand::Park(_)
+                    | Errand::Abandon => Operation::Stop,
                     Errand::Settle => Operation::Settle,
                 };
                 let asked = match self.ask_node(node, key, operation, verify, budget) {
@@ -110,6 +111,10 @@ impl<A: Agent> Router<A> {
         verify: bool,
         budget: Duration,
     ) -> Result<PendingAnswer, AskError> {
+        let payload = match operation {
+            Operation::Attach => self.attach_payload(),
+            _ => Bytes::new(),
+        };
         let question = Question {
             operation,
             key: Some(key.clone()),
@@ -117,7 +122,7 @@ impl<A: Agent> Router<A> {
             request: None,
             budget,
             lane: self.key_hash(key.as_str()),
-            payload: Bytes::new(),
+            payload,
         };
         self.core.exchange.ask(node, &self.settings.name, question)
     }
@@ -126,11 +131,17 @@ impl<A: Agent> Router<A> {
     pub(super) async fn run_here(&self, key: &AgentKey, errand: Errand) -> Result<(), Refusal> {
         loop {
             match errand {
-                Errand::Activate | Errand::Delete | Errand::Settle => self.ensure_started(key)?,
-                Errand::Hibernate | Errand::Abandon if !self.local.contains(key.as_str()) => {
+                Errand::Abandon => {
+                    self.local.remove_parked(key.as_str(), None);
+                    if !self.local.contains(key.as_str()) {
+                        return Ok(());
+                    }
+                }
+                Errand::Park(_) if !self.local.runs(key.as_str()) => return Ok(()),
+                Errand::Hibernate | Errand::Passivate(_) if !self.local.contains(key.as_str()) => {
                     return Ok(());
                 }
-                Errand::Hibernate | Errand::Abandon => {}
+                _ => self.ensure_started(key)?,
             }
             let (done, outcome) = oneshot::channel();
             if self
@@ -138,7 +149,13 @@ impl<A: Agent> Router<A> {
                 .tell(key.as_str(), ActivationMessage::Errand(errand, done))
             {
                 // An activation that ended before it came to the errand dropped it.
-                return outcome.await.unwrap_or(Err(Refusal::Stopped));
+                let outcome = outcome.await.unwrap_or(Err(Refusal::Stopped));
+                // One that was parked meanwhile is here all the same.
+                let parked = self.local.parked(key.as_str()).is_some();
+                if !(parked && matches!(outcome, Err(Refusal::Stopped))) {
+                    return outcome;
+                }
+                continue;
             }
             self.local.remove_ended(key.as_str());
         }
@@ -186,7 +203,7 @@ impl<A: Agent> Router<A> {
             }
             let failed = futures_util::stream::iter(all)
                 .map(|key| async move { (self.run_here(&key, Errand::Hibernate).await, key) })
-                .buffer_unordered(DRAIN_CONCURRENCY)
+                .buffer_unordered(CONCURRENCY)
                 .fold(0usize, |failed, (result, key)| {
                     match result {
                         Ok(()) => moved += 1,
@@ -212,19 +229,6 @@ impl<A: Agent> Router<A> {
                 tracing::debug!(%key, ?refusal, "an activation had ended already");
             }
         }
-    }
-
-    /// Hibernates the agents that were idle for as long as the manager allows.
-    pub(crate) async fn sweep(&self, idle_timeout: Duration) {
-        let now = self.core.deadlines.now();
-        futures_util::stream::iter(self.local.idle(now, idle_timeout))
-            .for_each_concurrent(DRAIN_CONCURRENCY, |key| async move {
-                match self.run_here(&key, Errand::Hibernate).await {
-                    Ok(()) => tracing::debug!(%key, "an idle agent hibernates"),
-                    Err(refusal) => tracing::debug!(%key, ?refusal, "an idle agent stays"),
-                }
-            })
-            .await;
     }
 }
 

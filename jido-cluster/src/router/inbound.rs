@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jido_core::{
-    Agent, AgentKey, AnswerStatus, Ask, Epoch, Incarnation, Operation, Revision, decode_payload,
-    encode_payload,
+    Agent, AgentKey, AnswerStatus, Ask, EnvelopeError, Epoch, Incarnation, Operation, Renewal,
+    Revision, decode_payload, encode_payload,
 };
 
 use super::{Router, Target};
@@ -15,19 +15,16 @@ use crate::exchange::{AnswerPort, AskHandler};
 use crate::runtime;
 
 impl<A: Agent> AskHandler for Router<A> {
-    fn ask(&self, _from: Incarnation, ask: Ask, port: AnswerPort) {
+    fn ask(&self, from: Incarnation, ask: Ask, port: AnswerPort) {
         match (ask.operation, &ask.key) {
             (Operation::Call | Operation::Cast, Some(key)) => {
                 let key = key.clone();
                 self.deliver_asked(&key, ask, port);
             }
-            (Operation::Stats, _) => {
-                let running = u64::try_from(self.local.len()).unwrap_or(u64::MAX);
-                match encode_payload(&running) {
-                    Ok(bytes) => port.ok(Epoch::ZERO, Revision::ZERO, bytes),
-                    Err(error) => port.failed(&error.into()),
-                }
-            }
+            (Operation::Stats, _) => match encode_payload(&self.stats_here()) {
+                Ok(bytes) => port.ok(Epoch::ZERO, Revision::ZERO, bytes),
+                Err(error) => port.failed(&error.into()),
+            },
             (Operation::Lookup, Some(key)) => {
                 if self.local.contains(key.as_str()) {
                     port.ok(Epoch::ZERO, Revision::ZERO, Bytes::new());
@@ -39,14 +36,50 @@ impl<A: Agent> AskHandler for Router<A> {
             (Operation::Stop, Some(key)) => self.run_asked(key, &ask, Errand::Hibernate, port),
             (Operation::Settle, Some(key)) => self.run_asked(key, &ask, Errand::Settle, port),
             (Operation::Delete, Some(key)) => self.run_asked(key, &ask, Errand::Delete, port),
+            (Operation::Attach, Some(key)) => self.attach_asked(key, from, &ask, port),
+            (Operation::Detach, Some(key)) => {
+                self.detached(key, from);
+                port.ok(Epoch::ZERO, Revision::ZERO, Bytes::new());
+            }
+            (Operation::Renew, _) => match Renewal::decode(ask.payload) {
+                Ok(renewal) => {
+                    let missing = self.renewed(from, renewal);
+                    port.ok(Epoch::ZERO, Revision::ZERO, missing.encode());
+                }
+                Err(error) => unreadable(port, &error),
+            },
             // The envelope's decoder lets no operation on an agent through without
             // its key.
             (_, None) => port.refused(AnswerStatus::Incompatible, None, Bytes::from("no key")),
         }
     }
+
+    fn peer_down(&self, peer: Incarnation) {
+        self.forget_member(peer);
+    }
+}
+
+fn unreadable(port: AnswerPort, error: &EnvelopeError) {
+    port.refused(
+        AnswerStatus::Incompatible,
+        None,
+        Bytes::from(error.to_string()),
+    );
 }
 
 impl<A: Agent> Router<A> {
+    fn attach_asked(&self, key: &AgentKey, from: Incarnation, ask: &Ask, port: AnswerPort) {
+        match Renewal::decode(ask.payload.clone()) {
+            Ok(renewal) => {
+                // Before it runs, so that it does not have to make room at once. Should
+                // the agent not be here, it has no effect, and is forgotten by itself.
+                self.attached(key, from, &renewal);
+                self.run_asked(key, ask, Errand::Attach, port);
+            }
+            Err(error) => unreadable(port, &error),
+        }
+    }
+
     fn deliver_asked(&self, key: &AgentKey, ask: Ask, port: AnswerPort) {
         if let Err(hint) = self.admits(key, ask.verify) {
             return self.answer_elsewhere(key, ask, hint, port);

@@ -25,7 +25,7 @@ pub struct Ownership {
     pub owner: Option<NodeName>,
 }
 
-/// How many agents of a manager are active.
+/// How many agents of a manager are active: running, or parked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -33,6 +33,8 @@ pub struct Stats {
     pub by_node: BTreeMap<NodeName, u64>,
     /// In total.
     pub total: u64,
+    /// How many of them are parked.
+    pub parked: u64,
 }
 
 /// A page of a manager's agents.
@@ -137,9 +139,15 @@ impl<A: Agent> Router<A> {
         }
     }
 
+    /// How many agents are active here, and how many of them are parked.
+    pub(super) fn stats_here(&self) -> (u64, u64) {
+        (self.local.len() as u64, self.local.parked_len() as u64)
+    }
+
     pub(crate) async fn stats(&self, timeout: Duration) -> Result<Stats, Error> {
         let mut by_node = BTreeMap::new();
-        by_node.insert(self.core.name.clone(), self.local.len() as u64);
+        let (active, mut parked) = self.stats_here();
+        by_node.insert(self.core.name.clone(), active);
         let answers = self
             .ask_all(self.others(), None, Operation::Stats, timeout)
             .await;
@@ -149,14 +157,19 @@ impl<A: Agent> Router<A> {
                 continue;
             };
             let Some(payload) = answer else { continue };
-            let running: u64 = decode_payload(&payload).map_err(|error| {
+            let (active, parked_there): (u64, u64) = decode_payload(&payload).map_err(|error| {
                 Error::new(ErrorKind::Incompatible, error.to_string()).caused_by(error)
             })?;
             // Of two lives of a name for a moment, both are counted.
-            *by_node.entry(member.name.clone()).or_insert(0) += running;
+            *by_node.entry(member.name.clone()).or_insert(0) += active;
+            parked += parked_there;
         }
         let total = by_node.values().sum();
-        Ok(Stats { by_node, total })
+        Ok(Stats {
+            by_node,
+            total,
+            parked,
+        })
     }
 
     pub(crate) async fn agents(

@@ -64,12 +64,34 @@ fn envelopes_read_back_as_written() {
         ..ask()
     };
     assert_eq!(Envelope::decode(bare.encode()), Ok(Envelope::Ask(bare)));
-    let stats = Ask {
-        operation: Operation::Stats,
-        key: None,
-        ..ask()
+    for operation in [Operation::Stats, Operation::Renew] {
+        let keyless = Ask {
+            operation,
+            key: None,
+            ..ask()
+        };
+        assert_eq!(
+            Envelope::decode(keyless.encode()),
+            Ok(Envelope::Ask(keyless))
+        );
+    }
+}
+
+#[test]
+fn renewals_read_back_as_written_and_no_cut_is_mistaken_for_one() {
+    let keys = ["a", "ключ", "b"].map(|key| AgentKey::new(key).unwrap());
+    let renewal = Renewal {
+        for_ms: 30_000,
+        keys: keys.to_vec(),
     };
-    assert_eq!(Envelope::decode(stats.encode()), Ok(Envelope::Ask(stats)));
+    let bytes = renewal.encode();
+    assert_eq!(Renewal::decode(bytes.clone()), Ok(renewal));
+    // The time, and each key's end, are where a shorter one may end.
+    let whole = [4, 7, 17, 20];
+    for len in 0..bytes.len() {
+        let cut = Renewal::decode(bytes.slice(..len));
+        assert_eq!(cut.is_ok(), whole.contains(&len), "{len}");
+    }
 }
 
 #[test]

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use jido_core::fuzz::bounded;
 use jido_core::{
     AgentKey, Answer, AnswerStatus, Ask, Envelope, EnvelopeError, Epoch, Executed, Incarnation,
-    ManagerName, Notice, Operation, PROTOCOL_VERSION, RequestId, RequestTry, Revision, Timestamp,
-    fuzz_target,
+    ManagerName, Notice, Operation, PROTOCOL_VERSION, Renewal, RequestId, RequestTry, Revision,
+    Timestamp, fuzz_target,
 };
 
 fn seeds() -> Vec<Vec<u8>> {
@@ -74,6 +74,22 @@ fn envelopes() {
                 assert_ne!(version, PROTOCOL_VERSION);
                 assert_eq!(ask.is_some(), bytes[1] == 1);
             }
+            Err(error) => assert!(!error.to_string().is_empty()),
+        }
+    });
+}
+
+#[test]
+fn renewals() {
+    let keys = ["a", "ключ"].map(|key| AgentKey::new(key).unwrap());
+    let renewal = Renewal {
+        for_ms: 30_000,
+        keys: keys.to_vec(),
+    };
+    fuzz_target!(vec![renewal.encode().to_vec()], |bytes: &[u8]| {
+        let shared = Bytes::copy_from_slice(bytes);
+        match bounded(bytes.len(), || Renewal::decode(shared)) {
+            Ok(renewal) => assert_eq!(&renewal.encode()[..], bytes),
             Err(error) => assert!(!error.to_string().is_empty()),
         }
     });

@@ -3,7 +3,7 @@ use jido_core::Timestamp;
 use proptest::prelude::*;
 
 fn pipeline(durability: Durability) -> Pipeline<u32> {
-    Pipeline::new(durability, Bytes::from_static(b"s0"))
+    Pipeline::new(durability, false, Bytes::from_static(b"s0"))
 }
 
 fn entry() -> NewEntry {
@@ -104,7 +104,7 @@ proptest! {
         steps in proptest::collection::vec((0u8..4, 0u8..3), 1..60)
     ) {
         let mut pipeline: Pipeline<(u8, usize)> =
-            Pipeline::new(Durability::Command, Bytes::from_static(&[0]));
+            Pipeline::new(Durability::Command, false, Bytes::from_static(&[0]));
         let mut durable = 0u8;
         let mut flying = None;
         let mut version = 0u8;
