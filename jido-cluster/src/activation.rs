@@ -268,8 +268,8 @@ impl<A: Agent> Actor for Activation<A> {
                 let now = state.start.router.core().deadlines.now();
                 state.start.gauge.take();
                 state.start.gauge.used(now);
-                // Few tries are repeated, so only theirs pays for a future more.
-                let delivery = match running.is_repeated(&delivery) {
+                // Calls of this node are seldom repeated, and pay for no future more.
+                let delivery = match running.may_be_applied(&delivery) {
                     true => Box::pin(running.repeated(delivery)).await,
                     false => Some(delivery),
                 };

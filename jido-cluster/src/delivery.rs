@@ -176,6 +176,12 @@ impl<A: Agent> Delivery<A> {
         self.request
     }
 
+    /// Whether another node sends it. Then a further try of its request may have been
+    /// faster: a session that its sender has given up may still deliver.
+    pub(crate) fn is_remote(&self) -> bool {
+        matches!(self.reply, Some(ReplyTo::Peer(_)))
+    }
+
     /// The message as it travels, where whoever sent it has no copy to send again.
     pub(crate) fn copy(&self) -> Option<Bytes> {
         match (&self.reply, &self.message) {

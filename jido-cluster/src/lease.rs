@@ -14,7 +14,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jido_core::Incarnation;
-use jido_storage::{NodeRecord, NodeRegistration, NodeState, Registration, Renewal, Storage};
+use jido_storage::{
+    NodeRecord, NodeRegistration, NodeState, Registration, Renewal, Storage, is_planted,
+};
 
 use crate::error::{Error, ErrorKind};
 use crate::node::Core;
@@ -87,7 +89,9 @@ impl Watch {
                 .or_insert((record.beat, now));
             if *beat != record.beat {
                 (*beat, *since) = (record.beat, now);
-            } else if now.saturating_sub(*since) >= with_drift(ttl_of(record, ttl)) {
+            } else if now.saturating_sub(*since) >= with_drift(ttl_of(record, ttl))
+                || is_planted!(DeadFromOneMissedBeat)
+            {
                 silent.push((record.incarnation, record.beat));
             }
         }
@@ -213,6 +217,9 @@ async fn renew(lease: Arc<Lease>, core: std::sync::Weak<Core>) {
             .renew_node(&core.cluster, core.incarnation)
             .await
         {
+            Ok(Renewal::Renewed(_)) if is_planted!(LeaseFromReceipt) => {
+                lease.note(core.environment.elapsed());
+            }
             Ok(Renewal::Renewed(_)) => lease.note(sent),
             Ok(Renewal::Dead) => {
                 tracing::error!(node = %core.name, "this node was declared dead and stops");

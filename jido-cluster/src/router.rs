@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use jido_core::{Agent, AgentId, AgentKey, Epoch, Incarnation, ManagerName};
-use jido_storage::Storage;
+use jido_storage::{Storage, is_planted};
 use parking_lot::Mutex;
 use ractor::{ActorCell, ActorRuntime};
 use tokio::sync::{Notify, Semaphore};
@@ -172,6 +172,14 @@ impl<A: Agent> Router<A> {
     pub(crate) fn target(&self, key: &str, hash: u64, verify: bool) -> Target {
         let me = self.core.incarnation;
         let view = self.core.members.view();
+        if is_planted!(StaleReferenceKept)
+            && let Some(owner) = self.hints.get(key)
+        {
+            return Target::There {
+                node: owner,
+                hinted: true,
+            };
+        }
         if !verify
             && !self.hints.is_empty()
             && let Some(owner) = self.hints.get(key)
@@ -201,6 +209,9 @@ impl<A: Agent> Router<A> {
     }
 
     pub(crate) fn forget_owner(&self, key: &str) {
+        if is_planted!(StaleReferenceKept) {
+            return;
+        }
         self.hints.remove(key);
     }
 

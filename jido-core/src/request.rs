@@ -59,8 +59,8 @@ pub struct RequestTry {
     pub id: RequestId,
     /// When its caller made it, on the caller's clock, the same for every try.
     pub issued_at: Timestamp,
-    /// Whether it is certain that no try before this one was executed: such a try
-    /// need not be looked up among the requests that were.
+    /// Whether no try was made before this one. One that was made later may have been
+    /// faster all the same, where a session that was given up still delivers.
     pub first: bool,
 }
 

@@ -10,6 +10,8 @@
 //!
 //! A [`GroupCommitter`] stands in front of those that make no batches of their own.
 //!
+//! [`Journal`] gives tools and migrations an agent's checkpoint and thread by themselves.
+//!
 //! This crate knows nothing of actors, of a network, or of how a cluster decides.
 
 mod commit;
@@ -20,9 +22,14 @@ mod error;
 #[cfg(any(feature = "foundationdb", test))]
 mod foundationdb;
 mod group;
+mod journal;
 #[cfg(feature = "lmdb")]
 mod lmdb;
 mod memory;
+#[cfg(feature = "planted-bugs")]
+pub mod planted;
+#[cfg(not(feature = "planted-bugs"))]
+mod planted;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(any(feature = "foundationdb", feature = "lmdb", test))]
@@ -35,6 +42,7 @@ pub use self::foundationdb::{FoundationDbOptions, FoundationDbStorage};
 pub use commit::{AppendOutcome, Commit, Erase, RequestRecord};
 pub use error::{Error, ErrorKind};
 pub use group::{GroupCommitter, GroupDriver, GroupOptions};
+pub use journal::{Journal, JournalError, Thread};
 #[cfg(feature = "lmdb")]
 pub use lmdb::{LmdbOptions, LmdbStorage};
 pub use memory::MemoryStorage;

@@ -6,6 +6,8 @@
 
 pub mod effects;
 pub mod epochs;
+pub mod hooks;
+pub mod hops;
 pub mod once;
 pub mod order;
 pub mod reads;
@@ -77,6 +79,7 @@ pub fn history(
     for key in keys {
         let record = records.get(key);
         violations.extend(effects::check(key, history, record));
+        violations.extend(once::check_repeats(key, history));
         let Some(record) = record else { continue };
         violations.extend(thread::check(key, record));
         violations.extend(once::check(key, record));

@@ -48,7 +48,14 @@ pub struct Answer {
     pub value: i64,
     /// Whether it had an effect.
     pub done: bool,
-    /// The epoch of the activation that answered.
+    /// Who answered; none where the reply alone is known.
+    pub by: Option<By>,
+}
+
+/// The activation that gave an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct By {
+    /// Its epoch.
     pub epoch: u64,
     /// The revision at which what the answer saw is durable.
     pub revision: u64,
@@ -82,6 +89,9 @@ pub struct Operation {
     pub ended: u64,
     /// What the client learned.
     pub outcome: Outcome,
+    /// What further tries of the same request were answered, once it had an effect.
+    #[serde(default)]
+    pub repeats: Vec<Answer>,
 }
 
 impl Operation {
@@ -146,6 +156,24 @@ pub struct Mark {
     pub count: usize,
 }
 
+/// What an agent has noted of its own life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Hook {
+    /// It started, under an epoch.
+    Started(u64),
+    /// It was about to stop, under an epoch.
+    Stopping(u64),
+}
+
+impl Hook {
+    /// The epoch of the activation.
+    pub fn epoch(self) -> u64 {
+        match self {
+            Self::Started(epoch) | Self::Stopping(epoch) => epoch,
+        }
+    }
+}
+
 /// An agent as it is stored in the end: the witness of what was done, in which order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
@@ -159,6 +187,9 @@ pub struct Record {
     pub thread: Vec<Noted>,
     /// Its commits, in order, where they were observed.
     pub marks: Vec<Mark>,
+    /// What it has noted of its own life, in order, where it does.
+    #[serde(default)]
+    pub hooks: Vec<Hook>,
 }
 
 impl Record {

@@ -18,14 +18,8 @@ fn complaints(swept: &Swept) -> String {
         let _ = writeln!(text, "seed {seed} gave two different runs");
     }
     for report in &swept.reports {
-        for violation in &report.violations {
-            let _ = writeln!(text, "seed {}: {violation}", report.plan.seed);
-        }
-        let seed = report.plan.seed;
-        let _ = writeln!(
-            text,
-            "see it: cargo run --release -p jido-testkit --bin sim -- --seed {seed}"
-        );
+        let _ = writeln!(text, "seed {}:", report.plan.seed);
+        let _ = write!(text, "{report}");
     }
     text
 }
@@ -93,4 +87,20 @@ fn another_seed_gives_another_run() {
     let one = run(&Plan::new(1, options)).unwrap();
     let other = run(&Plan::new(2, options)).unwrap();
     assert_ne!(one.traced.hash, other.traced.hash);
+}
+
+#[test]
+fn simulations_side_by_side_do_not_touch_each_other() {
+    let options = Options {
+        ops: 60,
+        ..Options::default()
+    };
+    let hash = |seed| run(&Plan::new(seed, options)).unwrap().traced.hash;
+    let seeds = 6_000..6_012;
+    let alone: Vec<u64> = seeds.clone().map(hash).collect();
+    let together: Vec<u64> = std::thread::scope(|scope| {
+        let runs: Vec<_> = seeds.map(|seed| scope.spawn(move || hash(seed))).collect();
+        runs.into_iter().map(|run| run.join().unwrap()).collect()
+    });
+    assert_eq!(alone, together);
 }

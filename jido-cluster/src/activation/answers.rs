@@ -2,10 +2,12 @@
 
 use bytes::Bytes;
 use jido_core::{Agent, Epoch, Executed, Revision};
+use jido_storage::is_planted;
 
 use super::running::Running;
 use crate::delivery::{Answered, Delivery, Refusal};
 use crate::error::{Error, ErrorKind};
+use crate::lease::Takeover;
 use crate::reads::{Reads, Verdict};
 
 /// A reply, or the failure of a message, and who waits for it.
@@ -27,6 +29,17 @@ impl<A: Agent> Held<A> {
             epoch,
             revision,
         }));
+    }
+
+    /// Whether it is the reply to a further try of a request.
+    fn is_repeated(&self) -> bool {
+        let request = self.delivery.request();
+        request.is_some_and(|request| !request.first)
+    }
+
+    /// Gives the message back, whose answer, or failure, may be that of an older state.
+    fn unsure(self, refusal: &Refusal) {
+        self.delivery.undone(refusal.clone(), self.copy.as_ref());
     }
 
     /// Tells whoever waits that nothing of the message took effect.
@@ -53,19 +66,33 @@ impl<A: Agent> Running<A> {
 
     fn answer_read(&self, held: Held<A>) {
         let settings = self.router.settings();
-        match settings.reads {
+        let reads = match settings.reads {
+            // A newer owner may have applied the request, of which this one knows nothing:
+            // then its answer is the one that was given there.
+            Reads::Local | Reads::Leased
+                if held.is_repeated() && self.window.is_some() && !self.reads_are_fresh() =>
+            {
+                Reads::Strict
+            }
+            reads => reads,
+        };
+        match reads {
             Reads::Local => held.answer(self.epoch, self.revision),
             // The state was looked at; now the clock.
             Reads::Leased
-                if settings
-                    .lease
-                    .is_held(self.router.core().environment.elapsed()) =>
+                if is_planted!(LeaseNotChecked)
+                    || settings
+                        .lease
+                        .is_held(self.router.core().environment.elapsed()) =>
             {
                 held.answer(self.epoch, self.revision);
             }
-            Reads::Leased => held.undone(&Refusal::unsettled(
+            Reads::Leased => held.unsure(&Refusal::unsettled(
                 "the owner's lease has run out and is not renewed yet",
             )),
+            Reads::Strict if is_planted!(ReadNotConfirmed) => {
+                held.answer(self.epoch, self.revision);
+            }
             Reads::Strict => {
                 let (epoch, revision) = (self.epoch, self.revision);
                 let router = self.router.clone();
@@ -75,13 +102,23 @@ impl<A: Agent> Running<A> {
                     Verdict::Lost => {
                         // Before the message is tried again, so that another takes it.
                         router.lost(&key, epoch);
-                        held.undone(&Refusal::NotOwner { hint: None });
+                        held.unsure(&Refusal::NotOwner { hint: None });
                     }
-                    Verdict::Failed(error) => held.undone(&Refusal::unsettled(error.to_string())),
+                    Verdict::Failed(error) => held.unsure(&Refusal::unsettled(error.to_string())),
                 };
                 let confirmations = self.router.confirmations();
                 confirmations.confirm(self.id.clone(), epoch, then);
             }
+        }
+    }
+
+    /// Whether no answer leaves that a newer owner would have given otherwise.
+    fn reads_are_fresh(&self) -> bool {
+        let settings = self.router.settings();
+        match settings.reads {
+            Reads::Strict => true,
+            Reads::Leased => settings.takeover == Takeover::AfterLease,
+            Reads::Local => false,
         }
     }
 

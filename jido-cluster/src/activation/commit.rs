@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use jido_core::{Agent, Checkpoint, Checkpoints, Epoch, Revision, Seq};
-use jido_storage::{AppendOutcome, Commit};
+use jido_storage::{AppendOutcome, Commit, is_planted};
 use ractor::ActorRef;
 use tokio::sync::oneshot;
 
@@ -40,7 +40,13 @@ impl<A: Agent> Running<A> {
         let (done, outcome) = oneshot::channel();
         self.in_flight = Some(outcome);
         runtime::spawn(async move {
-            let outcome = storage.append(commit).await;
+            let append = storage.append(commit);
+            let outcome = if is_planted!(CommitDroppedOnTimeOut) {
+                let in_time = tokio::time::timeout(Duration::from_millis(300), append).await;
+                in_time.unwrap_or_else(|_| AppendOutcome::Failed(too_slow()))
+            } else {
+                append.await
+            };
             if done.send(outcome).is_ok() {
                 ended();
             }
@@ -65,6 +71,9 @@ impl<A: Agent> Running<A> {
                 state: plan.state,
                 covers,
             });
+            if is_planted!(OldCheckpointRestored) && !plan.entries.is_empty() {
+                commit.checkpoint = None;
+            }
             commit.entries = plan.entries;
             if let Some(window) = &self.window {
                 self.forgetting = window.forgotten(&plan.requests, at);
@@ -90,6 +99,12 @@ impl<A: Agent> Running<A> {
     }
 
     async fn settle(&mut self, outcome: AppendOutcome) -> Result<(), Refusal> {
+        let outcome = match outcome {
+            AppendOutcome::Unknown(error) if is_planted!(UnknownTakenAsFailed) => {
+                AppendOutcome::Failed(error)
+            }
+            outcome => outcome,
+        };
         match outcome {
             AppendOutcome::Committed(revision) => {
                 self.committed(revision);
@@ -106,8 +121,7 @@ impl<A: Agent> Running<A> {
                 };
                 let undone = self.pipeline.undo();
                 Self::undone(undone, &refusal);
-                self.restore();
-                Ok(())
+                self.go_on(refusal)
             }
             AppendOutcome::Fenced { epoch } => {
                 tracing::info!(agent = %self.id, mine = %self.epoch, %epoch, "an activation was fenced");
@@ -144,8 +158,19 @@ impl<A: Agent> Running<A> {
         self.settle(AppendOutcome::Fenced { epoch }).await
     }
 
+    /// Goes on from the last committed state, unless the agent would then run without
+    /// having started: the next activation starts it anew.
+    fn go_on(&mut self, refusal: Refusal) -> Result<(), Refusal> {
+        if self.starting {
+            return Err(refusal);
+        }
+        self.restore();
+        Ok(())
+    }
+
     fn committed(&mut self, revision: Revision) {
         self.revision = revision;
+        self.starting = false;
         self.thread_len = Seq(self.thread_len.0 + std::mem::take(&mut self.appending));
         self.covered = self.covering.take().unwrap_or(self.covered);
         let forgotten = std::mem::take(&mut self.forgetting);
@@ -169,8 +194,7 @@ impl<A: Agent> Running<A> {
             }
             match self.reclaim(&mut alone).await {
                 Ok(found) if found == self.revision => {
-                    self.not_applied();
-                    return Ok(());
+                    return self.not_applied();
                 }
                 // Epochs grow by one a claim: with none missing, only this
                 // activation can have made the one commit.
@@ -205,18 +229,16 @@ impl<A: Agent> Running<A> {
     }
 
     /// The commit in flight is known not to have taken effect, now or ever.
-    fn not_applied(&mut self) {
+    fn not_applied(&mut self) -> Result<(), Refusal> {
         if self.router.settings().durability == Durability::Hibernate {
             // What was acknowledged is still here, and waits for the next try.
             self.pipeline.put_back();
-            return;
+            return Ok(());
         }
+        let refusal = Refusal::unsettled("the commit did not take effect");
         let undone = self.pipeline.undo();
-        Self::undone(
-            undone,
-            &Refusal::unsettled("the commit did not take effect"),
-        );
-        self.restore();
+        Self::undone(undone, &refusal);
+        self.go_on(refusal)
     }
 
     /// Commits all that is not yet durable, one commit after the other.
@@ -283,4 +305,10 @@ impl<A: Agent> Running<A> {
             }
         }
     }
+}
+
+/// What the bug of a dropped commit makes of it.
+fn too_slow() -> jido_storage::Error {
+    let kind = jido_storage::ErrorKind::Unavailable;
+    jido_storage::Error::new(kind, "the commit took too long")
 }

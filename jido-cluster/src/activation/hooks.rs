@@ -21,7 +21,9 @@ impl<A: Agent> Running<A> {
             .catch_unwind()
             .await;
         let entries = ctx.into_entries();
-        self.end_hook(ended, entries, "started")
+        let result = self.end_hook(ended, entries, "started");
+        self.starting = self.pipeline.is_dirty();
+        result
     }
 
     /// Runs [`Agent::stopping`]. The agent hibernates however it ends.

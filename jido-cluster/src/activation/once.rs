@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jido_core::{Agent, Executed};
+use jido_storage::is_planted;
 
 use super::running::Running;
 use super::window::Seen;
@@ -10,13 +11,20 @@ use crate::delivery::{Delivery, Refusal};
 use crate::error::{Error, ErrorKind};
 
 impl<A: Agent> Running<A> {
-    /// Whether a message is a further try of a request, and may have been applied.
-    pub(super) fn is_repeated(&self, delivery: &Delivery<A>) -> bool {
-        self.window.is_some() && delivery.request().is_some_and(|request| !request.first)
+    /// Whether a message's request may have been applied before: a further try of it, or
+    /// a first that further ones may have overtaken.
+    pub(super) fn may_be_applied(&self, delivery: &Delivery<A>) -> bool {
+        let (Some(window), Some(request)) = (&self.window, delivery.request()) else {
+            return false;
+        };
+        if is_planted!(NoDeduplication) {
+            return false;
+        }
+        !request.first || delivery.is_remote() && window.seen(&request) != Seen::No
     }
 
-    /// Answers a further try of a request as the one before it was answered; gives
-    /// it back when it was not applied, to be handled now.
+    /// Answers a try of a request that was applied as it was answered then; gives it back
+    /// when it was not applied, to be handled now.
     pub(super) async fn repeated(&mut self, delivery: Delivery<A>) -> Option<Delivery<A>> {
         let (Some(window), Some(request)) = (&self.window, delivery.request()) else {
             return Some(delivery);
@@ -26,6 +34,7 @@ impl<A: Agent> Running<A> {
             return None;
         }
         match window.seen(&request) {
+            Seen::Expired if is_planted!(WindowIgnored) => Some(delivery),
             Seen::No => Some(delivery),
             Seen::Applied => {
                 let storage = &self.router.settings().storage;

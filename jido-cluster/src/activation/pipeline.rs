@@ -7,7 +7,7 @@
 
 use bytes::Bytes;
 use jido_core::{NewEntry, RequestId, Timestamp};
-use jido_storage::RequestRecord;
+use jido_storage::{RequestRecord, is_planted};
 
 use crate::local::Unsaved;
 
@@ -173,7 +173,10 @@ impl<H> Pipeline<H> {
 
     /// Holds a reply that saw the current state, or gives it back if that is durable.
     pub(super) fn hold(&mut self, reply: H) -> Option<H> {
-        if self.durability == Durability::Hibernate || !self.is_dirty() {
+        if self.durability == Durability::Hibernate
+            || !self.is_dirty()
+            || is_planted!(AcknowledgeBeforeCommit)
+        {
             return Some(reply);
         }
         self.staged.held.push(reply);

@@ -11,7 +11,7 @@ use jido_core::{
     Agent, AgentError, AgentId, Checkpoints, Context, Epoch, NewEntry, RequestTry, Revision, Seq,
     Timestamp, Turn, decode_state, encode_payload, encode_state,
 };
-use jido_storage::{AppendOutcome, Loaded, RequestRecord};
+use jido_storage::{AppendOutcome, Loaded, RequestRecord, is_planted};
 use tokio::sync::oneshot;
 
 use super::Errand;
@@ -53,6 +53,8 @@ pub(super) struct Running<A: Agent> {
     pub(super) epoch: Epoch,
     pub(super) revision: Revision,
     pub(super) thread_len: Seq,
+    /// Whether what it did when it started is not durable yet.
+    pub(super) starting: bool,
     /// How much of the thread the last checkpoint covers.
     pub(super) covered: Seq,
     /// How much that of the commit in flight covers; none if it carries none.
@@ -88,6 +90,7 @@ impl<A: Agent> Running<A> {
             epoch: record.epoch,
             revision: record.revision,
             thread_len: record.thread_len,
+            starting: false,
             forgetting: Forgotten::default(),
             copy: None,
             waiting: Vec::new(),
@@ -104,11 +107,13 @@ impl<A: Agent> Running<A> {
         let rest = parked.rest.as_deref();
         let window = settings.requests.map(|limits| {
             let requests = rest.map_or(&[][..], |rest| &rest.requests);
-            let floor = rest.map_or(Timestamp::default(), |rest| rest.floor);
-            Window::new(limits, floor, requests.iter().copied())
+            let (floor, loaded_floor) = rest.map_or_else(Default::default, |rest| rest.floors);
+            Window::new(limits, floor, requests.iter().copied()).since(loaded_floor)
         });
         let unsaved = rest.and_then(|rest| rest.unsaved.clone());
         Self {
+            // What it did when it started may be among what is not saved.
+            starting: unsaved.is_some(),
             window,
             pipeline: Pipeline::new(settings.durability, by_entries::<A>(), parked.state.clone())
                 .resumed(unsaved),
@@ -131,16 +136,17 @@ impl<A: Agent> Running<A> {
 
     /// What it takes to go on later, while nothing is under way.
     pub(super) fn park(&self, used_ms: u64) -> Parked {
-        let (floor, requests) = match &self.window {
-            Some(window) => (window.floor(), window.requests()),
+        let (floors, requests) = match &self.window {
+            Some(window) => (window.floors(), window.requests()),
             None => Default::default(),
         };
         let unsaved = self.pipeline.unsaved();
-        let has_more = unsaved.is_some() || floor != Timestamp::default() || !requests.is_empty();
+        let has_more =
+            unsaved.is_some() || floors.0 != Timestamp::default() || !requests.is_empty();
         let rest = has_more.then(|| {
             Box::new(Rest {
                 unsaved,
-                floor,
+                floors,
                 requests,
             })
         });
@@ -226,7 +232,9 @@ impl<A: Agent> Running<A> {
                 self.pipeline.turn(&scratch, entries, request, held)
             }
             Err(error) => {
-                self.restore();
+                if !is_planted!(FailureNotUndone) {
+                    self.restore();
+                }
                 self.pipeline.hold(Held {
                     delivery,
                     copy,

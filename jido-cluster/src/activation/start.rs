@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use jido_core::{Agent, AgentId, AgentKey, Epoch, Revision, decode_state};
-use jido_storage::{ClaimOutcome, ClaimRequest, Commit, Loaded};
+use jido_storage::{ClaimOutcome, ClaimRequest, Commit, Loaded, is_planted};
 
 use super::Start;
 use super::replay;
@@ -33,8 +33,20 @@ pub(super) async fn claim_and_load<A: Agent>(start: &Start<A>) -> Result<Running
     if let Some(hint) = apart.map_err(|error| Refusal::unsettled(error.to_string()))? {
         return Err(Refusal::NotOwner { hint: Some(hint) });
     }
+    let early = if is_planted!(ClaimAndLoadInOneStep) {
+        let loaded = router.settings().storage.load(&id).await;
+        loaded.map_err(refusal_of)?
+    } else {
+        None
+    };
     let epoch = claim(router, &id).await?;
-    let loaded = load(router, &id, epoch).await?;
+    let loaded = match early {
+        Some(mut early) => {
+            early.record.epoch = epoch;
+            early
+        }
+        None => load(router, &id, epoch).await?,
+    };
     let made = match make_agent(router, &start.key, &loaded) {
         Ok(agent) => replay::unfold(router, agent, &loaded).await?,
         Err(error) => Err(error),

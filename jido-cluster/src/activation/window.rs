@@ -44,6 +44,8 @@ pub(super) struct Forgotten {
 pub(super) struct Window {
     limits: Limits,
     floor: Timestamp,
+    /// The floor as it was when the agent was loaded.
+    loaded_floor: Timestamp,
     made: BTreeMap<RequestId, Timestamp>,
     by_age: BTreeSet<(Timestamp, RequestId)>,
 }
@@ -58,6 +60,7 @@ impl Window {
         Self {
             limits,
             floor,
+            loaded_floor: floor,
             made: requests.clone().collect(),
             by_age: requests.map(|(id, made)| (made, id)).collect(),
         }
@@ -70,9 +73,17 @@ impl Window {
         Self::new(limits, stored.floor, requests)
     }
 
-    /// Up to when records may have been dropped.
-    pub(super) fn floor(&self) -> Timestamp {
-        self.floor
+    /// The same window, of an agent that was loaded when its floor was this.
+    pub(super) fn since(self, loaded_floor: Timestamp) -> Self {
+        Self {
+            loaded_floor,
+            ..self
+        }
+    }
+
+    /// Up to when records may have been dropped, now and when the agent was loaded.
+    pub(super) fn floors(&self) -> (Timestamp, Timestamp) {
+        (self.floor, self.loaded_floor)
     }
 
     /// The requests that are remembered, and when they were made.
@@ -80,10 +91,18 @@ impl Window {
         self.made.iter().map(|(id, made)| (*id, *made)).collect()
     }
 
+    /// What is known of a request that is tried. What came before a first try was not of
+    /// its own, but it may have been overtaken by a further one. That went to another
+    /// owner, before this one has loaded the agent: a later session with the same sender
+    /// would have ended the one that the first try came by.
     pub(super) fn seen(&self, request: &RequestTry) -> Seen {
+        let floor = match request.first {
+            true => self.loaded_floor,
+            false => self.floor,
+        };
         if self.made.contains_key(&request.id) {
             Seen::Applied
-        } else if request.issued_at < self.floor {
+        } else if request.issued_at < floor {
             Seen::Expired
         } else {
             Seen::No

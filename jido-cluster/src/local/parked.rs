@@ -25,8 +25,8 @@ pub(crate) struct Parked {
 pub(crate) struct Rest {
     /// What waits for hibernation to be committed.
     pub(crate) unsaved: Option<Unsaved>,
-    /// Up to when records of requests may have been dropped.
-    pub(crate) floor: Timestamp,
+    /// Up to when records of requests may have been dropped, now and when it was loaded.
+    pub(crate) floors: (Timestamp, Timestamp),
     /// The requests that it remembers, and when they were made.
     pub(crate) requests: Box<[(RequestId, Timestamp)]>,
 }

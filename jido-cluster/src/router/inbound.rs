@@ -93,10 +93,14 @@ impl<A: Agent> Router<A> {
     fn answer_elsewhere(
         &self,
         key: &AgentKey,
-        ask: Ask,
+        mut ask: Ask,
         hint: Option<Incarnation>,
         port: AnswerPort,
     ) {
+        // A later session may overtake it while storage is asked.
+        if let Some(request) = &mut ask.request {
+            request.first = false;
+        }
         let Some(router) = self.me.upgrade() else {
             return;
         };

@@ -49,7 +49,14 @@ impl<A: Agent> Router<A> {
                 () = &mut time_out => return Err(timed_out(options.timeout, Executed::Maybe)),
             };
             let (next, refusal) = match ended {
-                Ended::Settled(result) => return result,
+                Ended::Settled(result) => {
+                    let first = options.request.is_some_and(|request| request.first);
+                    return result.map_err(|error| match error.kind() {
+                        // No try but this one was made, and this one was refused.
+                        ErrorKind::Expired if first => error.with_executed(Executed::No),
+                        _ => error,
+                    });
+                }
                 Ended::Refused {
                     message: back,
                     refusal,

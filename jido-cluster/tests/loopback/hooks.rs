@@ -1,10 +1,13 @@
 //! What agents do when they start and stop.
 
+use std::time::Duration;
+
 use jido_cluster::{
     Agent, AgentError, Context, Durability, ErrorKind, Handle, InstanceManager, Node,
 };
 use serde::{Deserialize, Serialize};
 
+use crate::faults::{Fault, Faulty};
 use crate::harness::Cluster;
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -131,5 +134,22 @@ async fn an_agent_that_does_not_stop_well_stops_all_the_same() {
         assert!(handle.stop(&key).await.unwrap());
         let (started, stopped, _) = handle.call(&key, Message::Look).await.unwrap();
         assert_eq!((started, stopped), (2, 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_whose_start_could_not_be_committed_starts_again() {
+    for fault in [Fault::FailBefore, Fault::UnknownNotApplied] {
+        let storage = Faulty::new();
+        let cluster = Cluster::on(storage.clone());
+        let (_node, handle) = sessions(&cluster, Durability::Command).await;
+        storage.set(fault);
+        let look = handle.call("a", Message::Look);
+        let heals = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            storage.set(Fault::None);
+        };
+        let (looked, ()) = tokio::join!(look, heals);
+        assert_eq!(looked.unwrap(), (1, 0, true), "{fault:?}");
     }
 }

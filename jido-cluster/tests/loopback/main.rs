@@ -17,6 +17,7 @@ mod grouping;
 mod harness;
 mod hooks;
 mod moving;
+mod overtaken;
 mod parking;
 mod reads;
 mod requests;

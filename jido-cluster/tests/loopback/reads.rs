@@ -3,14 +3,23 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use jido_cluster::{Executed, Reads};
+use jido_cluster::{Executed, Handle, Node, Reads, RequestId};
 
 use crate::faults::{Fault, Faulty};
-use crate::harness::{Cluster, Message, TokioClock, key_on, met};
+use crate::harness::{Cluster, Counter, Message, TokioClock, key_on, met};
 
-/// Two nodes, the second of which is cut off after the first took its key over and
-/// added to it: what does the second say?
+/// The request under which the cut-off owner's successor adds.
+const REQUEST: (u128, u64) = (7, 7);
+
+/// What a cut-off owner says whose key was taken over and added to.
 async fn read_of_a_cut_off_owner(reads: Reads) -> i64 {
+    let (nodes, key) = cut_off_owner(reads).await;
+    nodes[1].1.call(&key, Message::Get).await.unwrap()
+}
+
+/// Two nodes, the second of which is cut off after the first took this key over and
+/// added 10 to the 1 of it, under [`REQUEST`].
+async fn cut_off_owner(reads: Reads) -> (Vec<(Node, Handle<Counter>)>, String) {
     let cluster = Cluster::new();
     let mut nodes = Vec::new();
     for name in ["n1", "n2"] {
@@ -25,8 +34,12 @@ async fn read_of_a_cut_off_owner(reads: Reads) -> i64 {
     cluster.network.disconnect(nodes[1].0.incarnation());
     met(&nodes[0].0, 1).await;
     met(&nodes[1].0, 1).await;
-    assert_eq!(nodes[0].1.call(&key, Message::Add(10)).await.unwrap(), 11);
-    nodes[1].1.call(&key, Message::Get).await.unwrap()
+    let added = nodes[0]
+        .1
+        .request(&key, Message::Add(10))
+        .id(RequestId::new(REQUEST.0, REQUEST.1));
+    assert_eq!(added.send().await.unwrap().value, 11);
+    (nodes, key)
 }
 
 #[tokio::test(start_paused = true)]
@@ -35,6 +48,19 @@ async fn a_strict_read_is_never_stale_where_a_local_one_is() {
     assert_eq!(read_of_a_cut_off_owner(Reads::Local).await, 1);
     // As the docs say: its lease has not ended.
     assert_eq!(read_of_a_cut_off_owner(Reads::Leased).await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_further_try_of_a_request_is_answered_by_who_has_applied_it() {
+    for reads in [Reads::Local, Reads::Leased, Reads::Strict] {
+        let (nodes, key) = cut_off_owner(reads).await;
+        // It changes nothing here and now, so that no commit shows that this owner is none.
+        let again = nodes[1]
+            .1
+            .request(&key, Message::Get)
+            .id(RequestId::new(REQUEST.0, REQUEST.1));
+        assert_eq!(again.send().await.unwrap().value, 11, "{reads:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -173,7 +173,7 @@ async fn commits_carry_events_alone_and_a_checkpoint_now_and_then() {
     handle.call("a", Order::Deposit(21)).await.unwrap();
     assert_eq!(stored(storage, "a").await, (Some(21), 21));
     assert!(handle.stop("a").await.unwrap());
-    assert_eq!(show(&handle, "a").await.balance, (1..=21).sum());
+    assert_eq!(show(&handle, "a").await.balance, (1..=21).sum::<i64>());
     assert_eq!(counts.of(|c| &c.pages), 2, "the checkpoint covers all");
 }
 

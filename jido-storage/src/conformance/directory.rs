@@ -1,5 +1,6 @@
 //! The directory: who is in it, and its pages.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -137,7 +138,7 @@ async fn long_and_odd_keys_are_paged_too(world: World) {
 
 async fn pages_go_on_while_agents_come_and_go(world: World) {
     let one = world.node(1).await;
-    let mut epochs = std::collections::BTreeMap::new();
+    let mut epochs = BTreeMap::new();
     for n in 0..30 {
         let key = format!("k{n:02}");
         let epoch = world.claim(&id(&key), one).await;
@@ -151,11 +152,14 @@ async fn pages_go_on_while_agents_come_and_go(world: World) {
         let page = world.page("agents", after, 4).await;
         seen.extend(page.keys().map(|key| key.as_str().to_owned()));
         let Some(next) = page.next else { break };
-        // The place where the page ended goes away, and another agent comes.
+        // The places where the page began and ended go away, and one other agent comes.
+        let first = page.agents[0].id.key.as_str().to_owned();
         let last = page.agents.last().unwrap().id.key.as_str().to_owned();
-        if let Some(epoch) = epochs.get(&last) {
-            committed(world.storage.delete(&id(&last), *epoch, Timestamp(9)).await);
-            deleted.push(last.clone());
+        for gone in BTreeSet::from([&first, &last]) {
+            if let Some(epoch) = epochs.get(gone) {
+                committed(world.storage.delete(&id(gone), *epoch, Timestamp(9)).await);
+                deleted.push(gone.clone());
+            }
         }
         world.claim(&id(format!("{last}-new")), one).await;
         after = Some(next);
@@ -194,6 +198,15 @@ async fn a_foreign_cursor_is_refused(world: World) {
     }
 }
 
+/// Tells a task to end, however the case ends.
+struct Raise(Arc<AtomicBool>);
+
+impl Drop for Raise {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 async fn a_thousand_are_paged_while_others_come_and_go(world: World) {
     const STAY: usize = 1_000;
     let one = world.node(1).await;
@@ -216,8 +229,9 @@ async fn a_thousand_are_paged_while_others_come_and_go(world: World) {
             committed(outcome);
         }
     }
-    // They come and go for as long as pages are read.
+    // They come and go for as long as pages are read, and this case goes on.
     let over = Arc::new(AtomicBool::new(false));
+    let _at_the_end = Raise(over.clone());
     let passed = Arc::new(AtomicUsize::new(0));
     let passing = {
         let (world, over, passed) = (world.clone(), over.clone(), passed.clone());
@@ -228,6 +242,7 @@ async fn a_thousand_are_paged_while_others_come_and_go(world: World) {
                 let epoch = world.claim(&id, one).await;
                 let revision = world.head(&id).await.revision.0;
                 committed(world.append(note(&id, epoch, revision)).await);
+                tokio::task::yield_now().await;
                 committed(world.storage.delete(&id, epoch, Timestamp(9)).await);
                 n = passed.fetch_add(1, Ordering::Relaxed) + 1;
                 tokio::task::yield_now().await;

@@ -10,8 +10,10 @@ use crate::{ClaimOutcome, ClaimRequest, ErrorKind, Registration};
 super::cases![Limit: [
     payloads_of_every_size,
     exactly_the_limit_and_just_over_it,
+    what_is_too_large_leaves_nothing_half_written,
     clocks_may_go_backwards,
     clocks_of_nodes_decide_nothing,
+    a_clock_far_ahead_takes_nothing,
     capabilities_never_change,
 ]];
 
@@ -112,6 +114,45 @@ async fn exactly_the_limit_and_just_over_it(world: World) {
     assert_eq!(world.reply(&a, 1, 1).await.unwrap().len(), limit);
 }
 
+/// Whichever part is too large: no other part of the commit is there.
+async fn what_is_too_large_leaves_nothing_half_written(world: World) {
+    let one = world.node(1).await;
+    let limit = world.storage.capabilities().max_commit_bytes;
+    let a = id("a");
+    let epoch = world.claim(&a, one).await;
+    let mut first = note(&a, epoch, 0);
+    first.checkpoint = Some(checkpoint("state", 1));
+    first.requests = vec![request(1, 1, "reply")];
+    committed(world.append(first).await);
+    let before = world.storage.load(&a).await.unwrap();
+    let thread = world.thread(&a).await;
+
+    let mut small = note(&a, epoch, 1);
+    small.entries.push(entry("one more"));
+    small.checkpoint = Some(checkpoint("other", 1));
+    small.requests = vec![request(1, 2, "late")];
+    small.forget = vec![request(1, 1, "").request];
+    small.forget_before = Some(Timestamp(9));
+    small.release = true;
+    let large = bytes::Bytes::from(vec![7; limit]);
+    let mut in_entry = small.clone();
+    in_entry.entries[1] = entry(large.clone());
+    let mut in_checkpoint = small.clone();
+    in_checkpoint.checkpoint = Some(checkpoint(large.clone(), 1));
+    let mut in_reply = small.clone();
+    in_reply.requests.push(request(1, 3, large));
+    let mut erasing = in_checkpoint.clone();
+    erasing.erase.thread = true;
+    for too_large in [in_entry, in_checkpoint, in_reply, erasing] {
+        failed(world.append(too_large).await, ErrorKind::TooLarge);
+        assert_eq!(world.storage.load(&a).await.unwrap(), before);
+        assert_eq!(world.thread(&a).await, thread);
+        assert_eq!(world.reply(&a, 1, 2).await, None);
+    }
+    assert_eq!(world.reply(&a, 1, 1).await.as_deref(), Some(&b"reply"[..]));
+    assert_eq!(committed(world.append(small).await), 2);
+}
+
 async fn clocks_may_go_backwards(world: World) {
     let one = world.node(1).await;
     let a = id("a");
@@ -173,6 +214,28 @@ async fn clocks_of_nodes_decide_nothing(world: World) {
         "{again:?}"
     );
     assert_eq!(world.head(&a).await.created_at, Timestamp(0));
+}
+
+/// An owner that has been quiet for ages, by another's clock, is still the owner.
+async fn a_clock_far_ahead_takes_nothing(world: World) {
+    let (one, two) = (world.node(1).await, world.node(2).await);
+    let a = id("a");
+    let epoch = world.claim(&a, one).await;
+    committed(world.append(note(&a, epoch, 0)).await);
+    for at in [0, 1 << 40, u64::MAX / 2] {
+        let claim = ClaimRequest {
+            id: a.clone(),
+            claimant: two,
+            take_from: None,
+            at: Timestamp(at),
+        };
+        assert_eq!(
+            world.storage.claim(claim).await.unwrap(),
+            ClaimOutcome::Held { owner: one, epoch },
+            "at {at}"
+        );
+    }
+    assert_eq!(committed(world.append(note(&a, epoch, 1)).await), 2);
 }
 
 async fn capabilities_never_change(world: World) {

@@ -34,6 +34,7 @@ mod erasing;
 mod fixture;
 mod generated;
 mod hostile;
+mod journal;
 mod keys;
 mod limits;
 mod nodes;
@@ -75,6 +76,7 @@ pub fn cases() -> impl Iterator<Item = Case> {
         reminders::CASES,
         delete::CASES,
         threads::CASES,
+        journal::CASES,
         directory::CASES,
         limits::CASES,
         keys::CASES,

@@ -1,10 +1,12 @@
 //! Node records: registration, leases, death.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use jido_core::{ClusterName, Epoch, Incarnation};
+use jido_core::{ClusterName, Incarnation};
 
-use super::fixture::{World, cluster, id, registration};
+use super::fixture::{World, cluster, id, id_of, registration};
 use crate::{ClaimOutcome, NodeState, Registration, Renewal};
 
 super::cases![Node: [
@@ -233,14 +235,18 @@ async fn a_renewal_and_a_death_at_once_agree(world: World) {
     for life in 1..=40 {
         let node = world.node(life).await;
         let (renewer, observer) = (world.clone(), world.clone());
-        let renewing =
-            tokio::spawn(async move { renewer.storage.renew_node(&cluster(), node).await });
-        let dying = tokio::spawn(async move {
-            observer
-                .storage
-                .declare_dead(&cluster(), node, Some(1))
-                .await
-        });
+        let renewing = async move { renewer.storage.renew_node(&cluster(), node).await };
+        let dying = async move {
+            let observed = observer.storage;
+            observed.declare_dead(&cluster(), node, Some(1)).await
+        };
+        // Now the one begins first, now the other.
+        let (renewing, dying) = if life % 2 == 0 {
+            (tokio::spawn(renewing), tokio::spawn(dying))
+        } else {
+            let dying = tokio::spawn(dying);
+            (tokio::spawn(renewing), dying)
+        };
         let renewed = renewing.await.unwrap().unwrap();
         let dead = dying.await.unwrap().unwrap();
         match renewed {
@@ -259,17 +265,36 @@ async fn a_renewal_and_a_death_at_once_agree(world: World) {
 }
 
 async fn a_life_that_ends_among_claims_claims_no_more(world: World) {
+    const CLAIMERS: u128 = 3;
     let two = world.node(1_000).await;
     for life in 1..=10 {
         let node = world.node(life).await;
-        let claiming: Vec<_> = (0..10)
-            .map(|n| {
-                let world = world.clone();
-                let a = id(format!("a{life}-{n}"));
-                tokio::spawn(async move { (world.try_claim(&a, node, None).await, a) })
+        let manager = format!("m{life}");
+        let made = Arc::new(AtomicU64::new(0));
+        let claiming: Vec<_> = (0..CLAIMERS)
+            .map(|claimer| {
+                let (world, manager, made) = (world.clone(), manager.clone(), made.clone());
+                tokio::spawn(async move {
+                    let mut claimed = Vec::new();
+                    for n in 0.. {
+                        let a = id_of(&manager, format!("{claimer}-{n}"));
+                        match world.try_claim(&a, node, None).await {
+                            ClaimOutcome::Claimed(epoch) => claimed.push((a, epoch)),
+                            ClaimOutcome::ClaimantDead => break,
+                            ClaimOutcome::Held { .. } => panic!("nobody else wants {a}"),
+                        }
+                        made.fetch_add(1, Ordering::SeqCst);
+                        tokio::task::yield_now().await;
+                    }
+                    claimed
+                })
             })
             .collect();
+        while made.load(Ordering::SeqCst) <= life as u64 % 4 {
+            tokio::task::yield_now().await;
+        }
         world.bury(node).await;
+        let at_its_end = world.keys(&manager, 1_000).await;
         let late = world.try_claim(&id("late"), node, None).await;
         assert_eq!(
             late,
@@ -277,14 +302,14 @@ async fn a_life_that_ends_among_claims_claims_no_more(world: World) {
             "it is dead by its own word"
         );
         for claimed in claiming {
-            let (outcome, a) = claimed.await.unwrap();
-            let known = match outcome {
-                ClaimOutcome::Claimed(epoch) => epoch,
-                ClaimOutcome::ClaimantDead => Epoch::ZERO,
-                ClaimOutcome::Held { .. } => panic!("nobody else wants {a}"),
-            };
-            let epoch = world.claim(&a, two).await;
-            assert!(epoch > known, "epoch {epoch} after {known}");
+            for (a, known) in claimed.await.unwrap() {
+                assert!(
+                    at_its_end.iter().any(|key| key == a.key.as_str()),
+                    "{a} was claimed by the dead"
+                );
+                let epoch = world.claim(&a, two).await;
+                assert!(epoch > known, "epoch {epoch} after {known}");
+            }
         }
     }
 }

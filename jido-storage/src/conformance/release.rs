@@ -1,11 +1,12 @@
 //! Release: rule 5.
 
-use jido_core::Revision;
+use jido_core::{Revision, Seq};
 
 use super::fixture::{World, checkpoint, commit, committed, conflict, fenced, id, note};
 
 super::cases![Release: [
     a_release_is_one_with_the_last_checkpoint,
+    a_release_is_never_seen_without_its_checkpoint,
     a_release_alone_leaves_the_revision,
     a_release_that_is_refused_keeps_the_claim,
     after_a_release_anybody_may_claim,
@@ -31,6 +32,39 @@ async fn a_release_is_one_with_the_last_checkpoint(world: World) {
     let mut again = commit(&a, epoch, 1);
     again.release = true;
     assert_eq!(fenced(world.append(again).await), epoch);
+}
+
+/// Whoever looks while an owner leaves sees it there with the state before, or gone with its last.
+async fn a_release_is_never_seen_without_its_checkpoint(world: World) {
+    let one = world.node(1).await;
+    for round in 0..25 {
+        let a = id(format!("a{round}"));
+        let epoch = world.claim(&a, one).await;
+        committed(world.append(note(&a, epoch, 0)).await);
+        let mut last = note(&a, epoch, 1);
+        last.checkpoint = Some(checkpoint("last", 2));
+        last.release = true;
+        let leaving = {
+            let world = world.clone();
+            tokio::spawn(async move { world.append(last).await })
+        };
+        loop {
+            let left = leaving.is_finished();
+            let head = world.head(&a).await;
+            let seen = (head.owner, head.revision, head.thread_len);
+            let before = (Some(one), Revision(1), Seq(1));
+            let after = (None, Revision(2), Seq(2));
+            assert!(
+                seen == after || (seen == before && !left),
+                "round {round}: seen {seen:?} of {before:?} and {after:?}"
+            );
+            if left {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(committed(leaving.await.unwrap()), 2);
+    }
 }
 
 async fn a_release_alone_leaves_the_revision(world: World) {

@@ -1,10 +1,11 @@
 //! What is under way, and what settles it: rules 1, 2 and 4.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use jido_core::{AgentId, Epoch, Incarnation, Revision, Seq};
+use futures_util::FutureExt;
+use jido_core::{AgentId, Epoch, Incarnation, Revision};
 
 use super::fixture::{Draw, World, checkpoint, id, note};
 use crate::{AppendOutcome, ClaimOutcome, Loaded};
@@ -26,8 +27,7 @@ async fn an_append_goes_on_when_nobody_waits(world: World) {
     let storage = world.storage.clone();
     let append = note(&a, epoch, 0);
     // Looked at once, so that it begins, and dropped.
-    let waiting = storage.append_many(vec![append]);
-    let _given_up = tokio::time::timeout(Duration::ZERO, waiting).await;
+    let _given_up = storage.append_many(vec![append]).now_or_never();
     let arrived = tokio::time::timeout(Duration::from_secs(10), async {
         while world.head(&a).await.revision == Revision::ZERO {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -107,91 +107,103 @@ async fn batches_that_are_dropped_come_whole_or_not_at_all(world: World) {
     }
 }
 
-/// One node appends for as long as it may, another takes the agent from it.
 async fn after_a_claim_no_older_append_takes_effect(world: World) {
-    let (owner, taker) = (world.node(1).await, world.node(2).await);
+    let nodes = (world.node(1).await, world.node(2).await);
     for round in 0..40 {
-        let a = id(format!("a{round}"));
-        let old = world.claim(&a, owner).await;
-        let taken = Arc::new(AtomicBool::new(false));
-        let appending = tokio::spawn(append_until_fenced(
-            world.clone(),
-            a.clone(),
-            old,
-            taken.clone(),
-        ));
-        // Not always at the same place of an append.
-        for _ in 0..round % 8 {
-            tokio::task::yield_now().await;
-        }
-        let claimed = world.try_claim(&a, taker, Some(owner)).await;
-        taken.store(true, Ordering::SeqCst);
-        assert!(
-            matches!(claimed, ClaimOutcome::Claimed(new) if new > old),
-            "{claimed:?}"
-        );
-        let loaded = in_one_piece(&world, &a).await;
-        let acknowledged = appending.await.unwrap();
+        let taken = take_amid_appends(&world, nodes, round).await;
+        // The owner's last append has ended by now.
         assert_eq!(
-            loaded.record.revision.0, acknowledged,
-            "round {round}: loaded after the claim, and acknowledged to the owner before"
-        );
-        assert_eq!(
-            in_one_piece(&world, &a).await,
-            loaded,
+            in_one_piece(&world, &taken.a).await,
+            taken.loaded,
             "round {round}: it changed after the claim"
         );
     }
 }
 
-/// Gives the last revision that was acknowledged.
-async fn append_until_fenced(
-    world: World,
+async fn what_is_loaded_after_a_claim_has_all_that_was_committed(world: World) {
+    let nodes = (world.node(1).await, world.node(2).await);
+    for round in 0..40 {
+        let taken = take_amid_appends(&world, nodes, round).await;
+        assert_eq!(
+            taken.loaded.record.revision.0, taken.acknowledged,
+            "round {round}: loaded after the claim, and acknowledged to the owner before"
+        );
+    }
+}
+
+/// An agent that was taken from its owner.
+struct Taken {
     a: AgentId,
-    epoch: Epoch,
-    taken: Arc<AtomicBool>,
-) -> u64 {
-    let mut acknowledged = 0;
+    /// What was loaded after the claim.
+    loaded: Loaded,
+    /// The last revision that was acknowledged to the owner.
+    acknowledged: u64,
+}
+
+/// One node appends for as long as it may, another takes the agent from it.
+async fn take_amid_appends(
+    world: &World,
+    (owner, taker): (Incarnation, Incarnation),
+    round: u64,
+) -> Taken {
+    let a = id(format!("a{round}"));
+    let old = world.claim(&a, owner).await;
+    let race = Arc::new(Race::default());
+    let appending = tokio::spawn(append_until_fenced(
+        world.clone(),
+        a.clone(),
+        old,
+        race.clone(),
+    ));
+    // In the midst of appends, and not always at the same place of one.
+    while race.acknowledged.load(Ordering::SeqCst) <= round % 3 {
+        assert!(!appending.is_finished(), "fenced before it was claimed");
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..round % 8 {
+        tokio::task::yield_now().await;
+    }
+    let claimed = world.try_claim(&a, taker, Some(owner)).await;
+    race.taken.store(true, Ordering::SeqCst);
+    assert!(
+        matches!(claimed, ClaimOutcome::Claimed(new) if new > old),
+        "{claimed:?}"
+    );
+    let loaded = in_one_piece(world, &a).await;
+    appending.await.unwrap();
+    let acknowledged = race.acknowledged.load(Ordering::SeqCst);
+    Taken {
+        a,
+        loaded,
+        acknowledged,
+    }
+}
+
+/// What the two know of each other.
+#[derive(Default)]
+struct Race {
+    /// The last revision that was acknowledged to the owner.
+    acknowledged: AtomicU64,
+    /// Whether the other has claimed.
+    taken: AtomicBool,
+}
+
+async fn append_until_fenced(world: World, a: AgentId, epoch: Epoch, race: Arc<Race>) {
     loop {
-        let late = taken.load(Ordering::SeqCst);
+        let late = race.taken.load(Ordering::SeqCst);
+        let acknowledged = race.acknowledged.load(Ordering::SeqCst);
         match world.append(whole(&a, epoch, acknowledged)).await {
             AppendOutcome::Committed(now) => {
                 assert!(!late, "an append that began after the claim was committed");
-                acknowledged = now.0;
+                race.acknowledged.store(now.0, Ordering::SeqCst);
             }
             AppendOutcome::Fenced { epoch: now } => {
                 assert!(now > epoch, "fenced by {now}, with {epoch}");
-                return acknowledged;
+                return;
             }
             other => panic!("the owner's append ended as {other:?}"),
         }
         tokio::task::yield_now().await;
-    }
-}
-
-async fn what_is_loaded_after_a_claim_has_all_that_was_committed(world: World) {
-    let (one, two) = (world.node(1).await, world.node(2).await);
-    for round in 0..40u64 {
-        let a = id(format!("a{round}"));
-        let epoch = world.claim(&a, one).await;
-        let (appending, claiming) = {
-            let (appender, claimant, a) = (world.clone(), world.clone(), a.clone());
-            let append = whole(&a, epoch, 0);
-            (
-                tokio::spawn(async move { appender.append(append).await }),
-                tokio::spawn(async move { claimant.try_claim(&a, two, Some(one)).await }),
-            )
-        };
-        let claimed = claiming.await.unwrap();
-        assert!(matches!(claimed, ClaimOutcome::Claimed(_)), "{claimed:?}");
-        let loaded = in_one_piece(&world, &a).await;
-        let expected = match appending.await.unwrap() {
-            AppendOutcome::Committed(_) => Revision(1),
-            AppendOutcome::Fenced { .. } => Revision::ZERO,
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(loaded.record.revision, expected, "round {round}");
-        assert_eq!(loaded.record.thread_len, Seq(expected.0 * 2));
     }
 }
 

@@ -6,6 +6,7 @@ use super::fixture::{Draw, World, commit, committed, entry, id, note};
 
 super::cases![Thread: [
     a_page_begins_and_ends_where_asked,
+    a_page_begins_at_every_place,
     ten_thousand_entries_are_read_by_pages,
     large_entries_come_one_by_one_if_they_must,
     entries_come_back_as_given,
@@ -57,6 +58,25 @@ async fn a_page_begins_and_ends_where_asked(world: World) {
             expected.collect::<Vec<_>>(),
             "from {from}, limit {limit}"
         );
+    }
+}
+
+/// An adapter may keep entries in blocks: no place is another's edge.
+async fn a_page_begins_at_every_place(world: World) {
+    const LEN: u64 = 1_030;
+    let one = world.node(1).await;
+    let a = id("a");
+    let epoch = world.claim(&a, one).await;
+    let mut whole = commit(&a, epoch, 0);
+    whole.entries = (0..LEN).map(|n| entry(n.to_string())).collect();
+    committed(world.append(whole).await);
+    for from in 0..=LEN {
+        let page = world.storage.read_thread(&a, Seq(from), 2).await.unwrap();
+        let seqs: Vec<u64> = page.iter().map(|entry| entry.seq.0).collect();
+        let expected: Vec<u64> = (from..LEN.min(from + 2)).collect();
+        assert_eq!(seqs, expected, "two entries from {from} on");
+        let right = page.iter().all(|e| e.payload == e.seq.0.to_string());
+        assert!(right, "another's payload at {from}");
     }
 }
 

@@ -6,8 +6,7 @@ use std::time::Instant;
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use jido_testkit::Error;
-use jido_testkit::sim::workload::{Options, Plan, Report, Sweep, Swept, run_traced, shrink};
+use jido_testkit::sim::workload::{Numbers, Options, Plan, Sweep, Swept, run_traced, shrink};
 
 /// Simulates clusters of the real code from seeds: clients work, things go wrong, and
 /// every history is checked. Ends with status 0 only if no invariant was broken, every
@@ -56,6 +55,10 @@ struct Arguments {
     /// Runs that may be spent on making a violation smaller
     #[arg(long, default_value_t = 300)]
     shrink: usize,
+    /// Plant a bug, to see that it is found
+    #[cfg(feature = "planted-bugs")]
+    #[arg(long)]
+    plant: Option<jido_cluster::storage::planted::Bug>,
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {
@@ -63,49 +66,6 @@ fn at_least_one(text: &str) -> Result<usize, String> {
         Ok(0) => Err("at least 1 is needed".to_owned()),
         Ok(number) => Ok(number),
         Err(error) => Err(format!("{error}")),
-    }
-}
-
-/// A set of numbers, as ranges.
-#[derive(Debug, Clone)]
-struct Numbers(Vec<(u64, u64)>);
-
-impl std::str::FromStr for Numbers {
-    type Err = std::num::ParseIntError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let ranges = text.split(',').filter(|part| !part.is_empty()).map(|part| {
-            let (from, to) = part.split_once('-').unwrap_or((part, part));
-            Ok((from.parse()?, to.parse()?))
-        });
-        Ok(Self(ranges.collect::<Result<_, _>>()?))
-    }
-}
-
-impl Numbers {
-    fn has(&self, number: u64) -> bool {
-        self.0
-            .iter()
-            .any(|(from, to)| (*from..=*to).contains(&number))
-    }
-
-    /// Writes sorted numbers as ranges.
-    fn write(numbers: impl Iterator<Item = u64>) -> String {
-        let mut ranges: Vec<(u64, u64)> = Vec::new();
-        for number in numbers {
-            match ranges.last_mut() {
-                Some((_, to)) if *to + 1 == number => *to = number,
-                _ => ranges.push((number, number)),
-            }
-        }
-        let ranges: Vec<String> = ranges
-            .iter()
-            .map(|(from, to)| match from == to {
-                true => from.to_string(),
-                false => format!("{from}-{to}"),
-            })
-            .collect();
-        ranges.join(",")
     }
 }
 
@@ -134,6 +94,8 @@ impl Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    #[cfg(feature = "planted-bugs")]
+    jido_cluster::storage::planted::plant(arguments.plant);
     let mut out = std::io::stdout().lock();
     let done = match arguments.seed {
         Some(seed) if arguments.replay || arguments.is_part() => one(&arguments, seed, &mut out),
@@ -169,9 +131,7 @@ fn one(arguments: &Arguments, seed: u64, out: &mut impl std::io::Write) -> Resul
         "seed {seed}: {} events, hash {:016x}",
         report.traced.events, report.traced.hash
     )?;
-    for violation in &report.violations {
-        writeln!(out, "  {violation}")?;
-    }
+    write!(out, "{report}")?;
     Ok(report.violations.is_empty())
 }
 
@@ -217,7 +177,8 @@ fn many(arguments: &Arguments, out: &mut impl std::io::Write) -> Result<bool, Fa
         return Err(error.into());
     }
     if let Some(report) = swept.reports.into_iter().next() {
-        explain(arguments, report, out)?;
+        let shrunk = shrink(report, arguments.shrink)?;
+        writeln!(out, "\n{shrunk}")?;
         good = false;
     }
     Ok(good)
@@ -252,68 +213,5 @@ fn tell(swept: &Swept, took: f64, out: &mut impl std::io::Write) -> Result<(), F
             writeln!(out, "seed {}: {violation}", report.plan.seed)?;
         }
     }
-    Ok(())
-}
-
-/// Makes a violation smaller and tells how to see it again.
-fn explain(
-    arguments: &Arguments,
-    report: Report,
-    out: &mut impl std::io::Write,
-) -> Result<(), Failure> {
-    let shrunk = shrink(report, arguments.shrink).map_err(|error: Error| error)?;
-    let plan = &shrunk.report.plan;
-    writeln!(
-        out,
-        "\nseed {}, after {} runs to make it smaller: {} tasks, {} faults",
-        plan.seed,
-        shrunk.runs,
-        plan.tasks.len(),
-        plan.faults.len()
-    )?;
-    for fault in &plan.faults {
-        writeln!(
-            out,
-            "  at {} ms, for {} ms: {:?}",
-            fault.at, fault.lasts, fault.kind
-        )?;
-    }
-    for violation in &shrunk.report.violations {
-        writeln!(out, "  {violation}")?;
-    }
-    let mut keys: Vec<&str> = shrunk
-        .report
-        .violations
-        .iter()
-        .map(|v| v.key.as_str())
-        .collect();
-    keys.dedup();
-    for key in keys {
-        for op in shrunk.report.history.of(key) {
-            writeln!(
-                out,
-                "  {key} {} by {}, {}..{} us: {:?} -> {:?}",
-                op.id, op.client, op.invoked, op.ended, op.action, op.outcome
-            )?;
-        }
-    }
-    let mut tasks: Vec<u64> = plan.tasks.iter().map(|task| task.number).collect();
-    tasks.sort_unstable();
-    let Options {
-        nodes,
-        ops,
-        faults,
-        keys,
-        clients,
-    } = plan.options;
-    writeln!(
-        out,
-        "see it again: cargo run --release -p jido-testkit --bin sim -- --seed {} --nodes {nodes} \
-         --ops {ops} --faults {faults} --keys {keys} --clients {clients} --replay \
-         --only-faults {:?} --only-ops {:?}",
-        plan.seed,
-        Numbers::write(plan.faults.iter().map(|fault| fault.number as u64)),
-        Numbers::write(tasks.into_iter()),
-    )?;
     Ok(())
 }

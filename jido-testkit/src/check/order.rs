@@ -49,7 +49,8 @@ pub fn check(key: &str, history: &History, record: &Record) -> Vec<Violation> {
             );
             violations.push(Violation::new(ANSWERS, key, what).by([op.id]));
         }
-        if let Some((before, upto)) = span(record, answer.revision)
+        if let Some(by) = answer.by
+            && let Some((before, upto)) = span(record, by.revision)
             && !(before < place && place <= upto)
         {
             let what = format!(

@@ -45,7 +45,8 @@ pub fn check(key: &str, history: &History, record: &Record, promise: Promise) ->
     let mut seen: Vec<(u64, usize)> = Vec::new();
     for op in reads(history, key) {
         let Some(answer) = op.answer() else { continue };
-        let Some((before, upto)) = span(record, answer.revision) else {
+        let Some(by) = answer.by else { continue };
+        let Some((before, upto)) = span(record, by.revision) else {
             return found;
         };
         let fits = |place: &usize| {

@@ -1,16 +1,18 @@
-//! Every key serves again within a bound once all is healed.
+//! Every key serves again at every node within a bound once all is healed.
 
 use std::time::Duration;
 
 use super::Violation;
 
-const INVARIANT: &str = "every key serves again within a bound";
+const INVARIANT: &str = "every key serves again at every node within a bound";
 
 /// How long a key took to serve again, from when everything was healed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probe {
     /// The agent's key.
     pub key: String,
+    /// The node that was asked.
+    pub node: String,
     /// How long; none if it never did for as long as it was tried.
     pub took: Option<Duration>,
     /// What the last try was answered.
@@ -24,8 +26,11 @@ pub fn check(probes: &[Probe], bound: Duration) -> Vec<Violation> {
         .filter(|probe| probe.took.is_none_or(|took| took > bound));
     late.map(|probe| {
         let what = match probe.took {
-            Some(took) => format!("it took {took:?}, the bound is {bound:?}: {}", probe.last),
-            None => format!("it never did: {}", probe.last),
+            Some(took) => format!(
+                "at {} it took {took:?}, the bound is {bound:?}: {}",
+                probe.node, probe.last
+            ),
+            None => format!("at {} it never did: {}", probe.node, probe.last),
         };
         Violation::new(INVARIANT, &probe.key, what)
     })

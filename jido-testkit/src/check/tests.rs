@@ -1,12 +1,9 @@
-use std::time::Duration;
-
-use jido_cluster::{Epoch, Incarnation, Revision};
+mod changes;
 
 use super::reads::Promise;
 use super::search::{Verdict, search};
 use super::*;
-use crate::history::{Action, Answer, Kept, Mark, Noted, Operation, Outcome};
-use crate::sim::{Applied, Change};
+use crate::history::{Action, Answer, By, Kept, Mark, Noted, Operation, Outcome};
 
 /// An operation of a time, with its outcome.
 fn op(id: u64, times: (u64, u64), action: Action, outcome: Outcome) -> Operation {
@@ -18,6 +15,7 @@ fn op(id: u64, times: (u64, u64), action: Action, outcome: Outcome) -> Operation
         invoked: times.0,
         ended: times.1,
         outcome,
+        repeats: Vec::new(),
     }
 }
 
@@ -25,8 +23,7 @@ fn answer(value: i64, done: bool, revision: u64) -> Outcome {
     Outcome::Answered(Answer {
         value,
         done,
-        epoch: 1,
-        revision,
+        by: Some(By { epoch: 1, revision }),
     })
 }
 
@@ -51,6 +48,7 @@ fn record(value: i64, applied: &[u64]) -> Record {
                 count,
             })
             .collect(),
+        hooks: Vec::new(),
     }
 }
 
@@ -242,89 +240,6 @@ fn a_thread_with_a_gap_or_falling_or_apart_from_the_state_is_refused() {
     );
 }
 
-fn applied(epoch: u64, change: Change) -> Applied {
-    Applied::new(Duration::ZERO, Epoch(epoch), change)
-}
-
-fn claimed(epoch: u64, owner: u128) -> Applied {
-    let owner = Incarnation(owner);
-    applied(epoch, Change::Claimed { owner })
-}
-
-fn committed(epoch: u64, before: u64, revision: u64, release: bool) -> Applied {
-    let change = Change::Committed {
-        before: Revision(before),
-        revision: Revision(revision),
-        counts: revision != before,
-        state: None,
-        entries: 0,
-        release,
-    };
-    applied(epoch, change)
-}
-
-#[test]
-fn revisions_with_gaps_and_writers_without_a_claim_are_refused() {
-    let good = [
-        claimed(1, 7),
-        committed(1, 0, 1, false),
-        claimed(2, 8),
-        committed(2, 1, 2, true),
-        claimed(3, 7),
-        committed(3, 2, 2, true),
-    ];
-    assert_eq!(revisions::check("k", &good), []);
-    for bad in [
-        vec![claimed(1, 7), committed(1, 0, 2, false)],
-        vec![
-            claimed(1, 7),
-            committed(1, 0, 1, false),
-            committed(1, 0, 1, false),
-        ],
-        vec![claimed(1, 7), claimed(2, 8), committed(1, 0, 1, false)],
-        vec![
-            claimed(1, 7),
-            committed(1, 0, 1, true),
-            committed(1, 1, 2, false),
-        ],
-        vec![claimed(1, 7), claimed(1, 8)],
-        vec![
-            claimed(1, 7),
-            applied(
-                1,
-                Change::Conflicted {
-                    expected: Revision(0),
-                    actual: Revision(1),
-                },
-            ),
-        ],
-    ] {
-        assert_eq!(revisions::check("k", &bad).len(), 1, "{bad:?}");
-    }
-}
-
-#[test]
-fn epochs_that_fall_or_stay_are_refused() {
-    assert_eq!(epochs::check("k", &[claimed(1, 7), claimed(2, 7)]), []);
-    assert_eq!(epochs::check("k", &[claimed(2, 7), claimed(2, 8)]).len(), 1);
-    assert_eq!(epochs::check("k", &[claimed(2, 7), claimed(1, 8)]).len(), 1);
-}
-
-#[test]
-fn a_key_that_serves_too_late_or_never_is_refused() {
-    let probe = |took: Option<u64>| recovery::Probe {
-        key: "k".to_owned(),
-        took: took.map(Duration::from_secs),
-        last: String::new(),
-    };
-    let bound = Duration::from_secs(10);
-    assert_eq!(recovery::check(&[probe(Some(10))], bound), []);
-    assert_eq!(
-        recovery::check(&[probe(Some(11)), probe(None)], bound).len(),
-        2
-    );
-}
-
 #[test]
 fn a_search_that_takes_too_long_is_undecided() {
     let mut all: Vec<Operation> = (0..40)
@@ -332,4 +247,35 @@ fn a_search_that_takes_too_long_is_undecided() {
         .collect();
     all.push(read(99, (5, 9), -1, 1));
     assert_eq!(search(all.iter(), 1_000), Verdict::Undecided);
+}
+
+#[test]
+fn a_further_try_that_is_answered_otherwise_is_refused() {
+    let Outcome::Answered(other) = answer(2, true, 2) else {
+        unreachable!("it is an answer")
+    };
+    let mut all = [add(1, (0, 10), 1, 1, 1)];
+    let Outcome::Answered(same) = all[0].outcome else {
+        unreachable!("it is an answer")
+    };
+    all[0].repeats = vec![same];
+    accepts(&all, &record(1, &[1]));
+    all[0].repeats = vec![same, other];
+    let found = judge(&all, &record(1, &[1]), Promise::Latest);
+    assert_eq!(
+        found,
+        ["a further try of a request is answered as the first was"]
+    );
+}
+
+#[test]
+fn reads_of_another_revision_than_they_show_are_refused() {
+    // The revision is newer than the number that it is said to hold.
+    let all = [
+        add(1, (0, 10), 1, 1, 1),
+        add(2, (20, 30), 1, 2, 2),
+        read(3, (20, 30), 1, 2),
+    ];
+    let found = judge(&all, &record(2, &[1, 2]), Promise::Committed);
+    assert_eq!(found, ["an answer shows a number that was committed"]);
 }

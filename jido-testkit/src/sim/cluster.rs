@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use super::network::Network;
 use super::storage::{Connection, Journal, Server};
 use super::world::World;
+use crate::check::hops::Sent;
 pub use client::Client;
 use life::Life;
 
@@ -141,6 +142,9 @@ impl<A: Agent> SimCluster<A> {
                 return Err(Error::new(jido_cluster::ErrorKind::Startup, why));
             }
             slot.lives += 1;
+            if slot.lives > 1 {
+                self.world.count("node restarted");
+            }
             let life = self.new_life(name, slot.lives);
             slot.life = Some(life.clone());
             life
@@ -292,6 +296,11 @@ impl<A: Agent> SimCluster<A> {
     pub fn client(&self, name: &str) -> Option<Client<A>> {
         let life = self.life(name)?;
         Some(Client::new(life.handle()?, life))
+    }
+
+    /// Which requests nodes have sent to others, and when.
+    pub fn sent(&self) -> Vec<Sent> {
+        self.network.sent()
     }
 
     /// All that took effect in storage so far.

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use super::world::World;
 
 /// The wall clock at the start of every simulation: the first of January 2026.
-const START: u64 = 1_767_225_600_000;
+pub(super) const START: u64 = 1_767_225_600_000;
 
 /// The environment of one life of one node.
 #[derive(Debug)]
@@ -33,13 +33,14 @@ struct State {
 }
 
 impl SimEnvironment {
-    /// An environment that draws its numbers, and its drift of up to 2 % either way,
+    /// An environment that draws its numbers, and its drift of up to 8 % either way,
     /// from what `label` gives.
     pub(crate) fn new(world: &World, label: &str) -> Arc<Self> {
         let mut chance = world.chance(label);
-        let drift = chance.i64(-20_000..20_000);
+        let drift = chance.i64(-80_000..80_000);
         let ahead = Duration::from_millis(chance.u64(0..1_000_000));
         let off = chance.i64(-5_000..5_000);
+        world.count("clock drifts");
         Arc::new(Self {
             world: world.clone(),
             state: Mutex::new(State {

@@ -17,11 +17,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
-use jido_cluster::Incarnation;
 use jido_cluster::transport::{Inbox, Peer};
+use jido_cluster::{Incarnation, RequestId};
 use parking_lot::Mutex;
 
 use super::world::{World, between};
+use crate::check::hops::Sent;
 use link::{End, Link, Pair, Port};
 pub(super) use transport::SimTransport;
 
@@ -55,6 +56,8 @@ struct State {
     cuts: BTreeMap<(String, String), u64>,
     /// Pairs of names that are slow, and how slow at the most.
     slow: BTreeMap<(String, String), Duration>,
+    /// The requests that were sent, by sender.
+    sent: BTreeMap<(Incarnation, RequestId), Sent>,
     next: u64,
 }
 
@@ -113,9 +116,15 @@ impl Network {
                 links: BTreeMap::new(),
                 cuts: BTreeMap::new(),
                 slow: BTreeMap::new(),
+                sent: BTreeMap::new(),
                 next: 0,
             }),
         }))
+    }
+
+    /// Which requests were sent, and when.
+    pub(super) fn sent(&self) -> Vec<Sent> {
+        self.0.state.lock().sent.values().cloned().collect()
     }
 
     fn world(&self) -> &World {

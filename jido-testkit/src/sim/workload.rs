@@ -3,16 +3,19 @@
 //! A [`Plan`] is data: which clients ask for what and when, and what goes wrong when.
 //! So parts of it can be left out, to find the fewest that still show a violation.
 
+mod carry;
 mod client;
 mod faults;
 mod ledger;
 mod plan;
+mod report;
 mod run;
 mod shrink;
 mod sweep;
 
 pub use ledger::{Ledger, LedgerAnswer, LedgerMessage};
-pub use plan::{Ask, Fault, FaultKind, Options, Plan, Task};
+pub use plan::{Ask, Doubt, Fault, FaultKind, Options, Plan, ReadMode, Task};
+pub use report::Numbers;
 pub use run::{Report, run, run_traced};
 pub use shrink::{Shrunk, shrink};
 pub use sweep::{Sweep, Swept};
@@ -25,13 +28,18 @@ pub const EXPECTED: &[&str] = &[
     "cast taken",
     "claim held by another",
     "claimed from a live owner that is out of reach",
+    "clock drifts",
     "declared dead",
     "deleted",
     "double name refused",
+    "envelope delayed",
+    "envelope held",
     "envelope lost",
-    "fault: clock jumps",
+    "envelope overtaken",
+    "fault: clock of elapsed time jumps",
     "fault: crash",
     "fault: crash for want of power",
+    "fault: deaf",
     "fault: double name",
     "fault: drain",
     "fault: one-way cut",
@@ -41,19 +49,34 @@ pub const EXPECTED: &[&str] = &[
     "fault: slow link",
     "fault: storage away",
     "fault: storage fails",
+    "fault: wall clock jumps",
+    "hook: started",
+    "hook: stopping",
     "late append fenced",
     "node ended by itself",
+    "node restarted",
     "operation: answered",
-    "operation: read",
     "operation: not executed",
+    "operation: read, leased",
+    "operation: read, local",
+    "operation: read, strict",
     "operation: refused by the number",
     "operation: unknown, no effect",
     "operation: unknown, took effect",
+    "outcome: committed",
+    "outcome: not applied",
+    "outcome: unknown",
+    "read of an older state",
     "released",
+    "request answered again",
+    "request retried",
+    "request sent twice at once",
+    "request too old for its agent",
     "session given up in silence",
     "storage: failed after",
     "storage: failed before",
     "storage: late",
     "storage: lost",
     "storage: stalled",
+    "way healed",
 ];

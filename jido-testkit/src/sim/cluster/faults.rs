@@ -31,6 +31,27 @@ impl<A: Agent> SimCluster<A> {
         })
     }
 
+    /// Holds everything on its way to a node: what others send, and what storage answers.
+    /// What the node sends goes through. [`SimCluster::hear`] ends it.
+    pub fn deafen(&self, name: &str, others: &[String]) {
+        for other in others {
+            self.network.cut(other, name);
+        }
+        if let Some(life) = self.life(name) {
+            life.deafen(true);
+        }
+    }
+
+    /// Lets everything through to a node again.
+    pub fn hear(&self, name: &str, others: &[String]) {
+        if let Some(life) = self.life(name) {
+            life.deafen(false);
+        }
+        for other in others {
+            self.network.heal(other, name);
+        }
+    }
+
     /// Lets a node's clock of elapsed time jump ahead.
     pub fn jump(&self, name: &str, by: Duration) {
         if let Some(life) = self.life(name) {

@@ -128,6 +128,10 @@ impl<A: Agent> Life<A> {
         self.0.changed.notify_waiters();
     }
 
+    pub(super) fn deafen(&self, deaf: bool) {
+        self.0.connection.deafen(deaf);
+    }
+
     pub(super) fn pause(&self) {
         if let Some(node) = self.node() {
             self.0.connection.pause();

@@ -1,11 +1,18 @@
 //! Envelopes on their way.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use jido_cluster::Incarnation;
 use jido_cluster::transport::SendError;
+use jido_core::{Ask, Envelope};
 
 use super::link::{End, Pair};
 use super::{Network, State};
+use crate::check::hops::Sent;
+
+/// How long most envelopes are under way at the most.
+const USUAL: Duration = Duration::from_millis(3);
 
 impl Network {
     pub(super) fn send(
@@ -26,7 +33,11 @@ impl Network {
         let pair = Pair::of(from, to);
         let latency = state.latency(from, to);
         let labels = (state.label(from), state.label(to));
+        self.note_request(&mut state, from, &envelope);
         let link = state.links.get_mut(&pair).ok_or(SendError::Unreachable)?;
+        if latency > USUAL {
+            self.world().count("envelope delayed");
+        }
         let hash = xxhash_rust::xxh3::xxh3_64(&envelope);
         self.world().note(format_args!(
             "net {} sends {} lane {lane} {hash:016x}",
@@ -45,6 +56,27 @@ impl Network {
         Ok(())
     }
 
+    /// Writes down which request is sent.
+    fn note_request(&self, state: &mut State, from: Incarnation, envelope: &Bytes) {
+        let Ok(Envelope::Ask(Ask {
+            request: Some(request),
+            key: Some(key),
+            ..
+        })) = Envelope::decode(envelope.clone())
+        else {
+            return;
+        };
+        let node = state.label(from);
+        let sent = state.sent.entry((from, request.id));
+        let sent = sent.or_insert_with(|| Sent {
+            key: key.to_string(),
+            node,
+            request: request.id.to_string(),
+            at: Vec::new(),
+        });
+        sent.at.push(self.world().now());
+    }
+
     /// The first envelope of a lane arrives, unless something holds it.
     fn arrive(&self, pair: Pair, session: u64, from: Incarnation, lane: u64) {
         let mut state = self.0.state.lock();
@@ -57,7 +89,10 @@ impl Network {
             return;
         }
         let held = held || *link.end(pair, to) == End::Opening;
-        let Some(envelope) = link.way(pair, from).arrive(lane, held) else {
+        let Some((envelope, overtaken)) = link.way(pair, from).arrive(lane, held) else {
+            if held {
+                self.world().count("envelope held");
+            }
             return;
         };
         let Some(inbox) = state.ports.get(&to).map(|port| port.inbox.clone()) else {
@@ -65,6 +100,9 @@ impl Network {
         };
         drop(state);
         self.world().count("envelope");
+        if overtaken {
+            self.world().count("envelope overtaken");
+        }
         inbox.deliver(from, envelope);
     }
 

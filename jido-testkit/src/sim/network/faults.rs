@@ -29,7 +29,13 @@ impl Network {
     /// Lets everything through again from one node to another.
     pub(in crate::sim) fn heal(&self, from: &str, to: &str) {
         let mut state = self.0.state.lock();
-        state.cuts.remove(&(from.to_owned(), to.to_owned()));
+        if state
+            .cuts
+            .remove(&(from.to_owned(), to.to_owned()))
+            .is_some()
+        {
+            self.world().count("way healed");
+        }
         for (from, to) in lives(&state, from, to) {
             self.go_on(&mut state, from, to);
         }

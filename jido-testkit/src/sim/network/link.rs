@@ -121,31 +121,40 @@ impl Link {
 #[derive(Default)]
 pub(super) struct Way {
     lanes: BTreeMap<u64, Lane>,
+    /// How many envelopes were sent, and the last of them that arrived.
+    sent: u64,
+    last: u64,
     /// Whether its sender has ended the session and the other end could not be told.
     pub(super) hung_up: bool,
 }
 
 #[derive(Default)]
 struct Lane {
-    envelopes: VecDeque<Bytes>,
+    envelopes: VecDeque<(u64, Bytes)>,
     /// How many of them are due, but were held.
     owed: u32,
 }
 
 impl Way {
     pub(super) fn push(&mut self, lane: u64, envelope: Bytes, held: bool) {
+        self.sent += 1;
         let lane = self.lanes.entry(lane).or_default();
-        lane.envelopes.push_back(envelope);
+        lane.envelopes.push_back((self.sent, envelope));
         lane.owed += u32::from(held);
     }
 
-    pub(super) fn arrive(&mut self, lane: u64, held: bool) -> Option<Bytes> {
+    /// The first envelope of a lane, unless it is held, and whether one that was sent
+    /// after it has arrived before.
+    pub(super) fn arrive(&mut self, lane: u64, held: bool) -> Option<(Bytes, bool)> {
         let lane = self.lanes.get_mut(&lane)?;
         if held {
             lane.owed += 1;
             return None;
         }
-        lane.envelopes.pop_front()
+        let (number, envelope) = lane.envelopes.pop_front()?;
+        let overtaken = number < self.last;
+        self.last = self.last.max(number);
+        Some((envelope, overtaken))
     }
 
     /// The lanes of the envelopes that were held, one each.

@@ -35,8 +35,11 @@ struct Inner {
 struct State {
     dead: bool,
     paused: bool,
-    /// What happens when the node goes on.
+    /// Whether answers are held.
+    deaf: bool,
+    /// What happens when the node goes on, and hears again.
     deferred: Vec<Box<dyn FnOnce() + Send>>,
+    unheard: Vec<Box<dyn FnOnce() + Send>>,
 }
 
 /// An operation as the memory adapter carries it out, with its line for the trace.
@@ -62,6 +65,7 @@ impl Connection {
         let mut state = self.0.state.lock();
         state.dead = true;
         state.deferred.clear();
+        state.unheard.clear();
     }
 
     /// Nothing is sent, and nothing comes back, until the node goes on.
@@ -76,6 +80,29 @@ impl Connection {
         for then in std::mem::take(&mut state.deferred) {
             self.0.server.0.world.after(Duration::ZERO, then);
         }
+    }
+
+    /// Answers are held from now on, or come through again.
+    pub(in crate::sim) fn deafen(&self, deaf: bool) {
+        let mut state = self.0.state.lock();
+        state.deaf = deaf;
+        if !deaf {
+            for then in std::mem::take(&mut state.unheard) {
+                self.0.server.0.world.after(Duration::ZERO, then);
+            }
+        }
+    }
+
+    /// Lets an answer through, as soon as the node can hear it.
+    fn when_heard(&self, then: impl FnOnce() + Send + 'static) {
+        let mut state = self.0.state.lock();
+        if state.deaf && !state.dead {
+            let me = self.clone();
+            state.unheard.push(Box::new(move || me.when_awake(then)));
+            return;
+        }
+        drop(state);
+        self.when_awake(then);
     }
 
     /// Does something when the node can: now, when it goes on, or never.
@@ -120,7 +147,7 @@ impl Connection {
         let respond = move |me: Self, result| {
             let world = me.0.server.0.world.clone();
             world.after(back, move || {
-                me.clone().when_awake(move || drop(done.send(result)));
+                me.when_heard(move || drop(done.send(result)));
             });
         };
         let Course { fate, there, .. } = course;

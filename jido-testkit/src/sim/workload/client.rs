@@ -1,16 +1,20 @@
 //! A client: does its tasks one after the other, and writes down what it learns.
 
+mod doubt;
+mod tries;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use jido_cluster::{Executed, RequestId};
 use parking_lot::Mutex;
 
-use super::ledger::{Ledger, LedgerMessage};
-use super::plan::{self, Ask, Task};
+use super::ledger::Ledger;
+use super::plan::{self, Ask, Doubt, Task};
 use crate::check::recovery::Probe;
-use crate::history::{Action, Answer, Operation, Outcome};
+use crate::history::{Action, Operation, Outcome};
 use crate::sim::SimCluster;
+pub(super) use doubt::Inquiries;
+use tries::{Sending, Tried};
 
 /// How long a client goes on trying what is said not to have been executed.
 const TRIES: Duration = Duration::from_secs(8);
@@ -18,18 +22,31 @@ const TRIES: Duration = Duration::from_secs(8);
 /// The pause before the next try.
 const PAUSE: Duration = Duration::from_millis(40);
 
+/// How often a request is sent again whose outcome is unknown.
+const RETRIES: usize = 4;
+
 /// A client, and the node that it talks to.
+#[derive(Clone)]
 pub(super) struct Worker {
     pub(super) number: u64,
     pub(super) cluster: SimCluster<Ledger>,
     pub(super) nodes: usize,
     pub(super) home: usize,
+    /// Whether it stays with its node, whatever it is told there.
+    pub(super) stays: bool,
     pub(super) history: Arc<Mutex<Vec<Operation>>>,
+    pub(super) inquiries: Inquiries,
 }
 
 impl Worker {
     fn now(&self) -> u64 {
         self.cluster.world().now().as_micros() as u64
+    }
+
+    fn move_on(&mut self) {
+        if !self.stays {
+            self.home = (self.home + 1) % self.nodes;
+        }
     }
 
     /// Does a task.
@@ -56,88 +73,30 @@ impl Worker {
                     self.operate(id + 1, to, Action::Add(amount), task).await;
                 }
             }
-            Ask::Cast(place, action) => self.cast(id, place, action).await,
+            Ask::Cast(place, action) => self.cast(id, place, action, task).await,
             Ask::Hibernate(place) => self.errand(place, false).await,
             Ask::Delete => self.errand(plan::SCRATCH, true).await,
         }
     }
 
-    /// Sends an operation once and never learns what came of it, unless it is said not
-    /// to have been executed.
-    async fn cast(&mut self, id: u64, place: usize, action: Action) {
-        let Some(client) = self.cluster.client(&plan::node(self.home)) else {
+    fn record(&self, sending: &Sending, invoked: u64, outcome: Outcome) {
+        if sending.place == plan::SCRATCH {
             return;
-        };
-        let invoked = self.now();
-        let key = plan::key(place);
-        let message = LedgerMessage {
-            id,
-            action,
-            kept: plan::kept(place),
-            takes: 0,
-        };
-        let world = self.cluster.world().clone();
-        world.note(format_args!(
-            "cli {} {id} casts {key} {action:?}",
-            self.number
-        ));
-        let (to, request) = (key.clone(), RequestId::new(u128::from(self.number), id));
-        let asked = client
-            .ask(|handle| async move { handle.request(&to, message).id(request).cast().await })
-            .await;
-        let outcome = match asked {
-            Some(Err(error)) if error.executed() == Executed::No => Outcome::NotExecuted,
-            Some(Err(_)) | None => Outcome::Unknown,
-            Some(Ok(())) => {
-                world.count("cast taken");
-                Outcome::Unknown
-            }
-        };
-        world.note(format_args!("cli {} {id} {outcome:?}", self.number));
-        self.record(id, key, action, invoked, outcome);
-    }
-
-    fn record(&self, id: u64, key: String, action: Action, invoked: u64, outcome: Outcome) {
+        }
         self.history.lock().push(Operation {
-            id,
+            id: sending.id,
             client: self.number,
-            key,
-            action,
+            key: plan::key(sending.place),
+            action: sending.action,
             invoked,
             ended: self.now(),
             outcome,
+            repeats: Vec::new(),
         });
     }
 
-    /// Lets an agent hibernate, or deletes it.
-    async fn errand(&mut self, place: usize, delete: bool) {
-        let key = plan::key(place);
-        let Some(client) = self.cluster.client(&plan::node(self.home)) else {
-            return;
-        };
-        let asked = client
-            .ask(|handle| {
-                let key = key.clone();
-                async move {
-                    match delete {
-                        true => handle.delete(&key).await.map(|()| true),
-                        false => handle.stop(&key).await,
-                    }
-                }
-            })
-            .await;
-        let how = match asked {
-            Some(Ok(ran)) => format!("ran: {ran}"),
-            Some(Err(error)) => error.to_string(),
-            None => "gone".to_owned(),
-        };
-        self.cluster
-            .world()
-            .note(format_args!("cli {} ends {key}: {how}", self.number));
-    }
-
     /// Carries out one operation, and again as long as it is said not to have been
-    /// executed, at one node after the other.
+    /// executed, at one node after the other. What comes of doubt is as the task says.
     pub(super) async fn operate(
         &mut self,
         id: u64,
@@ -146,79 +105,55 @@ impl Worker {
         task: &Task,
     ) -> Outcome {
         let invoked = self.now();
+        let sending = self.sending(id, place, action, task);
+        let world = self.cluster.world().clone();
         let key = plan::key(place);
-        let (world, me) = (self.cluster.world().clone(), self.number);
-        world.note(format_args!("cli {me} {id} {key} {action:?}"));
+        world.note(format_args!("cli {} {id} {key} {action:?}", self.number));
+        let mut doubt = false;
+        let mut retries = match task.doubt {
+            Doubt::Retry => RETRIES,
+            Doubt::Leave | Doubt::Ask | Doubt::AskLater => 0,
+        };
+        let mut doubled = task.doubled;
         let outcome = loop {
-            let (outcome, why) = self.try_once(id, place, action, task).await;
-            world.note(format_args!("cli {me} {id} {outcome:?} {why}"));
+            let tried = match std::mem::take(&mut doubled) {
+                true => self.try_twice(&sending).await,
+                false => self.try_once(self.home, &sending).await,
+            };
             let late = self.now() > invoked + TRIES.as_micros() as u64;
-            match outcome {
-                Some(outcome) => break outcome,
-                None if late => break Outcome::NotExecuted,
-                None => {
-                    self.home = (self.home + 1) % self.nodes;
-                    tokio::time::sleep(PAUSE).await;
+            match tried {
+                // What changes nothing leaves no record: the try before may yet have an effect.
+                Tried::Answered(answer) if doubt && !answer.done && action != Action::Read => {
+                    break Outcome::Unknown;
+                }
+                Tried::Answered(answer) => break Outcome::Answered(answer),
+                Tried::Never if !doubt => break Outcome::NotExecuted,
+                Tried::NotYet if late && !doubt => break Outcome::NotExecuted,
+                Tried::NotYet if !late => {}
+                Tried::Maybe if retries > 0 => {
+                    world.count("request retried");
+                    (doubt, retries) = (true, retries - 1);
+                }
+                Tried::Maybe | Tried::Never | Tried::NotYet | Tried::Forgotten => {
+                    break self.doubts(&sending, task.doubt).await;
                 }
             }
+            self.move_on();
+            tokio::time::sleep(PAUSE).await;
         };
-        if place != plan::SCRATCH {
-            self.record(id, key, action, invoked, outcome);
+        world.note(format_args!("cli {} {id} {outcome:?}", self.number));
+        self.record(&sending, invoked, outcome);
+        if task.doubt == Doubt::AskLater && outcome == Outcome::Unknown {
+            self.ask_later(sending);
+        } else if let (Outcome::Answered(answer), Some(pause)) = (outcome, task.again)
+            && answer.done
+        {
+            self.repeat(&sending, Duration::from_millis(pause)).await;
         }
         outcome
     }
 
-    /// One try; no outcome when it was not executed and can be tried again.
-    async fn try_once(
-        &self,
-        id: u64,
-        place: usize,
-        action: Action,
-        task: &Task,
-    ) -> (Option<Outcome>, String) {
-        let Some(client) = self.cluster.client(&plan::node(self.home)) else {
-            return (None, "down".to_owned());
-        };
-        let message = LedgerMessage {
-            id,
-            action,
-            kept: plan::kept(place),
-            takes: task.takes,
-        };
-        let patience = Duration::from_millis(task.patience);
-        let asked = client
-            .ask(|handle| async move {
-                handle
-                    .request(&plan::key(place), message)
-                    .id(RequestId::new(u128::from(self.number), id))
-                    .timeout(patience)
-                    .send()
-                    .await
-            })
-            .await;
-        match asked {
-            None => (Some(Outcome::Unknown), "gone".to_owned()),
-            Some(Ok(reply)) => {
-                let answer = Answer {
-                    value: reply.value.value,
-                    done: reply.value.done,
-                    epoch: reply.epoch.0,
-                    revision: reply.revision.0,
-                };
-                (Some(Outcome::Answered(answer)), reply.owner.to_string())
-            }
-            Some(Err(error)) => {
-                let outcome = match error.executed() {
-                    Executed::No if error.is_retryable() => None,
-                    Executed::No => Some(Outcome::NotExecuted),
-                    _ => Some(Outcome::Unknown),
-                };
-                (outcome, format!("{:?} {error}", error.kind()))
-            }
-        }
-    }
-
-    /// Tries a key until it serves, with one operation after the other.
+    /// Tries a key at its node until it serves, with one operation after the other.
     pub(super) async fn probe(&mut self, place: usize, from: u64, within: Duration) -> Probe {
         let start = self.cluster.world().now();
         let action = match place % 4 {
@@ -228,14 +163,7 @@ impl Worker {
         let mut took = None;
         let mut last = String::new();
         for id in from.. {
-            let task = Task {
-                number: 0,
-                client: 0,
-                at: 0,
-                patience: 1_000,
-                takes: 0,
-                ask: Ask::One(place, action),
-            };
+            let task = Task::plain(Ask::One(place, action), 1_000);
             let outcome = self.operate(id, place, action, &task).await;
             let passed = self.cluster.world().now() - start;
             last = format!("{outcome:?}");
@@ -245,10 +173,11 @@ impl Worker {
             if took.is_some() || passed > within {
                 break;
             }
-            self.home = (self.home + 1) % self.nodes;
+            tokio::time::sleep(5 * PAUSE).await;
         }
         Probe {
             key: plan::key(place),
+            node: plan::node(self.home),
             took,
             last,
         }

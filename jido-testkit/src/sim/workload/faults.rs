@@ -88,6 +88,14 @@ impl Injector {
                     .collect();
                 self.cut_for(&ways, lasts).await;
             }
+            FaultKind::Deaf { node: place } => {
+                world.count("fault: deaf");
+                let others = (0..self.nodes).filter(|other| *other != place);
+                let others: Vec<String> = others.map(node).collect();
+                cluster.deafen(&node(place), &others);
+                tokio::time::sleep(lasts).await;
+                cluster.hear(&node(place), &others);
+            }
             FaultKind::OneWay { from, to } => {
                 world.count("fault: one-way cut");
                 self.cut_for(&[(from, to)], lasts).await;
@@ -118,8 +126,11 @@ impl Injector {
                 ahead,
                 wall,
             } => {
-                world.count("fault: clock jumps");
-                cluster.jump(&node(place), Duration::from_millis(ahead));
+                world.count("fault: wall clock jumps");
+                if ahead > 0 {
+                    world.count("fault: clock of elapsed time jumps");
+                    cluster.jump(&node(place), Duration::from_millis(ahead));
+                }
                 cluster.set_wall(&node(place), wall);
             }
             FaultKind::Double { node: place } => {

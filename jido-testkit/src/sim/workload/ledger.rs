@@ -5,7 +5,7 @@ use std::time::Duration;
 use jido_cluster::{Agent, AgentError, Context};
 use serde::{Deserialize, Serialize};
 
-use crate::history::{Action, Kept};
+use crate::history::{Action, Hook, Kept};
 
 /// A number, and the operations that changed it, in order.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -14,6 +14,12 @@ pub struct Ledger {
     pub value: i64,
     /// The operations.
     pub applied: Vec<u64>,
+    /// When it has started and was about to stop, if it notes that.
+    #[serde(default)]
+    pub hooks: Vec<Hook>,
+    /// Whether it does.
+    #[serde(skip)]
+    pub notes_hooks: bool,
 }
 
 /// An operation on a ledger.
@@ -42,6 +48,20 @@ impl Agent for Ledger {
     const KIND: &'static str = "ledger";
     type Message = LedgerMessage;
     type Reply = LedgerAnswer;
+
+    async fn started(&mut self, ctx: &mut Context<'_>) -> Result<(), AgentError> {
+        if self.notes_hooks {
+            self.hooks.push(Hook::Started(ctx.epoch().0));
+        }
+        Ok(())
+    }
+
+    async fn stopping(&mut self, ctx: &mut Context<'_>) -> Result<(), AgentError> {
+        if self.notes_hooks {
+            self.hooks.push(Hook::Stopping(ctx.epoch().0));
+        }
+        Ok(())
+    }
 
     async fn handle(
         &mut self,

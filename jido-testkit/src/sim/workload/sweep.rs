@@ -82,7 +82,11 @@ impl Sweep {
         let next = AtomicU64::new(self.seeds.start);
         let over = AtomicBool::new(false);
         let swept = Mutex::new(Swept::default());
+        #[cfg(feature = "planted-bugs")]
+        let bug = jido_cluster::storage::planted::planted();
         let work = || {
+            #[cfg(feature = "planted-bugs")]
+            jido_cluster::storage::planted::plant(bug);
             while !over.load(Ordering::Relaxed) {
                 let seed = next.fetch_add(1, Ordering::Relaxed);
                 if seed >= self.seeds.end {

@@ -1,0 +1,233 @@
+//! Carries a plan out.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jido_cluster::{AgentId, AgentKey, ClusterName, ManagerName, Reads, Takeover, decode_payload};
+use jido_core::decode_state;
+use parking_lot::Mutex;
+
+use super::client::{Inquiries, Worker};
+use super::faults::Injector;
+use super::ledger::Ledger;
+use super::plan::{self, Ask, Plan, ReadMode, Task};
+use crate::check::hops::Sent;
+use crate::check::recovery::Probe;
+use crate::history::{Action, History, Kept, Mark, Noted, Operation, Record};
+use crate::sim::{CLUSTER, Change, Journal, MANAGER, SimCluster, World};
+use crate::wiring;
+
+/// How long a key is tried.
+const PROBED: Duration = Duration::from_secs(60);
+
+/// How long a node may take to drain in the end.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// From which number on clients stay with a node: those who try every key in the end ..
+const PROBERS: u64 = 1_000;
+
+/// .. and those who read it.
+const READERS: u64 = 1_000_000;
+
+/// What happened when a plan was carried out.
+pub(super) struct Ran {
+    pub(super) history: History,
+    pub(super) records: BTreeMap<String, Record>,
+    pub(super) journal: Journal,
+    pub(super) probes: Vec<Probe>,
+    pub(super) sent: Vec<Sent>,
+}
+
+/// Lets the clients of a plan work while things go wrong, heals all, and takes stock.
+pub(super) async fn carry_out(world: World, plan: Plan) -> Ran {
+    let cluster = cluster(&world, &plan);
+    let injector = Injector::new(&cluster, &plan);
+    let keepers: Vec<_> = (0..plan.options.nodes)
+        .map(|place| wiring::spawn(injector.clone().keep(place)))
+        .collect();
+    let history = Arc::new(Mutex::new(Vec::new()));
+    let inquiries = Inquiries::default();
+    let worker = |number: u64, home: usize| Worker {
+        number,
+        cluster: cluster.clone(),
+        nodes: plan.options.nodes,
+        home: home % plan.options.nodes.max(1),
+        stays: number >= PROBERS,
+        history: history.clone(),
+        inquiries: inquiries.clone(),
+    };
+    let mut work = Vec::new();
+    for client in 0..plan.options.clients {
+        let mine = plan.tasks.iter().filter(|task| task.client == client);
+        let mine: Vec<Task> = mine.cloned().collect();
+        let mut worker = worker(client as u64, client);
+        work.push(wiring::spawn(async move {
+            for task in &mine {
+                Box::pin(worker.work(task)).await;
+            }
+        }));
+    }
+    for fault in plan.faults.iter().cloned() {
+        work.push(wiring::spawn(injector.clone().inject(fault)));
+    }
+    for done in work {
+        // A task that panicked has left its operations out of the history.
+        if let Err(error) = done.await {
+            world.note(format_args!("a task of the workload ended: {error}"));
+        }
+    }
+    injector.heal();
+    world.note(format_args!("all is healed"));
+    let probes = probe(&worker, &plan).await;
+    read_all(&worker, &plan).await;
+    inquiries.end().await;
+    for keeper in keepers {
+        keeper.abort();
+    }
+    if plan.drains {
+        for place in 0..plan.options.nodes {
+            cluster.drain(&plan::node(place), DRAIN).await;
+        }
+    }
+    world.end_trace();
+    let journal = cluster.journal();
+    let sent = cluster.sent();
+    let mut records = BTreeMap::new();
+    for place in 0..plan.options.keys {
+        if let Some(record) = record(&cluster, &journal, place).await {
+            records.insert(plan::key(place), record);
+        }
+    }
+    for place in 0..plan.options.nodes {
+        cluster.crash(&plan::node(place), false);
+    }
+    // What is taken down lets go of what it holds.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let mut operations: Vec<Operation> = std::mem::take(&mut *history.lock());
+    operations.sort_by_key(|op| (op.invoked, op.id));
+    Ran {
+        history: History { operations },
+        records,
+        journal,
+        probes,
+        sent,
+    }
+}
+
+fn cluster(world: &World, plan: &Plan) -> SimCluster<Ledger> {
+    let Plan {
+        on_disconnect,
+        reads,
+        remembered,
+        remembered_for,
+        hooks,
+        idle_timeout,
+        mailbox_limit,
+        activations,
+        ..
+    } = *plan;
+    SimCluster::new(world, plan.lease_ttl, move |manager| {
+        let takeover = match on_disconnect {
+            true => Takeover::OnDisconnect,
+            false => Takeover::AfterLease,
+        };
+        let reads = match reads {
+            ReadMode::Leased => Reads::Leased,
+            ReadMode::Strict => Reads::Strict,
+            ReadMode::Local => Reads::Local,
+        };
+        manager
+            .takeover(takeover)
+            .reads(reads)
+            .request_window(remembered, remembered_for)
+            .idle_timeout(idle_timeout)
+            .mailbox_limit(mailbox_limit)
+            .concurrent_activations(activations)
+            .prepare(move |ledger: &mut Ledger, _| ledger.notes_hooks = hooks)
+    })
+}
+
+/// Every key with every node.
+fn pairs(plan: &Plan) -> impl Iterator<Item = (u64, usize, usize)> + use<> {
+    let (keys, nodes) = (plan.options.keys, plan.options.nodes);
+    let pairs = (0..keys).flat_map(move |place| (0..nodes).map(move |home| (place, home)));
+    (0..)
+        .zip(pairs)
+        .map(|(number, (place, home))| (number, place, home))
+}
+
+/// Tries every key at every node until it serves again.
+async fn probe(worker: &impl Fn(u64, usize) -> Worker, plan: &Plan) -> Vec<Probe> {
+    let mut tries = Vec::new();
+    for (number, place, home) in pairs(plan) {
+        let mut worker = worker(PROBERS + number, home);
+        let from = 4 * (plan.options.ops as u64 + 1_000 * (number + 1));
+        tries.push(wiring::spawn(async move {
+            Box::pin(worker.probe(place, from, PROBED)).await
+        }));
+    }
+    let mut probes = Vec::new();
+    for tried in tries {
+        probes.extend(tried.await.ok());
+    }
+    probes
+}
+
+/// Reads every key at every node.
+async fn read_all(worker: &impl Fn(u64, usize) -> Worker, plan: &Plan) {
+    for (number, place, home) in pairs(plan) {
+        let task = Task::plain(Ask::One(place, Action::Read), 5_000);
+        let id = 4 * (plan.options.ops as u64 + 1_000_000 + number);
+        let mut worker = worker(READERS + number, home);
+        Box::pin(worker.operate(id, place, Action::Read, &task)).await;
+    }
+}
+
+/// What is stored of an agent, and how it came about; none if it was never committed.
+async fn record(cluster: &SimCluster<Ledger>, journal: &Journal, place: usize) -> Option<Record> {
+    let key = plan::key(place);
+    let id = AgentId::new(
+        ClusterName::new(CLUSTER).ok()?,
+        ManagerName::new(MANAGER).ok()?,
+        AgentKey::new(&key).ok()?,
+    );
+    let kept = plan::kept(place);
+    let ledger: Ledger = decode_state(&cluster.stored(&id).await?).ok()?;
+    let thread = cluster.thread(&id).await;
+    let thread = thread.iter().map(|entry| Noted {
+        // An entry that can't be read shows as an operation that nobody asked for.
+        id: decode_payload(&entry.payload).unwrap_or(u64::MAX),
+        seq: entry.seq.0,
+        revision: entry.revision.0,
+        epoch: entry.epoch.0,
+    });
+    let (mut marks, mut noted) = (Vec::new(), 0);
+    for applied in journal.of(&id) {
+        if let Change::Committed {
+            revision,
+            state: Some(state),
+            entries,
+            ..
+        } = &applied.change
+        {
+            noted += *entries as usize;
+            let count = match kept {
+                Kept::InThread => noted,
+                _ => decode_state::<Ledger>(state).map_or(0, |l| l.applied.len()),
+            };
+            marks.push(Mark {
+                revision: revision.0,
+                count,
+            });
+        }
+    }
+    Some(Record {
+        kept,
+        value: ledger.value,
+        applied: ledger.applied,
+        thread: thread.collect(),
+        marks,
+        hooks: ledger.hooks,
+    })
+}

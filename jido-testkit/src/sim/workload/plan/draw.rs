@@ -1,0 +1,162 @@
+//! Draws a plan from its seed.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::{Ask, Doubt, Fault, FaultKind, Options, Plan, ReadMode, SCRATCH, Task};
+use crate::history::Action;
+use crate::sim::StorageFaults;
+
+impl Plan {
+    /// Draws a plan.
+    pub fn new(seed: u64, options: Options) -> Self {
+        let mut chance = Rng::with_seed(xxh3_64_with_seed(b"plan", seed));
+        let span = 4_000 + 60 * options.ops as u64;
+        let tasks = (0..options.ops as u64).map(|number| {
+            let mut task = task(&mut chance, number, options);
+            task.at = chance.u64(0..span);
+            task
+        });
+        let mut tasks: Vec<Task> = tasks.collect();
+        tasks.sort_by_key(|task| (task.at, task.number));
+        let on_disconnect = chance.bool();
+        let reads = [ReadMode::Leased, ReadMode::Strict, ReadMode::Local][chance.usize(..3)];
+        let mut faults: Vec<Fault> = (0..options.faults)
+            .map(|_| fault(&mut chance, options.nodes, span))
+            .collect();
+        let remembered = [4_096, 4_096, 4_096, 3, 1][chance.usize(..5)];
+        let remembered_for = Duration::from_secs([600, 600, 600, 1][chance.usize(..4)]);
+        for fault in &mut faults {
+            if let FaultKind::Jump { ahead, wall, .. } = &mut fault.kind {
+                // Leases are worth what clocks are: those of elapsed time may drift, not jump.
+                if reads == ReadMode::Leased {
+                    *ahead = 0;
+                }
+                // A caller whose clock is behind is refused for as long as that, where
+                // agents remember nothing from before.
+                if remembered < 4_096 || remembered_for < Duration::from_secs(60) {
+                    *wall /= 30;
+                }
+            }
+        }
+        faults.sort_by_key(|fault| fault.at);
+        for (number, fault) in faults.iter_mut().enumerate() {
+            fault.number = number;
+        }
+        Self {
+            seed,
+            options,
+            lease_ttl: Duration::from_millis([400, 1_000, 3_000][chance.usize(..3)]),
+            idle_timeout: [None, Some(Duration::from_millis(500))][chance.usize(..2)],
+            on_disconnect,
+            reads,
+            remembered,
+            remembered_for,
+            hooks: chance.u8(..4) == 0,
+            mailbox_limit: [1, 10_000, 10_000, 10_000][chance.usize(..4)],
+            activations: [1, 2, 64][chance.usize(..3)],
+            drains: chance.bool(),
+            tasks,
+            faults,
+        }
+    }
+}
+
+fn task(chance: &mut Rng, number: u64, options: Options) -> Task {
+    let place = chance.usize(..options.keys.max(1));
+    let amount = chance.i64(1..1_000);
+    let account = |chance: &mut Rng| {
+        let accounts = (options.keys / 4).max(1);
+        4 * chance.usize(..accounts) + 3
+    };
+    let ask = match (chance.u8(..100), place % 4) {
+        (0..4, _) => Ask::Hibernate(place),
+        (4..7, _) => Ask::One(place, Action::Fail),
+        (7, _) => Ask::Delete,
+        (8..10, _) => Ask::One(SCRATCH, Action::Add(amount)),
+        (10..30, _) => Ask::One(place, Action::Read),
+        (30..33, 0 | 3) => Ask::Cast(place, Action::Add(amount)),
+        (30..33, 1) => Ask::Cast(place, Action::Note),
+        (_, 0) => Ask::One(place, Action::Add(amount)),
+        (_, 1) => Ask::One(place, Action::Note),
+        (_, 2) => Ask::Increase(place, amount),
+        (33..58, _) => Ask::One(place, Action::Add(amount)),
+        _ => Ask::Transfer(place, account(chance), amount),
+    };
+    let named = chance.bool();
+    let doubt = match chance.u8(..8) {
+        0..4 => Doubt::Retry,
+        4 | 5 => Doubt::Ask,
+        6 => Doubt::AskLater,
+        _ => Doubt::Leave,
+    };
+    Task {
+        number,
+        client: chance.usize(..options.clients.max(1)),
+        at: 0,
+        patience: [150, 1_000, 5_000][chance.usize(..3)],
+        takes: if chance.u8(..8) == 0 {
+            chance.u16(1..40)
+        } else {
+            0
+        },
+        named,
+        doubt: if named { doubt } else { Doubt::Leave },
+        doubled: named && chance.u8(..16) == 0,
+        again: (named && chance.u8(..8) == 0).then(|| chance.u64(..3_000)),
+        ask,
+    }
+}
+
+fn fault(chance: &mut Rng, nodes: usize, span: u64) -> Fault {
+    let nodes = nodes.max(1);
+    let node = chance.usize(..nodes);
+    let other = (node + 1 + chance.usize(..nodes.max(2) - 1)) % nodes;
+    let who = [None, Some(super::node(node))][chance.usize(..2)].clone();
+    let kind = match chance.u8(..100) {
+        0..18 => FaultKind::Crash {
+            node,
+            power: chance.u8(..3) == 0,
+        },
+        18..25 => FaultKind::Drain { node },
+        25..37 => FaultKind::Pause { node },
+        37..44 => FaultKind::Partition { side: vec![node] },
+        44..49 => FaultKind::Deaf { node },
+        49..55 => FaultKind::OneWay {
+            from: node,
+            to: other,
+        },
+        55..61 => FaultKind::Reset { one: node, other },
+        61..67 => FaultKind::Slow {
+            one: node,
+            other,
+            most: chance.u64(50..800),
+        },
+        67..85 => FaultKind::Storage(StorageFaults {
+            node: who,
+            before: chance.u8(..20),
+            after: chance.u8(..25),
+            lost: chance.u8(..25),
+            late: chance.u8(..25),
+            stall: chance.u8(..15),
+        }),
+        85..91 => FaultKind::Storage(StorageFaults {
+            node: who,
+            ..StorageFaults::away()
+        }),
+        91..96 => FaultKind::Jump {
+            node,
+            ahead: chance.u64(..3_000),
+            wall: chance.i64(-60_000..60_000),
+        },
+        _ => FaultKind::Double { node },
+    };
+    Fault {
+        number: 0,
+        at: chance.u64(span / 20..span * 9 / 10),
+        lasts: [300, 2_000, 6_000][chance.usize(..3)] + chance.u64(..500),
+        kind,
+    }
+}
