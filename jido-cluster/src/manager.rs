@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use jido_core::{Agent, ManagerName};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 
-pub use builder::{DEFAULT_REQUEST_AGE, DEFAULT_REQUEST_COUNT, ManagerBuilder};
+pub use builder::{DEFAULT_REQUEST_AGE, DEFAULT_REQUEST_COUNT, DEFAULT_WAKE_EVERY, ManagerBuilder};
 pub use message::ManagerMessage;
 
 use crate::error::{Error, ErrorKind};
@@ -64,6 +64,7 @@ pub struct InstanceManager<A: Agent> {
 pub struct ManagerState {
     _passivation: Option<OwnedTask>,
     _keep_attached: OwnedTask,
+    _waking: Option<OwnedTask>,
 }
 
 impl<A: Agent> InstanceManager<A> {
@@ -129,6 +130,7 @@ impl<A: Agent> Actor for InstanceManager<A> {
         Ok(ManagerState {
             _passivation: router.passivation(),
             _keep_attached: router.keep_attached(),
+            _waking: router.waking(),
         })
     }
 
