@@ -1,5 +1,6 @@
 //! The reference adapter: one map behind one lock.
 
+mod due;
 mod tables;
 
 use async_trait::async_trait;
@@ -218,6 +219,6 @@ impl Storage for MemoryStorage {
     }
 
     async fn due(&self, query: DueQuery) -> Result<Vec<Due>, Error> {
-        Ok(self.tables.lock().due(query))
+        Ok(self.tables.lock().due.page(query))
     }
 }

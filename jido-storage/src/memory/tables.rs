@@ -11,17 +11,19 @@ use jido_core::{
 };
 
 use super::MAX_COMMIT_BYTES;
+use super::due::DueIndex;
 use crate::is_planted;
 use crate::{
     AgentRecord, AppendOutcome, ClaimOutcome, ClaimRequest, Commit, CommittedRequest, Cursor,
-    DirectoryPage, DirectoryQuery, Due, DueQuery, Erase, Error, ErrorKind, NodeRecord, NodeState,
-    Reminders, RequestMark, RequestWindow,
+    DirectoryPage, DirectoryQuery, Erase, Error, ErrorKind, NodeRecord, NodeState, Reminders,
+    RequestMark, RequestWindow,
 };
 
 #[derive(Debug, Default)]
 pub(super) struct Tables {
     pub(super) nodes: BTreeMap<(ClusterName, Incarnation), NodeRecord>,
     pub(super) agents: BTreeMap<AgentId, Stored>,
+    pub(super) due: DueIndex,
 }
 
 #[derive(Debug)]
@@ -178,9 +180,11 @@ impl Tables {
         if commit.checkpoint.is_some() {
             stored.checkpoint = commit.checkpoint;
         }
+        let woken_before = stored.reminders.wake_at;
         if let Some(reminders) = commit.reminders {
             stored.reminders = reminders;
         }
+        let woken_after = stored.reminders.wake_at;
         for request in &commit.forget {
             stored.requests.remove(request);
         }
@@ -199,6 +203,7 @@ impl Tables {
             stored.record.owner = None;
         }
         stored.record.updated_at = commit.at;
+        self.due.moved(&commit.id, woken_before, woken_after);
         Ok(revision)
     }
 
@@ -214,37 +219,19 @@ impl Tables {
             checkpoint: true,
             thread: true,
         });
-        stored.reminders = Reminders::default();
+        let woken_before = std::mem::take(&mut stored.reminders).wake_at;
         stored.requests.clear();
         stored.floor = Timestamp::default();
         stored.record.owner = None;
         stored.record.revision = stored.record.revision.next();
         stored.record.updated_at = at;
-        Ok(stored.record.revision)
+        let revision = stored.record.revision;
+        self.due.moved(id, woken_before, None);
+        Ok(revision)
     }
 
     pub(super) fn live(&self, id: &AgentId) -> Option<&Stored> {
         self.agents.get(id).filter(|stored| !stored.deleted)
-    }
-
-    /// Looks at every agent of the manager: the others keep an index.
-    pub(super) fn due(&self, query: DueQuery) -> Vec<Due> {
-        let mut due: Vec<Due> = self
-            .agents
-            .iter()
-            .filter(|(id, stored)| {
-                !stored.deleted && id.cluster == query.cluster && id.manager == query.manager
-            })
-            .filter_map(|(id, stored)| {
-                let wake_at = stored.reminders.wake_at?;
-                let key = id.key.clone();
-                Some(Due { wake_at, key })
-            })
-            .filter(|due| due.wake_at <= query.until && Some(due) > query.after.as_ref())
-            .collect();
-        due.sort();
-        due.truncate(query.limit.max(1));
-        due
     }
 
     pub(super) fn directory(&self, query: &DirectoryQuery) -> Result<DirectoryPage, Error> {
