@@ -178,18 +178,24 @@ impl Commit {
     ///
     /// [`InvalidInput`](ErrorKind::InvalidInput), with both lengths.
     pub fn check_covers(&self, before: Seq) -> Result<(), Error> {
-        let len = self.thread_len_after(before);
         match &self.checkpoint {
-            Some(checkpoint) if checkpoint.covers > len => Err(Error::new(
-                ErrorKind::InvalidInput,
-                format!(
-                    "checkpoint of agent {} covers {} entries: its thread has {len}",
-                    self.id, checkpoint.covers
-                ),
-            )),
-            _ => Ok(()),
+            Some(checkpoint) => {
+                covers_within(&self.id, checkpoint.covers, self.thread_len_after(before))
+            }
+            None => Ok(()),
         }
     }
+}
+
+/// Refuses a checkpoint of an agent that covers more than its thread will have.
+pub(crate) fn covers_within(id: &AgentId, covers: Seq, len: Seq) -> Result<(), Error> {
+    if covers > len {
+        return Err(Error::new(
+            ErrorKind::InvalidInput,
+            format!("checkpoint of agent {id} covers {covers} entries: its thread has {len}"),
+        ));
+    }
+    Ok(())
 }
 
 /// How an append ended.

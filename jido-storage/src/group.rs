@@ -179,6 +179,10 @@ impl Storage for GroupCommitter {
         self.storage.head(id).await
     }
 
+    async fn heads(&self, ids: &[AgentId]) -> Result<Vec<Option<AgentRecord>>, Error> {
+        self.storage.heads(ids).await
+    }
+
     async fn read_thread(
         &self,
         id: &AgentId,

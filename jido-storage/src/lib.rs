@@ -54,3 +54,8 @@ pub use records::{
     Reminders, Renewal, RequestMark, RequestWindow,
 };
 pub use storage::{Batching, Capabilities, Sharing, Storage};
+
+/// By which the targets of a fuzzer see what a decoder takes.
+#[cfg(test)]
+#[global_allocator]
+static ALLOCATOR: jido_core::fuzz::PeakAlloc = jido_core::fuzz::PeakAlloc;

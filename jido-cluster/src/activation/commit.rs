@@ -72,7 +72,10 @@ impl<A: Agent> Running<A> {
                 state: plan.state,
                 covers,
             });
-            if is_planted!(OldCheckpointRestored) && !plan.entries.is_empty() {
+            if is_planted!(OldCheckpointRestored)
+                && !plan.entries.is_empty()
+                && self.revision.0 % 2 == 1
+            {
                 commit.checkpoint = None;
             }
             commit.entries = plan.entries;

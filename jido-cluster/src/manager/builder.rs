@@ -65,7 +65,7 @@ impl<A: Agent> ManagerBuilder<A> {
             mailbox_limit: 10_000,
             concurrent_activations: 64,
             initial,
-            prepare: Box::new(|_, _| ()),
+            prepare: Arc::new(|_, _| ()),
         }
     }
 
@@ -184,14 +184,14 @@ impl<A: Agent> ManagerBuilder<A> {
 
     /// How a fresh agent is made; `A::default()` unless it is said here.
     pub fn initial(mut self, make: impl Fn(&AgentKey) -> A + Send + Sync + 'static) -> Self {
-        self.initial = Box::new(make);
+        self.initial = Arc::new(make);
         self
     }
 
     /// Prepares an agent whenever it was made or read from its serialized state: for
     /// fields that are not part of it (`#[serde(skip)]`).
     pub fn prepare(mut self, prepare: impl Fn(&mut A, &AgentKey) + Send + Sync + 'static) -> Self {
-        self.prepare = Box::new(prepare);
+        self.prepare = Arc::new(prepare);
         self
     }
 
@@ -258,7 +258,8 @@ impl<A: Agent> ManagerBuilder<A> {
             (Durability::Command, Sharing::Process) => self.reads.unwrap_or(Reads::Local),
             (Durability::Command, _) => self.reads.unwrap_or(Reads::Leased),
         };
-        let (lease, storage) = node.core().hold_lease(&storage).await?;
+        let core = node.core();
+        let (lease, storage) = core.hold_lease(&storage).await?;
         let settings = Settings {
             name,
             storage,
@@ -277,7 +278,7 @@ impl<A: Agent> ManagerBuilder<A> {
             prepare: self.prepare,
         };
         Ok(InstanceManager {
-            router: Router::new(node.core().clone(), settings),
+            router: Router::new(core, settings),
         })
     }
 

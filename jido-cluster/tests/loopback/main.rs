@@ -16,6 +16,7 @@ mod faults;
 mod grouping;
 mod harness;
 mod hooks;
+mod lives;
 mod moving;
 mod overtaken;
 mod parking;

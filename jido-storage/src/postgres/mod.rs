@@ -85,10 +85,12 @@ impl PostgresStorage {
     /// # Errors
     ///
     /// - [`InvalidInput`](ErrorKind::InvalidInput) when the server refuses the user, the
-    ///   password or the database, or the user lacks rights;
+    ///   password or the database, the user lacks rights, or the server is not one that
+    ///   `sslmode` allows;
     /// - [`Schema`](ErrorKind::Schema) when the schema is of a newer build, or, without
     ///   migration, of an older one or not there;
-    /// - [`Unavailable`](ErrorKind::Unavailable) when the server can't be reached.
+    /// - [`Unavailable`](ErrorKind::Unavailable) when the server can't be reached, or a
+    ///   migration takes too long ([`PostgresOptions::migration_timeout`]).
     pub async fn connect(options: PostgresOptions) -> Result<Self, Error> {
         migrate::prepare(&options).await?;
         let appender = Appender {
@@ -176,6 +178,10 @@ impl Storage for PostgresStorage {
 
     async fn head(&self, id: &AgentId) -> Result<Option<AgentRecord>, Error> {
         self.find(id).await
+    }
+
+    async fn heads(&self, ids: &[AgentId]) -> Result<Vec<Option<AgentRecord>>, Error> {
+        self.find_all(ids).await
     }
 
     async fn read_thread(

@@ -43,6 +43,7 @@ pub(super) enum Of<'a> {
     Node(Incarnation),
     Nodes(&'a ClusterName),
     Batch,
+    Lookups,
 }
 
 impl fmt::Display for Of<'_> {
@@ -59,6 +60,7 @@ impl fmt::Display for Of<'_> {
             Self::Node(incarnation) => write!(f, "the record of node {incarnation}"),
             Self::Nodes(cluster) => write!(f, "the record of a node of {cluster}"),
             Self::Batch => f.write_str("the outcome of a batch"),
+            Self::Lookups => f.write_str("the record of one of many agents"),
         }
     }
 }
@@ -72,6 +74,11 @@ pub(super) struct Reader<'a> {
 impl<'a> Reader<'a> {
     pub(super) fn new(row: &'a PgRow, what: Of<'a>) -> Self {
         Self { row, what }
+    }
+
+    /// The row, for another reader of it.
+    pub(super) fn row(&self) -> &'a PgRow {
+        self.row
     }
 
     /// An error about a column that can't be read.

@@ -1,12 +1,17 @@
 //! A commit is acknowledged once it is sure to succeed, and takes effect a moment later.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use jido_storage::conformance::Rule;
 use jido_storage::{AppendOutcome, Commit, Storage};
 
-use crate::double::{Flaw, Rows, pause};
+use crate::double::{Flaw, Rows};
 use crate::foresee::Foreseen;
 use crate::verdict::is_caught;
+
+/// Longer than whoever was told takes to look.
+const A_MOMENT: Duration = Duration::from_millis(50);
 
 #[derive(Debug)]
 struct AcknowledgedBeforeItIsSeen {
@@ -21,7 +26,7 @@ impl Flaw for AcknowledgedBeforeItIsSeen {
             let (rows, on) = (rows.clone(), self.on);
             tokio::spawn(async move {
                 if on {
-                    pause().await;
+                    tokio::time::sleep(A_MOMENT).await;
                 }
                 rows.append(commit).await
             })

@@ -25,6 +25,7 @@ pub const EXPECTED: &[&str] = &[
     "append fenced",
     "append took effect and its outcome is unknown",
     "append took effect late",
+    "attached",
     "cast taken",
     "claim held by another",
     "claimed from a live owner that is out of reach",

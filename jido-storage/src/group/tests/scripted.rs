@@ -28,6 +28,7 @@ pub(super) enum Act {
 pub(super) enum Seen {
     Batch(Vec<String>),
     Delete(String),
+    Heads(usize),
 }
 
 /// Shows each batch, and holds it until the test lets it go on.
@@ -151,6 +152,11 @@ impl Storage for Scripted {
 
     async fn head(&self, id: &AgentId) -> Result<Option<AgentRecord>, Error> {
         self.inner.head(id).await
+    }
+
+    async fn heads(&self, ids: &[AgentId]) -> Result<Vec<Option<AgentRecord>>, Error> {
+        self.seen.lock().push(Seen::Heads(ids.len()));
+        self.inner.heads(ids).await
     }
 
     async fn read_thread(&self, id: &AgentId, from: Seq, n: usize) -> Result<Vec<Entry>, Error> {

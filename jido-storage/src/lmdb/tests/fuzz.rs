@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use heed::RoTxn;
-use jido_core::fuzz::{PeakAlloc, bounded};
+use jido_core::fuzz::bounded;
 use jido_core::{Entry, fuzz_target};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -16,9 +16,6 @@ use crate::lmdb::job::Writing;
 use crate::lmdb::schema::check_schema;
 use crate::lmdb::tables::{CheckpointRow, EntryRow, Table};
 use crate::{CommittedRequest, DirectoryQuery, NodeRecord};
-
-#[global_allocator]
-static ALLOCATOR: PeakAlloc = PeakAlloc;
 
 const REQUEST: (u128, u64) = (3, 4);
 
@@ -142,7 +139,9 @@ impl World {
         let mut writing = Writing {
             tables: &tables,
             txn,
+            record: Vec::new(),
         };
+        let next = Append::new(next, MAX_COMMIT_BYTES).unwrap();
         drop(readable(next.run(&mut writing)));
         drop(readable(renew.run(&mut writing)));
         drop(readable(claim("a").run(&mut writing)));
@@ -212,10 +211,10 @@ macro_rules! record {
 
 record!(
     agents,
-    AgentRow,
+    AgentRow<AgentId>,
     agents,
     agent_key(&id("a")),
-    |row: &mut AgentRow| {
+    |row: &mut AgentRow<AgentId>| {
         row.slot = u64::MAX;
         row.revision = Revision(u64::MAX);
         row.thread_len = Seq(u64::MAX);

@@ -144,11 +144,9 @@ async fn two_keys_of_one_hash_are_never_taken_for_each_other() {
     claim(&storage, &other).await;
     // The other's record where mine would stand is what a collision looks like.
     tamper(&storage, |tables, txn| {
-        let row: AgentRow = tables.agent(txn, &other).unwrap().unwrap();
-        tables
-            .agents
-            .put(txn, &agent_key(&mine), &encode(&row).unwrap())
-            .unwrap();
+        let record = tables.agents.get(txn, &agent_key(&other)).unwrap();
+        let record = record.unwrap().to_vec();
+        tables.agents.put(txn, &agent_key(&mine), &record).unwrap();
     });
     let error = storage.load(&mine).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
