@@ -178,7 +178,8 @@ impl<'a> Context<'a> {
     /// schedule the agent is sent the message, wherever it is then, also if it was dormant.
     /// Answers when that will be for the first time. `A` is the agent's own type: `ctx.remind::<Self>(..)`.
     ///
-    /// It is committed together with the state, as an entry is. Each occurrence is handled
+    /// It is committed together with the state, as an entry is: where that is only when the agent
+    /// hibernates, a crash loses what was set since. Each occurrence is handled
     /// at least once, and applied once: what its message changes and that it has come are one
     /// commit. After `Err` or a panic it is tried again, at growing intervals; what that has done outside of the agent
     /// it does again, so use [`reminder`](Context::reminder) to tell it. It comes a

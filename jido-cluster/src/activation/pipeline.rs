@@ -21,7 +21,8 @@ pub enum Durability {
     /// Before the reply leaves: nothing that was acknowledged is ever lost.
     Command,
     /// When the agent hibernates, is stopped or moves: fastest, and a crash loses
-    /// what came since.
+    /// what came since. That goes for reminders too: those set since are lost, and those
+    /// that came since come again, to the state of before.
     Hibernate,
 }
 

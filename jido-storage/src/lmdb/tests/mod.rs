@@ -74,6 +74,16 @@ fn ready(commit: Commit) -> Append {
     Append::new(commit, MAX_COMMIT_BYTES).unwrap()
 }
 
+fn due_by(until: u64) -> DueQuery {
+    DueQuery {
+        cluster: cluster(),
+        manager: ManagerName::new("agents").unwrap(),
+        until: Timestamp(until),
+        after: None,
+        limit: 10,
+    }
+}
+
 /// Writes past the storage, as a fault of the disk would.
 fn tamper(storage: &LmdbStorage, work: impl FnOnce(&Tables, &mut RwTxn<'_>)) {
     let env = &storage.handle.env;
