@@ -19,7 +19,7 @@ use jido_core::{
 use super::codec::encode;
 use super::tables::{AgentRow, Tables, agent_key, entry_key, node_key, request_key, slot_key};
 use super::*;
-use crate::{ClaimOutcome, RequestRecord};
+use crate::{ClaimOutcome, Reminders, RequestRecord};
 
 const NODE: Incarnation = Incarnation(7);
 
