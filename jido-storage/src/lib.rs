@@ -50,8 +50,8 @@ pub use memory::MemoryStorage;
 pub use postgres::{PostgresOptions, PostgresStorage};
 pub use records::{
     AgentRecord, AgentStatus, ClaimOutcome, ClaimRequest, CommittedRequest, Cursor, DirectoryPage,
-    DirectoryQuery, Loaded, NodeRecord, NodeRegistration, NodeState, Registration, Renewal,
-    RequestMark, RequestWindow,
+    DirectoryQuery, Due, DueQuery, Loaded, NodeRecord, NodeRegistration, NodeState, Registration,
+    Reminders, Renewal, RequestMark, RequestWindow,
 };
 pub use storage::{Batching, Capabilities, Sharing, Storage};
 

@@ -14,8 +14,9 @@ use jido_core::{
 };
 use jido_storage::{
     AgentRecord, AppendOutcome, Batching, Capabilities, ClaimOutcome, ClaimRequest, Commit,
-    CommittedRequest, DirectoryPage, DirectoryQuery, Error, GroupCommitter, GroupOptions, Loaded,
-    NodeRecord, NodeRegistration, PostgresOptions, PostgresStorage, Registration, Renewal, Storage,
+    CommittedRequest, DirectoryPage, DirectoryQuery, Due, DueQuery, Error, GroupCommitter,
+    GroupOptions, Loaded, NodeRecord, NodeRegistration, PostgresOptions, PostgresStorage,
+    Registration, Renewal, Storage,
 };
 
 use crate::{BYTES, LANES};
@@ -239,5 +240,9 @@ impl Storage for Counted {
 
     async fn directory(&self, query: DirectoryQuery) -> Result<DirectoryPage, Error> {
         self.inner.directory(query).await
+    }
+
+    async fn due(&self, query: DueQuery) -> Result<Vec<Due>, Error> {
+        self.inner.due(query).await
     }
 }

@@ -4,6 +4,7 @@ mod append;
 mod batch;
 mod claims;
 mod database;
+mod due;
 mod fault;
 mod json;
 mod migrate;
@@ -25,8 +26,8 @@ use self::fault::Fault;
 pub use self::options::PostgresOptions;
 use crate::{
     AgentRecord, AppendOutcome, Batching, Capabilities, ClaimOutcome, ClaimRequest, Commit,
-    CommittedRequest, DirectoryPage, DirectoryQuery, Error, ErrorKind, Loaded, NodeRecord,
-    NodeRegistration, Registration, Renewal, Sharing, Storage,
+    CommittedRequest, DirectoryPage, DirectoryQuery, Due, DueQuery, Error, ErrorKind, Loaded,
+    NodeRecord, NodeRegistration, Registration, Renewal, Sharing, Storage,
 };
 
 const MAX_COMMIT_BYTES: usize = 8 * 1024 * 1024;
@@ -214,5 +215,9 @@ impl Storage for PostgresStorage {
 
     async fn directory(&self, query: DirectoryQuery) -> Result<DirectoryPage, Error> {
         self.page_of_directory(query).await
+    }
+
+    async fn due(&self, query: DueQuery) -> Result<Vec<Due>, Error> {
+        self.page_of_due(query).await
     }
 }

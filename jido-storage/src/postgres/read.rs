@@ -13,7 +13,7 @@ use super::database::arguments;
 use super::row::{Of, Reader, clamped};
 use crate::{
     AgentRecord, CommittedRequest, Cursor, DirectoryPage, DirectoryQuery, Error, ErrorKind, Loaded,
-    RequestMark, RequestWindow,
+    Reminders, RequestMark, RequestWindow,
 };
 
 /// Bytes after which a page of a thread ends, and entries.
@@ -82,6 +82,7 @@ impl PostgresStorage {
         let row = reader(row, id);
         let state: Option<Vec<u8>> = row.get("checkpoint")?;
         let covers = Seq(row.number("covers")?);
+        let list: Option<Vec<u8>> = row.get("reminders")?;
         Ok(Some(Loaded {
             record: row.agent(id.clone())?,
             checkpoint: state.map(|state| Checkpoint {
@@ -89,6 +90,10 @@ impl PostgresStorage {
                 covers,
             }),
             thread_metadata: row.pairs("thread_metadata")?,
+            reminders: Reminders {
+                wake_at: row.time("wake_at")?,
+                list: list.map(Bytes::from).unwrap_or_default(),
+            },
             requests: window(&row)?,
         }))
     }

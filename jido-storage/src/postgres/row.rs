@@ -102,6 +102,14 @@ impl<'a> Reader<'a> {
         u64::try_from(number).map_err(|_| self.corrupt(column))
     }
 
+    /// A time that may be none.
+    pub(super) fn time(&self, column: &str) -> Result<Option<Timestamp>, Error> {
+        let at: Option<i64> = self.get(column)?;
+        at.map(|at| u64::try_from(at).map(Timestamp))
+            .transpose()
+            .map_err(|_| self.corrupt(column))
+    }
+
     pub(super) fn incarnation(&self, column: &str) -> Result<Option<Incarnation>, Error> {
         let uuid: Option<Uuid> = self.get(column)?;
         Ok(uuid.map(|uuid| Incarnation(uuid.as_u128())))

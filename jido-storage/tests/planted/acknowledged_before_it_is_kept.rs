@@ -10,8 +10,8 @@ use jido_core::{AgentId, ClusterName, Entry, Epoch, Incarnation, RequestId, Seq,
 use jido_storage::conformance::{Report, Rule, Suite};
 use jido_storage::{
     AgentRecord, AppendOutcome, Capabilities, ClaimOutcome, ClaimRequest, Commit, CommittedRequest,
-    DirectoryPage, DirectoryQuery, Error, Loaded, MemoryStorage, NodeRecord, NodeRegistration,
-    Registration, Renewal, Storage,
+    DirectoryPage, DirectoryQuery, Due, DueQuery, Error, Loaded, MemoryStorage, NodeRecord,
+    NodeRegistration, Registration, Renewal, Storage,
 };
 use parking_lot::Mutex;
 
@@ -178,6 +178,10 @@ impl Storage for Logged {
 
     async fn directory(&self, query: DirectoryQuery) -> Result<DirectoryPage, Error> {
         self.rows.directory(query).await
+    }
+
+    async fn due(&self, query: DueQuery) -> Result<Vec<Due>, Error> {
+        self.rows.due(query).await
     }
 }
 

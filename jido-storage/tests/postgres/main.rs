@@ -15,6 +15,7 @@ mod fixture;
 mod heads;
 mod lost;
 mod race;
+mod reminders;
 mod roles;
 mod schema;
 mod secrets;

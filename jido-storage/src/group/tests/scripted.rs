@@ -194,4 +194,8 @@ impl Storage for Scripted {
     async fn directory(&self, query: DirectoryQuery) -> Result<DirectoryPage, Error> {
         self.inner.directory(query).await
     }
+
+    async fn due(&self, query: DueQuery) -> Result<Vec<Due>, Error> {
+        self.inner.due(query).await
+    }
 }

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use jido_core::{AgentId, ClusterName, Entry, Epoch, Incarnation, RequestId, Seq, Timestamp};
 use jido_storage::{
     AgentRecord, AppendOutcome, Capabilities, ClaimOutcome, ClaimRequest, Commit, CommittedRequest,
-    DirectoryPage, DirectoryQuery, Error, Loaded, NodeRecord, NodeRegistration, PostgresStorage,
-    Registration, Renewal, Storage,
+    DirectoryPage, DirectoryQuery, Due, DueQuery, Error, Loaded, NodeRecord, NodeRegistration,
+    PostgresStorage, Registration, Renewal, Storage,
 };
 use tokio::sync::mpsc;
 
@@ -97,5 +97,9 @@ impl Storage for Early {
 
     async fn directory(&self, query: DirectoryQuery) -> Result<DirectoryPage, Error> {
         self.inner.directory(query).await
+    }
+
+    async fn due(&self, query: DueQuery) -> Result<Vec<Due>, Error> {
+        self.inner.due(query).await
     }
 }
