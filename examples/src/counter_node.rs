@@ -17,7 +17,8 @@
 //!
 //! The program ends with 0 after SIGTERM or SIGINT, with 1 when it could not start
 //! or drain, with 2 when it was started with options that can't work, and with 3
-//! when the cluster declared the node dead.
+//! when the cluster declared the node dead and another has its name since. A node that
+//! was declared dead and still has its name goes on in a new life.
 
 pub mod counter;
 pub mod errors;

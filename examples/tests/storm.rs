@@ -1,112 +1,54 @@
-//! Thirty seconds of kills and restarts under load, and nothing acknowledged is lost.
+//! Half a minute or so of kills, pauses, ends and restarts under load, and nothing acknowledged
+//! is lost, doubled, or out of order. With `JIDO_LONG=1` ten minutes.
 
-use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use jido_testkit::counters::Verdict;
-use jido_testkit::process::{DemoClient, Load, LoadOptions, LoadReport, ProcessCluster};
+use jido_testkit::process::chaos::{FaultKind, Options, Report, Stage, Store, run};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_counter-node");
 
-const STORM: Duration = Duration::from_secs(30);
-
-#[allow(
-    clippy::disallowed_methods,
-    reason = "real processes live by the real clock"
-)]
-fn now() -> Instant {
-    Instant::now()
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_acknowledged_increment_outlives_the_storm() {
-    let mut cluster = ProcessCluster::builder(PROGRAM)
-        .nodes(3)
-        .shared_lmdb()
-        .args(["--takeover", "on-disconnect", "--lease-ttl", "3s"])
-        .start()
-        .await
-        .unwrap();
-    let start = |name: &str, idempotent| {
-        let nodes = cluster.nodes();
-        let options = LoadOptions {
-            nodes: nodes.iter().map(|node| node.client().clone()).collect(),
-            clients: 8,
-            keys: (0..20).map(|number| format!("{name}-{number}")).collect(),
-            seed: 42,
-            patience: Duration::from_secs(30),
-            idempotent,
-        };
-        Load::start(options).unwrap()
-    };
-    let loads = [start("plain", false), start("once", true)];
-    let acknowledged = || -> u64 { loads.iter().map(|load| load.counts().acknowledged).sum() };
-
-    let (started, mut rng, mut kills) = (now(), fastrand::Rng::with_seed(42), 0);
-    while started.elapsed() < STORM {
-        // The pauses are the storm's own rhythm; nothing is waited for by them.
-        tokio::time::sleep(Duration::from_millis(rng.u64(1_500..3_000))).await;
-        let victim = format!("n{}", rng.u32(1..=3));
-        let before = acknowledged();
-        cluster.kill(&victim).await.unwrap();
-        kills += 1;
-        tokio::time::sleep(Duration::from_millis(rng.u64(200..2_000))).await;
-        cluster.restart(&victim).await.unwrap();
-        println!(
-            "{:?}: {victim} was down, {} acknowledged meanwhile",
-            started.elapsed(),
-            acknowledged() - before
-        );
-    }
-
-    assert!(kills >= 4, "the storm had only {kills} kills");
-    let client = cluster.client("n1").unwrap();
-    let [plain, once] = loads;
-    check(plain, &client).await;
-    let verdict = check(once, &client).await;
-    // Under an id each, every increment was acknowledged, and took effect once.
-    assert_eq!(verdict.unknown + verdict.applied, 0, "{verdict}");
-    assert_eq!(u64::try_from(verdict.stored).unwrap(), verdict.acknowledged);
-}
-
-/// Stops a load and holds its history against what is stored.
+/// Runs it and holds that it is a run that means something.
 #[allow(
     clippy::unwrap_used,
     clippy::print_stdout,
     reason = "a test may panic, and tells its figures"
 )]
-async fn check(load: Load, client: &DemoClient) -> Verdict {
-    let LoadReport {
-        history,
-        counts,
-        errors,
-    } = load.stop().await.unwrap();
-    let mut stored = BTreeMap::new();
-    for key in history.keys() {
-        stored.insert(key.to_owned(), read(client, key).await);
-    }
-    let verdict = history.check(&stored);
-    println!("{counts:?}: {verdict}\n{errors:#?}");
-    assert!(verdict.is_good(), "{verdict}\n{errors:#?}");
-    // Whatever was not executed was taken by another node in time.
-    assert_eq!(
-        counts.failed,
-        verdict.unknown + verdict.applied,
-        "{errors:#?}"
-    );
-    assert_eq!(verdict.keys, 20);
-    assert!(verdict.acknowledged > 500, "{verdict}\n{errors:#?}");
-    verdict
+async fn weather(stage: Stage, seed: u64) -> Report {
+    let long = std::env::var("JIDO_LONG").is_ok_and(|long| long == "1");
+    let options = Options {
+        duration: Duration::from_secs(if long { 600 } else { 20 }),
+        seed,
+        ..Options::new(stage)
+    };
+    let report = run(&options, |line| println!("{line}")).await.unwrap();
+    println!("{report}");
+    assert!(report.is_good(), "{report}\n{:#?}", report.errors);
+    assert_eq!(report.verdict.keys, 20, "{report}");
+    assert!(report.verdict.acknowledged > 500, "{report}");
+    assert!(report.verdict.reads > 100, "{report}");
+    report
 }
 
-/// The value of a key, once its owner has settled after the last kill.
-async fn read(client: &DemoClient, key: &str) -> i64 {
-    let deadline = now() + Duration::from_secs(30);
-    loop {
-        match client.get(key).await {
-            Ok(reply) => return reply.value,
-            Err(error) => assert!(error.is_retryable() && now() < deadline, "{key}: {error}"),
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+fn happened(report: &Report, kinds: &[FaultKind]) -> bool {
+    let faults = report.faults.iter();
+    faults.filter(|(kind, _)| kinds.contains(kind)).count() > 0
+}
+
+#[tokio::test]
+async fn every_acknowledged_increment_outlives_a_storm_on_lmdb() {
+    let stage = Stage {
+        on_disconnect: true,
+        ..Stage::new(PROGRAM, Store::Lmdb)
+    };
+    let report = weather(stage, 42).await;
+    assert!(happened(&report, &[FaultKind::Kill]), "{report}");
+    assert!(happened(&report, &[FaultKind::Pause]), "{report}");
+}
+
+#[tokio::test]
+async fn every_acknowledged_increment_outlives_a_storm_on_postgres() {
+    let report = weather(Stage::new(PROGRAM, Store::Postgres), 42).await;
+    assert!(happened(&report, &[FaultKind::Kill]), "{report}");
+    let servers = [FaultKind::PostgresFast, FaultKind::PostgresImmediate];
+    assert!(happened(&report, &servers), "{report}");
 }

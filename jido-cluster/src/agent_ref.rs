@@ -8,7 +8,7 @@ use jido_core::{Agent, AgentKey};
 use crate::attachment::Attachment;
 use crate::error::{Error, ErrorKind};
 use crate::handle::{DEFAULT_CALL_TIMEOUT, Handle};
-use crate::router::{RequestOptions, Router};
+use crate::router::{Current, RequestOptions};
 
 /// Refers to one agent, wherever in the cluster it is, as an `ActorRef` refers to
 /// an actor. It stays good when the agent hibernates, moves or is taken over:
@@ -32,7 +32,7 @@ impl<A: Agent> AgentRef<A> {
         &self.key
     }
 
-    pub(crate) fn router(&self) -> &Router<A> {
+    pub(crate) fn router(&self) -> Current<'_, A> {
         self.handle.router()
     }
 
@@ -56,7 +56,7 @@ impl<A: Agent> AgentRef<A> {
     /// message was not sent.
     pub fn send_message(&self, message: A::Message) -> Result<(), Error> {
         let router = self.handle.router();
-        if router.is_closed() {
+        if router.is_stopped() {
             return Err(Error::new(
                 ErrorKind::Stopped,
                 "the manager on this node has stopped",

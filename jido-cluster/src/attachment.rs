@@ -41,10 +41,10 @@ impl<A: Agent> Attachment<A> {
         // From here on it is undone by dropping.
         let attachment = Self { agent };
         let agent = &attachment.agent;
-        let attached = agent
-            .router()
-            .attach(agent.agent_key(), DEFAULT_CALL_TIMEOUT);
-        attached.await?;
+        let router = agent.router();
+        router
+            .attach(agent.agent_key(), DEFAULT_CALL_TIMEOUT)
+            .await?;
         Ok(attachment)
     }
 

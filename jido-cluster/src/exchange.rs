@@ -177,6 +177,12 @@ impl Exchange {
         }
     }
 
+    /// Storage says that a node is dead. Its session may last, as that of one which is
+    /// paused does, but nothing is sent to it or expected of it any more.
+    pub(crate) fn died(&self, incarnation: Incarnation) {
+        self.peer_down(incarnation);
+    }
+
     /// Waits until all asks that were taken are answered, and all that were made.
     pub(crate) async fn settled(&self) {
         while self.unanswered.load(Ordering::Acquire) > 0 || !self.pending.is_empty() {

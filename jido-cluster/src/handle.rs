@@ -12,7 +12,7 @@ use crate::agent_ref::AgentRef;
 use crate::attachment::Attachment;
 use crate::error::{Error, ErrorKind};
 use crate::request::{Numbers, Request, RequestOutcome};
-use crate::router::{AgentPage, Ownership, Router, Stats};
+use crate::router::{AgentPage, Current, Ownership, Router, Stats};
 
 /// How long a call waits unless it is told otherwise.
 pub const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -112,11 +112,12 @@ impl<A: Agent> Handle<A> {
         request: impl Into<RequestId>,
     ) -> Result<RequestOutcome<A::Reply>, Error> {
         let (key, request) = (AgentKey::new(key)?, request.into());
-        let id = self.router.agent_id(&key);
-        let storage = &self.router.settings().storage;
+        let router = self.router();
+        let id = router.agent_id(&key);
+        let storage = &router.settings().storage;
         let mut kept = storage.reply_of(&id, request).await?;
         if kept.is_none() {
-            self.router
+            router
                 .run(&key, Errand::Settle, DEFAULT_CALL_TIMEOUT)
                 .await?;
             kept = storage.reply_of(&id, request).await?;
@@ -133,7 +134,7 @@ impl<A: Agent> Handle<A> {
         };
         // One that doesn't tell when it was made may be as old as any that was forgotten.
         let made = request.issued_at().unwrap_or_default();
-        match self.router.settings().requests {
+        match router.settings().requests {
             Some(_) if made >= floor => Ok(RequestOutcome::NotApplied),
             _ => Ok(RequestOutcome::Unknown),
         }
@@ -147,7 +148,7 @@ impl<A: Agent> Handle<A> {
     /// stored state can't be read.
     pub async fn get(&self, key: impl AsRef<str>) -> Result<AgentRef<A>, Error> {
         let agent = self.agent(key)?;
-        self.router
+        self.router()
             .run(agent.agent_key(), Errand::Activate, DEFAULT_CALL_TIMEOUT)
             .await?;
         Ok(agent)
@@ -162,7 +163,7 @@ impl<A: Agent> Handle<A> {
     pub async fn lookup(&self, key: impl AsRef<str>) -> Result<Option<AgentRef<A>>, Error> {
         let agent = self.agent(key)?;
         let runs = self
-            .router
+            .router()
             .is_running(agent.agent_key(), DEFAULT_CALL_TIMEOUT)
             .await?;
         Ok(runs.then_some(agent))
@@ -193,7 +194,7 @@ impl<A: Agent> Handle<A> {
     ///
     /// As [`call`](Handle::call). On an error it may run on.
     pub async fn stop(&self, key: impl AsRef<str>) -> Result<bool, Error> {
-        self.router
+        self.router()
             .stop(&AgentKey::new(key)?, DEFAULT_CALL_TIMEOUT)
             .await
     }
@@ -205,7 +206,7 @@ impl<A: Agent> Handle<A> {
     ///
     /// As [`call`](Handle::call).
     pub async fn delete(&self, key: impl AsRef<str>) -> Result<(), Error> {
-        self.router
+        self.router()
             .run(&AgentKey::new(key)?, Errand::Delete, DEFAULT_CALL_TIMEOUT)
             .await?;
         Ok(())
@@ -217,7 +218,7 @@ impl<A: Agent> Handle<A> {
     ///
     /// As [`lookup`](Handle::lookup).
     pub async fn owner(&self, key: impl AsRef<str>) -> Result<Ownership, Error> {
-        self.router
+        self.router()
             .ownership(&AgentKey::new(key)?, DEFAULT_CALL_TIMEOUT)
             .await
     }
@@ -230,7 +231,7 @@ impl<A: Agent> Handle<A> {
     /// [`Incompatible`](ErrorKind::Incompatible) when a member answers in a way that
     /// this version doesn't read.
     pub async fn stats(&self) -> Result<Stats, Error> {
-        self.router.stats(Duration::from_secs(1)).await
+        self.router().stats(Duration::from_secs(1)).await
     }
 
     /// A page of all agents that storage knows of, dormant ones too: at most `limit`
@@ -241,7 +242,7 @@ impl<A: Agent> Handle<A> {
     /// [`InvalidInput`](ErrorKind::InvalidInput) for a cursor that no page gave,
     /// [`Unavailable`](ErrorKind::Unavailable) when storage can't be asked.
     pub async fn keys(&self, after: Option<Cursor>, limit: usize) -> Result<AgentPage, Error> {
-        self.router.agents(after, limit).await
+        self.router().agents(after, limit).await
     }
 
     /// A page of an agent's thread, as storage has it: at most `limit` entries from place
@@ -258,13 +259,15 @@ impl<A: Agent> Handle<A> {
         from: Seq,
         limit: usize,
     ) -> Result<Vec<Entry>, Error> {
-        let id = self.router.agent_id(&AgentKey::new(key)?);
-        let storage = &self.router.settings().storage;
+        let router = self.router();
+        let id = router.agent_id(&AgentKey::new(key)?);
+        let storage = &router.settings().storage;
         Ok(storage.read_thread(&id, from, limit).await?)
     }
 
-    pub(crate) fn router(&self) -> &Router<A> {
-        &self.router
+    /// The router of the node's present life.
+    pub(crate) fn router(&self) -> Current<'_, A> {
+        self.router.current()
     }
 
     /// A request that is about to be made: under the caller's id, which may have been

@@ -36,12 +36,25 @@ pub enum Takeover {
     OnDisconnect,
 }
 
-/// The part of the time to live after which a lease is renewed. Two renewals may
-/// fail before it runs out.
-const RENEWALS: u32 = 3;
+/// How often, within the time to live, a node looks at others' beats, and renews its
+/// own lease if the last renewal failed.
+const LOOKS: u32 = 9;
 
-/// The part of the time to live by which a node's own view of its lease is shorter.
-const MARGIN: u32 = 10;
+/// Every how many looks a lease is renewed.
+const RENEWED_EVERY: u32 = 3;
+
+/// For how much of the time to live, in parts of 80, a node takes its own lease as
+/// held, counted from before the renewal was sent: a fifth less than others give it, for
+/// clocks of two machines that drift apart by up to a quarter.
+const HELD: u32 = 56;
+
+/// For how much of the time to live, in parts of 80, others let a beat stand still,
+/// counted from when they saw it. With the time until they saw it, and they look nine
+/// times, it is less than the time to live that a dead node is declared so.
+const SILENT: u32 = 70;
+
+/// The shortest pause between two looks: clocks may differ by so much from timers.
+const LEAST_PAUSE: Duration = Duration::from_millis(2);
 
 /// What a node says in its record of its lease's time to live, in milliseconds, so that
 /// others judge it by that and not by their own.
@@ -54,22 +67,25 @@ fn ttl_of(record: &NodeRecord, own: Duration) -> Duration {
         .map_or(own, Duration::from_millis)
 }
 
-/// By how much clocks of two machines may drift apart: what others' beats are
-/// given beyond the time to live.
-fn with_drift(ttl: Duration) -> Duration {
-    ttl + ttl / 4
+/// So many parts of 80 of a time to live.
+fn parts(ttl: Duration, parts: u32) -> Duration {
+    ttl * parts / 80
 }
 
 /// What was seen of others' beats: a pure state machine.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     seen: BTreeMap<Incarnation, (u64, Duration)>,
+    looked: Option<Duration>,
 }
 
 impl Watch {
     /// Takes in the records as they are `now`; gives the lives whose beat has stood
-    /// still for too long, with that beat. `ttl` is for those whose record doesn't tell
-    /// theirs.
+    /// still for too long, with that beat. `ttl` is this node's own, and for those
+    /// whose record doesn't tell theirs.
+    ///
+    /// After a third of it without a look all have their time anew: while storage was
+    /// away nobody could renew, and an observer that was paused can't tell.
     pub(crate) fn observe(
         &mut self,
         now: Duration,
@@ -78,6 +94,10 @@ impl Watch {
     ) -> Vec<(Incarnation, u64)> {
         self.seen
             .retain(|life, _| records.iter().any(|record| record.incarnation == *life));
+        let was_away = self
+            .looked
+            .replace(now)
+            .is_some_and(|looked| now.saturating_sub(looked) > ttl / RENEWED_EVERY);
         let mut silent = Vec::new();
         for record in records
             .iter()
@@ -87,15 +107,27 @@ impl Watch {
                 .seen
                 .entry(record.incarnation)
                 .or_insert((record.beat, now));
-            if *beat != record.beat {
+            if *beat != record.beat || was_away {
                 (*beat, *since) = (record.beat, now);
-            } else if now.saturating_sub(*since) >= with_drift(ttl_of(record, ttl))
+            } else if now.saturating_sub(*since) >= parts(ttl_of(record, ttl), SILENT)
                 || is_planted!(DeadFromOneMissedBeat)
             {
                 silent.push((record.incarnation, record.beat));
             }
         }
         silent
+    }
+
+    /// When the first of these will have stood still for too long, unless it moves.
+    pub(crate) fn next(&self, records: &[NodeRecord], ttl: Duration) -> Option<Duration> {
+        let up = records
+            .iter()
+            .filter(|record| record.state == NodeState::Up);
+        let ends = up.filter_map(|record| {
+            let (_, since) = self.seen.get(&record.incarnation)?;
+            Some(*since + parts(ttl_of(record, ttl), SILENT))
+        });
+        ends.min()
     }
 }
 
@@ -144,12 +176,11 @@ impl Lease {
         self.renewed_ms.store(sent, Ordering::Release);
     }
 
-    /// Whether the last renewal, counted from before it was sent, is younger than the
-    /// time to live less a margin for a clock that goes too slow. Nobody can have
-    /// declared this life dead then.
+    /// Whether the last renewal, counted from before it was sent, is so young that
+    /// nobody can have declared this life dead, even if clocks drift.
     pub(crate) fn is_held(&self, now: Duration) -> bool {
         let renewed = Duration::from_millis(self.renewed_ms.load(Ordering::Acquire));
-        now.saturating_sub(renewed) < self.ttl - self.ttl / MARGIN
+        now.saturating_sub(renewed) < parts(self.ttl, HELD)
     }
 
     /// Ends this life in storage, so that nobody waits for the lease to run out.
@@ -208,48 +239,71 @@ async fn register(core: &Core, storage: &dyn Storage, ttl: Duration) -> Result<D
 
 async fn renew(lease: Arc<Lease>, core: std::sync::Weak<Core>) {
     let mut watch = Watch::default();
+    let mut look = lease.ttl / LOOKS;
+    let mut looks = 0;
+    let mut slept = Duration::ZERO;
     loop {
-        tokio::time::sleep(lease.ttl / RENEWALS).await;
+        let pause = look
+            .min((lease.ttl / LOOKS).saturating_sub(slept))
+            .max(LEAST_PAUSE);
+        tokio::time::sleep(pause).await;
         let Some(core) = core.upgrade() else { return };
-        let sent = core.environment.elapsed();
-        match lease
-            .storage
-            .renew_node(&core.cluster, core.incarnation)
-            .await
-        {
-            Ok(Renewal::Renewed(_)) if is_planted!(LeaseFromReceipt) => {
-                lease.note(core.environment.elapsed());
-            }
-            Ok(Renewal::Renewed(_)) => lease.note(sent),
-            Ok(Renewal::Dead) => {
-                tracing::error!(node = %core.name, "this node was declared dead and stops");
-                core.declared_dead().await;
-                return;
-            }
-            Err(error) => tracing::warn!(%error, "the lease was not renewed"),
+        // A look between two is for one beat that has stood still long enough by now.
+        slept += pause;
+        if slept >= lease.ttl / LOOKS {
+            (slept, looks) = (Duration::ZERO, looks + 1);
         }
-        if let Err(error) = watch_others(&lease, &core, &mut watch).await {
-            tracing::warn!(%error, "the other nodes' leases were not read");
+        if looks >= RENEWED_EVERY {
+            let sent = core.environment.elapsed();
+            match lease
+                .storage
+                .renew_node(&core.cluster, core.incarnation)
+                .await
+            {
+                Ok(Renewal::Renewed(_)) => {
+                    lease.note(match is_planted!(LeaseFromReceipt) {
+                        true => core.environment.elapsed(),
+                        false => sent,
+                    });
+                    looks = 0;
+                }
+                Ok(Renewal::Dead) => return core.declared_dead(),
+                Err(error) => tracing::warn!(%error, "the lease was not renewed"),
+            }
+        }
+        match watch_others(&lease, &core, &mut watch).await {
+            Ok(next) => look = next,
+            Err(error) => {
+                look = lease.ttl;
+                tracing::warn!(%error, "the other nodes' leases were not read");
+            }
         }
     }
 }
 
+/// Looks at others' beats; answers how long until one may have stood still for too long.
 async fn watch_others(
     lease: &Lease,
     core: &Core,
     watch: &mut Watch,
-) -> Result<(), jido_storage::Error> {
+) -> Result<Duration, jido_storage::Error> {
     let mut records = lease.storage.nodes(&core.cluster).await?;
     records.retain(|record| record.incarnation != core.incarnation);
-    for (life, beat) in watch.observe(core.environment.elapsed(), &records, lease.ttl) {
+    let now = core.environment.elapsed();
+    for (life, beat) in watch.observe(now, &records, lease.ttl) {
         tracing::info!(incarnation = %life, "a node's lease has run out");
         lease
             .storage
             .declare_dead(&core.cluster, life, Some(beat))
             .await?;
     }
+    let next = watch.next(&records, lease.ttl);
+    let next = next.map_or(lease.ttl, |next| next.saturating_sub(now));
     let view = core.members.view();
     for record in records {
+        if record.state == NodeState::Dead && view.contains(record.incarnation) {
+            core.exchange.died(record.incarnation);
+        }
         if record.state == NodeState::Up && !view.contains(record.incarnation) {
             let NodeRecord {
                 name,
@@ -264,7 +318,7 @@ async fn watch_others(
             });
         }
     }
-    Ok(())
+    Ok(next)
 }
 
 #[cfg(test)]
@@ -289,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn a_beat_that_stands_still_for_the_time_to_live_and_drift_is_silent() {
+    fn a_beat_that_stands_still_for_too_long_is_silent() {
         let (mut watch, ttl) = (Watch::default(), at(1_000));
         assert!(
             watch
@@ -298,10 +352,15 @@ mod tests {
         );
         assert!(
             watch
-                .observe(at(1_249), &[record(1, 1), record(2, 2)], ttl)
+                .observe(at(300), &[record(1, 1), record(2, 2)], ttl)
                 .is_empty()
         );
-        let silent = watch.observe(at(1_250), &[record(1, 1), record(2, 2)], ttl);
+        let records = [record(1, 1), record(2, 2)];
+        assert_eq!(watch.next(&records, ttl), Some(at(875)));
+        for early in [600, 874] {
+            assert!(watch.observe(at(early), &records, ttl).is_empty());
+        }
+        let silent = watch.observe(at(875), &records, ttl);
         assert_eq!(silent, [(Incarnation(1), 1)]);
     }
 
@@ -309,12 +368,16 @@ mod tests {
     fn a_node_is_judged_by_its_own_time_to_live() {
         let mut watch = Watch::default();
         let mut slow = record(1, 1);
-        slow.metadata.insert(TTL_METADATA.into(), "60000".into());
+        slow.metadata.insert(TTL_METADATA.into(), "2000".into());
         let records = [slow, record(2, 1)];
-        watch.observe(at(0), &records, at(1_000));
-        let silent = watch.observe(at(74_999), &records, at(1_000));
-        assert_eq!(silent, [(Incarnation(2), 1)]);
-        assert_eq!(watch.observe(at(75_000), &records, at(1_000)).len(), 2);
+        for time in [0, 333, 666] {
+            assert!(watch.observe(at(time), &records, at(1_000)).is_empty());
+        }
+        for time in [900, 1_200, 1_500, 1_749] {
+            let silent = watch.observe(at(time), &records, at(1_000));
+            assert_eq!(silent, [(Incarnation(2), 1)]);
+        }
+        assert_eq!(watch.observe(at(1_750), &records, at(1_000)).len(), 2);
     }
 
     #[test]
@@ -327,13 +390,39 @@ mod tests {
     }
 
     #[test]
+    fn after_a_time_without_looks_all_have_theirs_anew() {
+        let (mut watch, ttl) = (Watch::default(), at(1_000));
+        let records = [record(1, 1)];
+        watch.observe(at(0), &records, ttl);
+        // Storage was away: the beat stood still because nobody could renew.
+        assert!(watch.observe(at(5_000), &records, ttl).is_empty());
+        for time in [5_300, 5_600, 5_874] {
+            assert!(watch.observe(at(time), &records, ttl).is_empty());
+        }
+        assert_eq!(watch.observe(at(5_875), &records, ttl).len(), 1);
+    }
+
+    #[test]
+    fn a_lease_ends_for_its_holder_before_it_ends_for_others_whatever_clocks_do() {
+        // A holder's clock that goes slower by a fifth, and one of an observer that
+        // goes faster by a quarter, counted in each other's time.
+        for ttl in [at(200), at(3_000), at(600_000)] {
+            assert!(parts(ttl, HELD) * 5 / 4 <= parts(ttl, SILENT));
+            assert!(parts(ttl, SILENT) + ttl / LOOKS <= ttl);
+        }
+    }
+
+    #[test]
     fn the_dead_are_not_watched() {
         let (mut watch, ttl) = (Watch::default(), at(1_000));
         let dead = NodeRecord {
             state: NodeState::Dead,
             ..record(1, 1)
         };
-        watch.observe(at(0), std::slice::from_ref(&dead), ttl);
-        assert!(watch.observe(at(9_000), &[dead], ttl).is_empty());
+        for time in (0..9_000).step_by(300) {
+            let silent = watch.observe(at(time), std::slice::from_ref(&dead), ttl);
+            assert!(silent.is_empty());
+        }
+        assert_eq!(watch.next(&[dead], ttl), None);
     }
 }

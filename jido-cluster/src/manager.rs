@@ -9,14 +9,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jido_core::{Agent, ManagerName};
+use jido_storage::Storage;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 
-pub use builder::{DEFAULT_REQUEST_AGE, DEFAULT_REQUEST_COUNT, ManagerBuilder};
+pub use builder::{DEFAULT_REQUEST_AGE, DEFAULT_REQUEST_COUNT, DEFAULT_WAKE_EVERY, ManagerBuilder};
 pub use message::ManagerMessage;
 
 use crate::error::{Error, ErrorKind};
 use crate::handle::Handle;
-use crate::node::Managed;
+use crate::node::{Core, Managed};
 use crate::router::Router;
 use crate::runtime::OwnedTask;
 
@@ -62,8 +63,7 @@ pub struct InstanceManager<A: Agent> {
 /// What a running manager keeps.
 #[derive(Debug)]
 pub struct ManagerState {
-    _passivation: Option<OwnedTask>,
-    _keep_attached: OwnedTask,
+    _chores: OwnedTask,
 }
 
 impl<A: Agent> InstanceManager<A> {
@@ -73,7 +73,7 @@ impl<A: Agent> InstanceManager<A> {
     where
         A: Default,
     {
-        ManagerBuilder::new(name.into(), Box::new(|_| A::default()))
+        ManagerBuilder::new(name.into(), Arc::new(|_| A::default()))
     }
 
     /// A handle for callers on this node. It works once the actor is spawned.
@@ -103,6 +103,14 @@ impl<A: Agent> Managed for Router<A> {
     async fn abandon(&self) {
         Box::pin(self.abandon()).await;
     }
+
+    fn storage(&self) -> Arc<dyn Storage> {
+        self.settings().lease.storage().clone()
+    }
+
+    async fn go_on(&self, core: &Arc<Core>) -> Result<(), Error> {
+        self.go_on(core).await
+    }
 }
 
 impl<A: Agent> Actor for InstanceManager<A> {
@@ -125,10 +133,16 @@ impl<A: Agent> Actor for InstanceManager<A> {
             )
             .into());
         }
-        router.core().add_manager(router.clone());
+        if !router.core().add_manager(router.clone()) {
+            router.core().exchange.remove_handler(&name);
+            return Err(Error::new(
+                ErrorKind::Startup,
+                "the node was declared dead meanwhile: the manager has to be made again",
+            )
+            .into());
+        }
         Ok(ManagerState {
-            _passivation: router.passivation(),
-            _keep_attached: router.keep_attached(),
+            _chores: router.chores(),
         })
     }
 
@@ -137,7 +151,7 @@ impl<A: Agent> Actor for InstanceManager<A> {
         _myself: ActorRef<Self::Msg>,
         _state: &mut ManagerState,
     ) -> Result<(), ActorProcessingErr> {
-        let router = &self.router;
+        let router = self.router.current();
         if tokio::time::timeout(STOP_TIMEOUT, Box::pin(router.drain()))
             .await
             .is_err()
@@ -148,6 +162,7 @@ impl<A: Agent> Actor for InstanceManager<A> {
             .core()
             .exchange
             .remove_handler(&router.settings().name);
+        router.forget_latest();
         Ok(())
     }
 

@@ -2,6 +2,8 @@
 
 mod builder;
 mod core;
+mod lives;
+mod makings;
 mod supervisor;
 
 use std::fmt;
@@ -9,11 +11,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jido_core::{ClusterName, Incarnation, Notice};
-use ractor::{ActorCell, ActorRef};
+use ractor::ActorCell;
 
 pub use builder::NodeBuilder;
 pub(crate) use core::{Core, Managed};
-use supervisor::SupervisorMessage;
+use lives::Lives;
 
 use crate::error::Error;
 use crate::members::Member;
@@ -27,7 +29,12 @@ const FAREWELL: Duration = Duration::from_secs(5);
 const LAST_ASKS: Duration = Duration::from_millis(50);
 
 /// A node: its place in the cluster, and the managers that run on it. Clones are
-/// handles to the same node.
+/// handles to the same node, which lives until it is told to end.
+///
+/// A node that was paused, or cut off from storage, for longer than its lease may be
+/// declared dead by the others. When it hears of it, all that it runs ends, and it goes
+/// on in a new life under another [`incarnation`](Node::incarnation), with the same
+/// managers; handles and references that it gave out work on.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -46,8 +53,7 @@ const LAST_ASKS: Duration = Duration::from_millis(50);
 /// ```
 #[derive(Clone)]
 pub struct Node {
-    core: Arc<Core>,
-    supervisor: ActorRef<SupervisorMessage>,
+    lives: Arc<Lives>,
 }
 
 impl Node {
@@ -59,7 +65,7 @@ impl Node {
 
     /// The node's own entry among the members.
     pub fn me(&self) -> Member {
-        let core = &self.core;
+        let core = self.core();
         core.members
             .view()
             .get(core.incarnation)
@@ -75,17 +81,17 @@ impl Node {
 
     /// The cluster that it belongs to.
     pub fn cluster(&self) -> &ClusterName {
-        &self.core.cluster
+        self.lives.cluster()
     }
 
-    /// This life of the node.
+    /// The present life of the node.
     pub fn incarnation(&self) -> Incarnation {
-        self.core.incarnation
+        self.core().incarnation
     }
 
     /// The nodes that this one has a session with, itself included, by name.
     pub fn members(&self) -> Vec<Member> {
-        self.core.members.view().members().to_vec()
+        self.core().members.view().members().to_vec()
     }
 
     /// Whether the node can serve: it isn't leaving, every configured address was
@@ -97,7 +103,7 @@ impl Node {
     /// [`Unavailable`](crate::ErrorKind::Unavailable) or
     /// [`Stopped`](crate::ErrorKind::Stopped).
     pub async fn ready(&self) -> Result<(), Error> {
-        self.core.ready().await
+        self.core().ready().await
     }
 
     /// Leaves the cluster in good order: takes no further keys, hibernates every
@@ -106,70 +112,72 @@ impl Node {
     ///
     /// It takes as long as storage takes; bound it with a time-out of your own.
     pub async fn drain(&self) {
-        self.core.leave();
-        self.core.exchange.notify(&Notice::Leaving);
-        for manager in self.core.managers() {
+        let (_turn, core) = self.lives.last().await;
+        core.leave();
+        core.exchange.notify(&Notice::Leaving);
+        for manager in core.managers() {
             let moved = manager.drain().await;
             tracing::info!(manager = %manager.name(), moved, "handed a manager's agents over");
-            self.core.exchange.withdraw(manager.name());
+            core.exchange.withdraw(manager.name());
         }
         // Peers that have heard of it send nothing further; what they sent before is
         // answered first, and so is what this node asked for its own callers.
         let farewell = async {
-            self.core.barrier().await;
+            core.barrier().await;
             // A peer's task that had chosen this node just before it heard of it has
             // sent its ask by then.
             tokio::time::sleep(LAST_ASKS).await;
-            self.core.barrier().await;
-            self.core.exchange.settled().await;
+            core.barrier().await;
+            core.exchange.settled().await;
         };
         if tokio::time::timeout(FAREWELL, farewell).await.is_err() {
             tracing::warn!("not all asks were answered before the end");
         }
-        self.core.end_leases().await;
-        self.stop().await;
+        core.end_leases().await;
+        self.stop(&core).await;
     }
 
     /// Ends the node at once: agents end without hibernating, sessions are closed,
     /// and the leases run out by themselves. What was acknowledged is safe.
     pub async fn halt(&self) {
-        self.core.leave();
-        for manager in self.core.managers() {
+        let (_turn, core) = self.lives.last().await;
+        core.leave();
+        for manager in core.managers() {
             manager.abandon().await;
         }
-        self.core.drop_leases().await;
-        self.stop().await;
+        core.drop_leases().await;
+        self.stop(&core).await;
     }
 
-    async fn stop(&self) {
-        self.core.transport.stop().await;
-        self.supervisor.stop(None);
-        self.core.forget_managers();
-        self.core.set_ended();
+    async fn stop(&self, core: &Core) {
+        core.transport.stop().await;
+        self.lives.supervisor.stop(None);
+        core.forget_managers();
+        self.lives.set_ended();
     }
 
     /// Waits until the node has ended: by [`drain`](Node::drain) or
-    /// [`halt`](Node::halt), or by itself because it was declared dead. Answers
-    /// whether it ended by itself.
+    /// [`halt`](Node::halt), or by itself, because it was declared dead and another node
+    /// has taken its name since. Answers whether it ended by itself.
     pub async fn ended(&self) -> bool {
-        self.core.ended().await
+        self.lives.ended().await
     }
 
-    pub(crate) fn core(&self) -> &Arc<Core> {
-        &self.core
+    pub(crate) fn core(&self) -> Arc<Core> {
+        self.lives.core()
     }
 
     pub(crate) fn supervisor(&self) -> ActorCell {
-        self.supervisor.get_cell()
+        self.lives.supervisor.get_cell()
     }
 }
 
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Node")
-            .field("cluster", &self.core.cluster)
-            .field("name", &self.core.name)
-            .field("incarnation", &self.core.incarnation)
+            .field("cluster", &self.cluster())
+            .field("name", &self.core().name)
+            .field("incarnation", &self.incarnation())
             .finish_non_exhaustive()
     }
 }

@@ -8,15 +8,18 @@
 mod attachments;
 mod attempt;
 mod course;
+mod current;
 mod errands;
 mod inbound;
 mod passivation;
 mod queries;
 mod request;
+mod waking;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
 
 use jido_core::{Agent, AgentId, AgentKey, Epoch, Incarnation, ManagerName};
 use jido_storage::{Storage, is_planted};
@@ -33,6 +36,8 @@ use crate::placement;
 use crate::reads::{Confirmations, Reads};
 
 use attachments::Attachments;
+pub(crate) use current::Current;
+use current::Latest;
 pub(crate) use passivation::{Capacity, Patience};
 pub use queries::{AgentPage, Ownership, Stats};
 pub(crate) use request::{Given, RequestOptions};
@@ -41,10 +46,10 @@ pub(crate) use request::{Given, RequestOptions};
 const HINTS: usize = 100_000;
 
 /// Makes a fresh agent.
-pub(crate) type Initial<A> = Box<dyn Fn(&AgentKey) -> A + Send + Sync>;
+pub(crate) type Initial<A> = Arc<dyn Fn(&AgentKey) -> A + Send + Sync>;
 
 /// Sets what is not part of an agent's serialized state.
-pub(crate) type Prepare<A> = Box<dyn Fn(&mut A, &AgentKey) + Send + Sync>;
+pub(crate) type Prepare<A> = Arc<dyn Fn(&mut A, &AgentKey) + Send + Sync>;
 
 /// What a manager was built with.
 pub(crate) struct Settings<A: Agent> {
@@ -59,12 +64,36 @@ pub(crate) struct Settings<A: Agent> {
     pub(crate) takeover: Takeover,
     pub(crate) patience: Patience,
     pub(crate) capacity: Capacity,
+    /// How often agents are looked for that are to be reminded; none for never.
+    pub(crate) wake_every: Option<Duration>,
     pub(crate) mailbox_limit: u64,
     /// The storage's limit, asked for once.
     pub(crate) max_commit_bytes: usize,
     pub(crate) concurrent_activations: usize,
     pub(crate) initial: Initial<A>,
     pub(crate) prepare: Prepare<A>,
+}
+
+impl<A: Agent> Clone for Settings<A> {
+    fn clone(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            storage: self.storage.clone(),
+            durability: self.durability,
+            reads: self.reads,
+            lease: self.lease.clone(),
+            requests: self.requests,
+            takeover: self.takeover,
+            patience: self.patience,
+            capacity: self.capacity,
+            wake_every: self.wake_every,
+            mailbox_limit: self.mailbox_limit,
+            max_commit_bytes: self.max_commit_bytes,
+            concurrent_activations: self.concurrent_activations,
+            initial: self.initial.clone(),
+            prepare: self.prepare.clone(),
+        }
+    }
 }
 
 /// Where a message for a key goes from here.
@@ -78,7 +107,7 @@ pub(crate) enum Target {
     Nowhere,
 }
 
-/// Routes the messages of one manager on one node.
+/// Routes the messages of one manager in one life of one node.
 pub(crate) struct Router<A: Agent> {
     core: Arc<Core>,
     settings: Settings<A>,
@@ -95,22 +124,34 @@ pub(crate) struct Router<A: Agent> {
     confirmations: Arc<Confirmations>,
     supervisor: OnceLock<ActorCell>,
     closed: AtomicBool,
+    /// The same for the routers of all lives of the node.
+    latest: Arc<Latest<A>>,
     me: Weak<Router<A>>,
 }
 
 impl<A: Agent> Router<A> {
     pub(crate) fn new(core: Arc<Core>, settings: Settings<A>) -> Arc<Self> {
+        Self::of(core, settings, Attachments::default(), Arc::default())
+    }
+
+    fn of(
+        core: Arc<Core>,
+        settings: Settings<A>,
+        attachments: Attachments,
+        latest: Arc<Latest<A>>,
+    ) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
             seed: placement::manager_seed(&core.cluster, &settings.name),
             local: LocalMap::new(core.environment.random()),
             hints: quick_cache::sync::Cache::new(HINTS),
             starting: Mutex::new(()),
             activations: Semaphore::new(settings.concurrent_activations),
-            attachments: Attachments::default(),
+            attachments,
             crowded: Notify::new(),
             confirmations: Confirmations::new(settings.storage.clone()),
             supervisor: OnceLock::new(),
             closed: AtomicBool::new(false),
+            latest,
             me: me.clone(),
             core,
             settings,
@@ -156,6 +197,11 @@ impl<A: Agent> Router<A> {
     /// Takes messages from here on, its activations being supervised by the manager.
     pub(crate) fn open(&self, supervisor: ActorCell) {
         let _ = self.supervisor.set(supervisor);
+    }
+
+    /// Whether the manager has stopped on this node for good.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.is_closed() && !self.core.is_dead()
     }
 
     /// Starts no activation any more.

@@ -91,7 +91,8 @@ mod bugs {
         ForwardingLoop,
         /// What is remembered of an agent's owner is never forgotten.
         StaleReferenceKept,
-        /// A checkpoint that is older than the thread is restored as the latest state.
+        /// Every second commit with entries leaves the checkpoint as it was, and that is restored
+        /// as if it were of the whole thread.
         OldCheckpointRestored,
         /// A commit whose outcome is unknown is taken not to have been made.
         UnknownTakenAsFailed,

@@ -1,95 +1,100 @@
-//! Histories of increments, and the check that none was lost, doubled or
-//! reordered.
+//! The check of histories of increments and reads: none was lost, doubled or
+//! reordered, and reads never went back.
 //!
 //! Every increment adds one to the counter of its key and answers with the value
 //! after it. So in a correct history each acknowledged increment of a key has a
-//! value of its own; one that started after another had ended has a larger value
-//! than it; and the value in the end is at least the number of increments known to
-//! have been applied, and at most that and the ones whose outcome is unknown.
+//! value of its own; what started after another had ended shows a larger value than
+//! it, or for a read at least that; and the value in the end is at least the number of
+//! acknowledged increments, and at most that and the ones whose outcome is unknown.
+//! The answers are their own witness, so that the check takes no more than sorting.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+
+use crate::history::{Action, History, Kept, Mark, Operation, Outcome, Record};
 
 mod check;
+mod verdict;
 
-pub use check::{Verdict, Violation};
+pub use verdict::{Verdict, Violation};
 
-/// What a client learned of an increment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// It was answered with the value after it.
-    Acknowledged(i64),
-    /// It is known to have been applied, but its answer got lost.
-    Applied,
-    /// It may have been applied, or may yet be.
-    Unknown,
-}
-
-/// One increment by one as its client saw it. One that is known not to have been
-/// executed does not belong in a history.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Increment {
-    /// When it was sent, counted from the start of the history.
-    pub started: Duration,
-    /// When its client learned the outcome, on the same clock.
-    pub ended: Duration,
-    /// What the client learned.
-    pub outcome: Outcome,
-}
-
-/// All increments of a run, by key.
+/// Judges the increments by one and the reads of a history, given the value of every
+/// key in the end, read once all its increments had ended. Other operations are left
+/// out of account.
 ///
 /// ```
-/// use std::{collections::BTreeMap, time::Duration};
-/// use jido_testkit::counters::{History, Increment, Outcome};
+/// use std::collections::BTreeMap;
+/// use jido_testkit::counters;
+/// use jido_testkit::history::{Action, Answer, By, History, Operation, Outcome};
 ///
-/// let at = Duration::from_millis;
-/// let mut history = History::default();
-/// for (started, ended, value) in [(0, 5, 1), (6, 9, 1)] {
-///     let outcome = Outcome::Acknowledged(value);
-///     history.record("k", Increment { started: at(started), ended: at(ended), outcome });
-/// }
-/// let verdict = history.check(&BTreeMap::from([("k".to_owned(), 1)]));
+/// let increment = |id, invoked, ended, value| Operation {
+///     id,
+///     client: 1,
+///     key: "k".to_owned(),
+///     action: Action::Add(1),
+///     invoked,
+///     ended,
+///     outcome: Outcome::Answered(Answer {
+///         value,
+///         done: true,
+///         by: Some(By { epoch: 1, revision: id }),
+///     }),
+///     repeats: Vec::new(),
+/// };
+/// let history = History::new(vec![increment(1, 0, 5, 1), increment(2, 6, 9, 1)]);
+/// let verdict = counters::check(&history, &BTreeMap::from([("k".to_owned(), 1)]));
 /// assert_eq!((verdict.lost, verdict.doubled), (1, 1));
 /// assert!(!verdict.is_good());
 /// ```
-#[derive(Debug, Clone, Default)]
-pub struct History {
-    keys: BTreeMap<String, Vec<Increment>>,
+pub fn check(history: &History, stored: &BTreeMap<String, i64>) -> Verdict {
+    let mut verdict = Verdict::default();
+    for (key, operations) in history.by_key() {
+        verdict.add(key, &operations, stored.get(key).copied());
+    }
+    verdict
 }
 
-impl History {
-    /// Adds an increment.
-    pub fn record(&mut self, key: &str, increment: Increment) {
-        match self.keys.get_mut(key) {
-            Some(increments) => increments.push(increment),
-            None => {
-                self.keys.insert(key.to_owned(), vec![increment]);
-            }
+/// The records of the counters, as their answers tell them: what
+/// [`check::history`](crate::check::history) needs. Only of keys of which every
+/// increment was not executed, or answered with who did so: nobody can tell the place of
+/// another.
+pub fn records(history: &History, stored: &BTreeMap<String, i64>) -> BTreeMap<String, Record> {
+    let keys = history.by_key().into_iter();
+    keys.filter_map(|(key, operations)| {
+        let value = *stored.get(key)?;
+        Some((key.to_owned(), record(&operations, value)?))
+    })
+    .collect()
+}
+
+fn record(operations: &[&Operation], value: i64) -> Option<Record> {
+    let increments = operations.iter().filter(|op| op.action == Action::Add(1));
+    let mut placed = Vec::new();
+    for op in increments {
+        match op.outcome {
+            Outcome::Answered(answer) => placed.push((answer.value, op.id, answer.by?.revision)),
+            Outcome::NotExecuted => {}
+            Outcome::Unknown => return None,
         }
     }
-
-    /// Adds all increments of another history with the same start.
-    pub fn merge(&mut self, other: Self) {
-        for (key, increments) in other.keys {
-            self.keys.entry(key).or_default().extend(increments);
+    placed.sort_unstable();
+    let mut marks: Vec<Mark> = Vec::new();
+    for (count, (_, _, revision)) in (1..).zip(&placed) {
+        match marks.last_mut() {
+            Some(mark) if mark.revision == *revision => mark.count = count,
+            _ => marks.push(Mark {
+                revision: *revision,
+                count,
+            }),
         }
     }
-
-    /// The keys that have increments, in order.
-    pub fn keys(&self) -> impl Iterator<Item = &str> {
-        self.keys.keys().map(String::as_str)
-    }
-
-    /// Judges the history, given the value of every key in the end, read once all
-    /// its increments had ended.
-    pub fn check(&self, stored: &BTreeMap<String, i64>) -> Verdict {
-        let mut verdict = Verdict::default();
-        for (key, increments) in &self.keys {
-            verdict.add(key, increments, stored.get(key).copied());
-        }
-        verdict
-    }
+    Some(Record {
+        kept: Kept::InState,
+        value,
+        applied: placed.into_iter().map(|(_, id, _)| id).collect(),
+        thread: Vec::new(),
+        marks,
+        hooks: Vec::new(),
+    })
 }
 
 #[cfg(test)]

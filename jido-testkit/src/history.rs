@@ -4,6 +4,8 @@
 //! and so can a client of real processes. It serializes, so that one process can
 //! record it and another judge it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// What an operation does to the number that an agent keeps, from 0.
@@ -117,6 +119,28 @@ pub struct History {
 }
 
 impl History {
+    /// A history of these operations, which may come in any order.
+    pub fn new(mut operations: Vec<Operation>) -> Self {
+        operations.sort_by_key(|op| (op.invoked, op.id));
+        Self { operations }
+    }
+
+    /// Adds all operations of another history with the same start. No two of them may
+    /// have the same number.
+    pub fn merge(&mut self, other: Self) {
+        self.operations.extend(other.operations);
+        self.operations.sort_by_key(|op| (op.invoked, op.id));
+    }
+
+    /// The operations of every key, in order.
+    pub fn by_key(&self) -> BTreeMap<&str, Vec<&Operation>> {
+        let mut keys: BTreeMap<&str, Vec<&Operation>> = BTreeMap::new();
+        for op in &self.operations {
+            keys.entry(op.key.as_str()).or_default().push(op);
+        }
+        keys
+    }
+
     /// The operations on one key, in order.
     pub fn of<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a Operation> + Clone {
         self.operations.iter().filter(move |op| op.key == key)

@@ -5,10 +5,10 @@
 //! - [`history`] and [`check`]: what clients saw, held against what is stored, one
 //!   invariant a file;
 //! - [`process`]: clusters of real processes that can be killed, paused,
-//!   terminated and restarted, a client of the demo node's HTTP contract, and load
-//!   from many such clients at once;
-//! - [`counters`]: the history of increments that such clients saw, and the check
-//!   that none was lost, doubled or reordered;
+//!   terminated and restarted, a client of the demo node's HTTP contract, load
+//!   from many such clients at once, and [`process::chaos`], which breaks all that;
+//! - [`counters`]: the check of what such clients saw: no increment lost, doubled or
+//!   reordered, and no read that went back;
 //! - [`check_replay`]: an event-sourced agent's thread, held against the agent that was
 //!   live;
 //! - [`postgres`]: a Postgres server in a temporary folder, which can be stopped,
@@ -26,3 +26,8 @@ mod wiring;
 
 pub use error::{Error, ErrorKind};
 pub use replay::check_replay;
+
+/// The code on the page compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/testing.md")]
+struct Testing;

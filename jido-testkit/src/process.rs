@@ -3,11 +3,12 @@
 //! [`ProcessCluster`] runs nodes of a binary that keeps to the demo node's
 //! contract: it takes `--name`, `--listen`, `--http`, `--seed` and `--storage`,
 //! finds the cookie in `JIDO_COOKIE`, and answers `GET /readyz` with 200 once it
-//! serves. [`DemoClient`] speaks the rest of that contract, and [`Load`] is many
-//! such clients at once that keep a history.
+//! serves. [`DemoClient`] speaks the rest of that contract, [`Load`] is many
+//! such clients at once that keep a history, and [`chaos`] breaks what they work with.
 
 mod balancer;
 mod builder;
+pub mod chaos;
 mod client;
 mod cluster;
 mod http;
@@ -21,6 +22,7 @@ pub use balancer::{Balancer, Picked};
 pub use builder::ProcessClusterBuilder;
 pub use client::{DemoClient, Inc};
 pub use cluster::ProcessCluster;
+use load::request_id;
 pub use load::{Load, LoadCounts, LoadOptions, LoadReport};
 pub use logs::Log;
 pub use node::ProcessNode;

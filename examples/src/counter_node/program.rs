@@ -34,7 +34,7 @@ const DEFAULT_LOG: &str = "info,ractor=warn,ractor_cluster=error";
 
 const FAILED: u8 = 1;
 const BAD_OPTIONS: u8 = 2;
-const DECLARED_DEAD: u8 = 3;
+const REPLACED: u8 = 3;
 
 /// An end of the program that isn't a good one.
 struct Failure {
@@ -125,7 +125,7 @@ async fn node(options: NodeOptions) -> Result<(), Failure> {
             biased;
             () = signals.next() => {}
             _by_itself = node.ended() => {
-                return Err(Failure::new(DECLARED_DEAD, "the cluster declared the node dead"));
+                return Err(Failure::new(REPLACED, "the cluster declared the node dead, and another has its name"));
             }
         }
         state.drain();

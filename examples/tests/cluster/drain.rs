@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use jido_testkit::counters;
 use jido_testkit::process::{Load, LoadOptions, ProcessCluster};
 
 use crate::{all_joined, cluster, eventually};
@@ -18,10 +19,11 @@ async fn sigterm_drains_without_a_failed_call_and_exits_with_0() {
             .map(|node| node.client().clone())
             .collect(),
         clients: 8,
-        keys: (0..60).map(|number| format!("drained-{number}")).collect(),
+        keys: Vec::new(),
+        plain_keys: (0..60).map(|number| format!("drained-{number}")).collect(),
+        reads: 0,
         seed: 7,
         patience: Duration::from_secs(10),
-        idempotent: false,
     })
     .unwrap();
     acknowledges(&load, 500).await;
@@ -40,10 +42,10 @@ async fn sigterm_drains_without_a_failed_call_and_exits_with_0() {
     let history = report.history;
     let n1 = cluster.client("n1").unwrap();
     let mut stored = BTreeMap::new();
-    for key in history.keys() {
+    for key in history.by_key().into_keys() {
         stored.insert(key.to_owned(), n1.get(key).await.unwrap().value);
     }
-    let verdict = history.check(&stored);
+    let verdict = counters::check(&history, &stored);
     assert!(verdict.is_good(), "{verdict}");
     let stats = n1.stats().await.unwrap();
     assert_eq!(

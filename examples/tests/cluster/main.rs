@@ -63,28 +63,7 @@ where
 
 /// Waits until every node that runs sees all those that run.
 async fn all_joined(cluster: &ProcessCluster) {
-    let running: Vec<_> = cluster
-        .nodes()
-        .iter()
-        .filter(|node| node.pid().is_some())
-        .collect();
-    let names: Vec<&str> = running.iter().map(|node| node.name()).collect();
-    for node in &running {
-        eventually("all nodes are members", || async {
-            let members = node
-                .client()
-                .members()
-                .await
-                .map_err(|error| error.to_string())?;
-            let seen: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
-            if seen == names {
-                Ok(())
-            } else {
-                Err(format!("{} sees {seen:?}", node.name()))
-            }
-        })
-        .await;
-    }
+    cluster.wait_joined().await.unwrap();
 }
 
 /// Increments until that succeeds, and also gives how many attempts may have been

@@ -9,21 +9,20 @@ use jido_core::{ClusterName, Incarnation, NodeName};
 use jido_storage::GroupOptions;
 use ractor::Actor;
 
+use super::Node;
+use super::lives::Lives;
+use super::makings::{MakeTransport, Makings, Network, Ways};
 use super::supervisor::Supervisor;
-use super::{Core, Node};
+use crate::deadlines::Deadlines;
 use crate::environment::{Environment, SystemEnvironment};
 use crate::error::{Error, ErrorKind};
-use crate::members::Member;
-use crate::network::{Cookie, NetworkOptions, NetworkTransport};
+use crate::network::Cookie;
 use crate::transport::Transport;
 
 /// The bounds of a lease's time to live: shorter, and a busy machine misses it;
 /// longer, and nobody would wait for it.
 const LEASE_TTL: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(200)..=Duration::from_secs(600);
-
-/// Makes a transport for a node, given its name and its life.
-type MakeTransport = Box<dyn FnOnce(&NodeName, Incarnation) -> Arc<dyn Transport> + Send>;
 
 /// Configures a [`Node`].
 #[must_use]
@@ -114,11 +113,12 @@ impl NodeBuilder {
         self
     }
 
-    /// Another transport than the network, made for the node's name and life.
+    /// Another transport than the network, made for the node's name and life, and again
+    /// for each life that follows one which was declared dead.
     /// `listen`, `advertise`, `cookie` and `seeds` are not used then.
     pub fn transport<T: Transport>(
         mut self,
-        make: impl FnOnce(&NodeName, Incarnation) -> T + Send + 'static,
+        make: impl Fn(&NodeName, Incarnation) -> T + Send + Sync + 'static,
     ) -> Self {
         self.transport = Some(Box::new(move |name, incarnation| {
             Arc::new(make(name, incarnation))
@@ -147,55 +147,45 @@ impl NodeBuilder {
                 ),
             ));
         }
-        let incarnation = self.environment.incarnation();
-        let transport = match self.transport.take() {
-            Some(make) => make(&name, incarnation),
-            None => Arc::new(self.network(&cluster, &name, incarnation)?),
+        let ways = match self.transport.take() {
+            Some(make) => Ways::Given(make),
+            None => Ways::Network(self.network()?),
         };
-        let me = Member::new(name, incarnation, String::new());
-        let core = Arc::new(Core::new(
+        let makings = Makings {
+            name,
             cluster,
-            me,
-            self.environment,
-            transport,
-            self.lease_ttl,
-            self.group_commit,
-        ));
-        core.transport.start(core.exchange.clone()).await?;
-        core.members
-            .found_address(incarnation, core.transport.address());
+            environment: self.environment,
+            ways,
+            deadlines: Arc::new(Deadlines::new()),
+            lease_ttl: self.lease_ttl,
+            group_commit: self.group_commit,
+        };
+        let core = makings.begin(None).await?;
         let (supervisor, _) = Actor::spawn(None, Supervisor, ()).await.map_err(|error| {
             Error::new(
                 ErrorKind::Startup,
                 format!("the supervisor did not start: {error}"),
             )
         })?;
+        let incarnation = core.incarnation;
         tracing::info!(node = %core.name, %incarnation, address = core.transport.address(), "node started");
-        Ok(Node { core, supervisor })
+        let lives = Lives::new(makings, core, supervisor);
+        Ok(Node { lives })
     }
 
-    fn network(
-        &mut self,
-        cluster: &ClusterName,
-        name: &NodeName,
-        incarnation: Incarnation,
-    ) -> Result<NetworkTransport, Error> {
+    fn network(&mut self) -> Result<Network, Error> {
         let missing = |field: &str| {
             Error::new(
                 ErrorKind::InvalidInput,
                 format!("{field} is not set: a node on the network needs it"),
             )
         };
-        let options = NetworkOptions {
-            cluster: cluster.clone(),
-            name: name.clone(),
-            incarnation,
+        Ok(Network {
             listen: self.listen.ok_or_else(|| missing("listen"))?,
             advertise: self.advertise.take(),
             cookie: self.cookie.take().ok_or_else(|| missing("cookie"))??,
             seeds: std::mem::take(&mut self.seeds),
-        };
-        NetworkTransport::new(options, self.environment.clone())
+        })
     }
 }
 

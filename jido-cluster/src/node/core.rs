@@ -35,13 +35,18 @@ pub(crate) trait Managed: std::fmt::Debug + Send + Sync + 'static {
     async fn drain(&self) -> usize;
     /// Ends all agents without a word to storage.
     async fn abandon(&self);
+    /// Where its agents are kept.
+    fn storage(&self) -> Arc<dyn Storage>;
+    /// Goes on in a further life of the node, which is registered in its storage.
+    async fn go_on(&self, core: &Arc<Core>) -> Result<(), Error>;
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Life {
     Up,
     Leaving,
-    Ended { by_itself: bool },
+    /// Storage says that it is over.
+    Dead,
 }
 
 /// A storage that managers of this node use.
@@ -63,7 +68,7 @@ pub(crate) struct Core {
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) members: Arc<Members>,
     pub(crate) exchange: Arc<Exchange>,
-    pub(crate) deadlines: Deadlines,
+    pub(crate) deadlines: Arc<Deadlines>,
     lease_ttl: Duration,
     group_commit: GroupOptions,
     storages: tokio::sync::Mutex<Vec<Held>>,
@@ -77,6 +82,7 @@ impl Core {
         me: Member,
         environment: Arc<dyn Environment>,
         transport: Arc<dyn Transport>,
+        deadlines: Arc<Deadlines>,
         lease_ttl: Duration,
         group_commit: GroupOptions,
     ) -> Self {
@@ -90,7 +96,7 @@ impl Core {
             exchange: Exchange::new(transport.clone(), members.clone()),
             transport,
             members,
-            deadlines: Deadlines::new(),
+            deadlines,
             lease_ttl,
             group_commit,
             storages: tokio::sync::Mutex::default(),
@@ -135,8 +141,16 @@ impl Core {
         Ok(Arc::new(group))
     }
 
-    pub(crate) fn add_manager(&self, manager: Arc<dyn Managed>) {
-        self.managers.lock().push(manager);
+    /// Adds a manager; false if this life is over.
+    #[must_use]
+    pub(crate) fn add_manager(&self, manager: Arc<dyn Managed>) -> bool {
+        let mut managers = self.managers.lock();
+        // Whoever carries the managers over has declared this life dead before.
+        let goes_on = !self.is_dead();
+        if goes_on {
+            managers.push(manager);
+        }
+        goes_on
     }
 
     pub(super) fn managers(&self) -> Vec<Arc<dyn Managed>> {
@@ -161,32 +175,21 @@ impl Core {
         }
     }
 
-    pub(super) fn set_ended(&self) {
-        self.life.send_if_modified(|life| {
-            let goes_on = !matches!(life, Life::Ended { .. });
-            if goes_on {
-                *life = Life::Ended { by_itself: false };
-            }
-            goes_on
-        });
+    /// Storage says that this life is over. Whoever keeps the node hears of it.
+    pub(crate) fn declared_dead(&self) {
+        self.life.send_replace(Life::Dead);
     }
 
-    /// Storage says that this life is over: whatever still runs is stopped.
-    pub(crate) async fn declared_dead(&self) {
-        self.leave();
-        for manager in self.managers() {
-            manager.abandon().await;
-        }
-        self.transport.stop().await;
-        self.life.send_replace(Life::Ended { by_itself: true });
-    }
-
-    pub(super) async fn ended(&self) -> bool {
+    /// Waits until this life is declared dead.
+    pub(super) async fn dead(&self) {
         let mut life = self.life.subscribe();
-        let ended = life
-            .wait_for(|life| matches!(life, Life::Ended { .. }))
-            .await;
-        matches!(ended.as_deref(), Ok(Life::Ended { by_itself: true }))
+        // The sender is this life's own, so that it is there.
+        let _ = life.wait_for(|life| *life == Life::Dead).await;
+    }
+
+    /// Whether this life was declared dead; another follows then, unless the node ends.
+    pub(crate) fn is_dead(&self) -> bool {
+        *self.life.borrow() == Life::Dead
     }
 
     pub(super) async fn end_leases(&self) {
@@ -200,10 +203,16 @@ impl Core {
     }
 
     pub(super) async fn ready(&self) -> Result<(), Error> {
-        if *self.life.borrow() != Life::Up {
-            return Err(Error::new(ErrorKind::Stopped, "the node is leaving"));
-        }
         let unavailable = |why: String| Error::new(ErrorKind::Unavailable, why);
+        match *self.life.borrow() {
+            Life::Up => {}
+            Life::Leaving => return Err(Error::new(ErrorKind::Stopped, "the node is leaving")),
+            Life::Dead => {
+                return Err(unavailable(
+                    "the node was declared dead and begins a new life".into(),
+                ));
+            }
+        }
         if !self.transport.is_settled() {
             return Err(unavailable("not every seed was tried yet".into()));
         }

@@ -50,18 +50,29 @@ type Holder = (Incarnation, u64);
 #[derive(Debug, Default)]
 pub(crate) struct Attachments {
     /// What callers on this node hold, wherever the agents are.
-    held: Mutex<BTreeMap<AgentKey, Held>>,
+    held: Arc<Mutex<BTreeMap<AgentKey, Held>>>,
     /// What other nodes hold of the agents here.
     theirs: Mutex<HashMap<AgentKey, Vec<Holder>, foldhash::fast::FixedState>>,
     /// The sizes of both, so that who asks in vain takes no lock.
-    count: AtomicUsize,
+    count: Arc<AtomicUsize>,
     /// Told when the first guard is taken.
-    some: Notify,
+    some: Arc<Notify>,
     /// Told when an owner has gone.
     gone: Notify,
 }
 
 impl Attachments {
+    /// What is left in a further life of the node: what its own callers hold.
+    pub(super) fn of_next_life(&self) -> Self {
+        self.drop_theirs(|_, _| true);
+        Self {
+            held: self.held.clone(),
+            count: self.count.clone(),
+            some: self.some.clone(),
+            ..Self::default()
+        }
+    }
+
     /// Whether anybody keeps the agent awake.
     pub(crate) fn holds(&self, key: &str, now_ms: u64) -> bool {
         if self.count.load(Ordering::Acquire) == 0 {

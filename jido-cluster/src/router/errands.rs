@@ -32,13 +32,14 @@ impl<A: Agent> Router<A> {
         let mut time_out = pin!(self.core.deadlines.at(expires));
         let mut course = Course::default();
         loop {
-            let here = course.here() || self.local.contains(key.as_str());
+            let router = self.current();
+            let here = course.here() || router.local.contains(key.as_str());
             let target = match here {
                 true => Target::Here,
-                false => self.target(key.as_str(), self.key_hash(key.as_str()), course.verify()),
+                false => router.target(key.as_str(), self.key_hash(key.as_str()), course.verify()),
             };
             let budget = expires.saturating_sub(self.core.deadlines.now());
-            let tried = self.try_errand(key, errand, target, course.verify(), budget);
+            let tried = router.try_errand(key, errand, target, course.verify(), budget);
             let ended = tokio::select! {
                 biased;
                 ended = tried => ended?,
@@ -47,11 +48,11 @@ impl<A: Agent> Router<A> {
             let (next, refusal) = match ended {
                 Ok(()) => return Ok(target),
                 Err(Some(refusal)) => (
-                    self.learn(key.as_str(), target, &refusal, &mut course)?,
+                    router.learn(key.as_str(), target, &refusal, &mut course)?,
                     Some(refusal),
                 ),
                 Err(None) => {
-                    self.forget_owner(key.as_str());
+                    router.forget_owner(key.as_str());
                     (course.unreachable(), None)
                 }
             };

@@ -41,11 +41,13 @@ impl<A: Agent> Router<A> {
         let mut course = Course::default();
         let mut message = Message::Typed(message);
         loop {
-            let begun = self.begin(key, message, options, expires, &course);
+            // The node may have begun another life since the last try.
+            let router = self.current();
+            let begun = router.begin(key, message, options, expires, &course);
             let (target, attempt) = begun.map_err(|error| error.with_executed(executed))?;
             let ended = tokio::select! {
                 biased;
-                ended = self.end(attempt) => ended,
+                ended = router.end(attempt) => ended,
                 () = &mut time_out => return Err(timed_out(options.timeout, Executed::Maybe)),
             };
             let (next, refusal) = match ended {
@@ -63,13 +65,13 @@ impl<A: Agent> Router<A> {
                 } => {
                     message = back;
                     (
-                        self.learn(key, target, &refusal, &mut course)?,
+                        router.learn(key, target, &refusal, &mut course)?,
                         Some(refusal),
                     )
                 }
                 Ended::Unreachable { message: back } => {
                     message = back;
-                    self.forget_owner(key);
+                    router.forget_owner(key);
                     (course.unreachable(), None)
                 }
                 Ended::Unresolved {
@@ -83,7 +85,7 @@ impl<A: Agent> Router<A> {
                     request.first = false;
                     executed = Executed::Maybe;
                     message = back;
-                    self.forget_owner(key);
+                    router.forget_owner(key);
                     (
                         course.unreachable(),
                         Some(Refusal::unsettled(error.to_string())),

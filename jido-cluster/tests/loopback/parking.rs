@@ -280,7 +280,9 @@ async fn a_node_that_was_declared_dead_forgets_its_parked_agents() {
         .start()
         .await
         .unwrap();
-    let manager = manager(&cluster.storage).park_after(Duration::from_millis(1));
+    let manager = manager(&cluster.storage)
+        .durability(Durability::Command)
+        .park_after(Duration::from_millis(1));
     let handle = manager.start(&node).await.unwrap();
     // Until one of a thousand calls finds it without the actor of the call before.
     loop {
@@ -292,15 +294,18 @@ async fn a_node_that_was_declared_dead_forgets_its_parked_agents() {
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    let before = handle.request("a", Message::Add(1)).send().await.unwrap();
+    let former = node.incarnation();
     cluster
         .storage
-        .declare_dead(node.cluster(), node.incarnation(), None)
+        .declare_dead(node.cluster(), former, None)
         .await
         .unwrap();
-    assert!(node.ended().await, "it ended by itself");
-    let late = handle.call("a", Message::Add(1)).await;
-    assert!(late.is_err(), "{late:?}");
+    eventually(|| node.incarnation() != former).await;
+    // It is claimed anew in the next life, and not woken under the former claim.
+    let after = handle.request("a", Message::Add(1)).send().await.unwrap();
+    assert!(after.epoch > before.epoch, "{before:?}, then {after:?}");
+    assert_eq!(after.value.count, before.value.count + 1);
 }
 
 #[tokio::test(start_paused = true)]

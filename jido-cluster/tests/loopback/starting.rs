@@ -45,32 +45,6 @@ async fn a_node_that_crashed_comes_back_when_its_former_lease_has_run_out() {
     assert_eq!(handle.call("a", Message::Add(1)).await.unwrap(), 2);
 }
 
-#[tokio::test]
-async fn a_node_that_was_declared_dead_stops_by_itself() {
-    let cluster = Cluster::new();
-    let node = cluster
-        .node("n1")
-        .lease_ttl(Duration::from_millis(300))
-        .start()
-        .await
-        .unwrap();
-    let handle = cluster.manager().start(&node).await.unwrap();
-    handle.call("a", Message::Add(1)).await.unwrap();
-    cluster
-        .storage
-        .declare_dead(node.cluster(), node.incarnation(), None)
-        .await
-        .unwrap();
-    assert!(node.ended().await, "it ended by itself");
-    assert_eq!(node.ready().await.unwrap_err().kind(), ErrorKind::Stopped);
-    let late = handle
-        .call_timeout("a", Message::Get, Duration::from_millis(200))
-        .await;
-    assert!(late.is_err());
-    let (_, next) = cluster.start("n2").await;
-    assert_eq!(next.call("a", Message::Get).await.unwrap(), 1);
-}
-
 #[tokio::test(start_paused = true)]
 async fn values_that_are_refused_name_the_field_and_the_limit() {
     let cluster = Cluster::new();

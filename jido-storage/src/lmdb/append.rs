@@ -3,6 +3,7 @@
 use jido_core::{AgentId, Epoch, RequestId, Revision, Seq, Timestamp};
 
 use super::codec::{encode, encode_into};
+use super::due::Reminding;
 use super::fault::Fault;
 use super::job::{Operation, Writing};
 use super::tables::{
@@ -29,6 +30,7 @@ pub(super) struct Append {
     checkpoint: Option<(Seq, Vec<u8>)>,
     requests: Vec<(RequestId, Vec<u8>)>,
     forget: Vec<RequestId>,
+    reminding: Option<Reminding>,
     floor: Timestamp,
     release: bool,
     at: Timestamp,
@@ -68,6 +70,10 @@ impl Append {
                 Some((covers, encode(&CheckpointRow { covers, state })?))
             }
         };
+        let reminding = match &commit.reminders {
+            None => None,
+            Some(reminders) => Some(Reminding::new(&commit.id, reminders)?),
+        };
         let mut requests = Vec::with_capacity(commit.requests.len());
         for record in commit.requests {
             let committed = CommittedRequest {
@@ -89,6 +95,7 @@ impl Append {
             checkpoint,
             requests,
             forget: commit.forget,
+            reminding,
             floor: commit.forget_before.unwrap_or_default(),
             release: commit.release,
             at: commit.at,
@@ -103,8 +110,12 @@ impl Append {
         writing: &mut Writing<'_, '_>,
         mut row: AgentRow,
         uncovered: Option<Vec<u8>>,
+        woken_before: Option<Timestamp>,
     ) -> Result<(), heed::Error> {
         writing.erase(&mut row, self.erase, uncovered)?;
+        if let Some(reminding) = &self.reminding {
+            writing.remind(&self.id, row.slot, woken_before, reminding)?;
+        }
         let Writing {
             tables,
             txn,
@@ -161,6 +172,13 @@ impl Operation for Append {
             covers_within(&self.id, *covers, thread_len)?;
         }
         let uncovered = writing.uncovered(&self.id, row.slot, self.erase)?;
+        let woken_before = match &self.reminding {
+            None => None,
+            Some(_) => {
+                let (tables, txn) = (&writing.tables, &writing.txn);
+                tables.reminders(txn, &self.id, row.slot)?.wake_at
+            }
+        };
         let after = AgentRow {
             owner: row.owner.filter(|_| !self.release),
             revision: self.revision,
@@ -170,7 +188,7 @@ impl Operation for Append {
             ..row
         };
         Tables::agent_record(&mut writing.record, &self.id, after)?;
-        self.write(writing, row, uncovered)?;
+        self.write(writing, row, uncovered, woken_before)?;
         Ok(AppendOutcome::Committed(self.revision))
     }
 

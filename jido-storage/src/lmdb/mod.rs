@@ -1,6 +1,7 @@
 //! The adapter on LMDB: durable, shared by the processes of one machine.
 
 mod append;
+mod due;
 mod env;
 mod fault;
 mod job;
@@ -39,8 +40,8 @@ use self::tables::Tables;
 use crate::record_codec as codec;
 use crate::{
     AgentRecord, AppendOutcome, Batching, Capabilities, ClaimOutcome, ClaimRequest, Commit,
-    CommittedRequest, DirectoryPage, DirectoryQuery, Error, ErrorKind, Loaded, NodeRecord,
-    NodeRegistration, Registration, Renewal, Sharing, Storage,
+    CommittedRequest, DirectoryPage, DirectoryQuery, Due, DueQuery, Error, ErrorKind, Loaded,
+    NodeRecord, NodeRegistration, Registration, Renewal, Sharing, Storage,
 };
 
 const MAX_COMMIT_BYTES: usize = 8 * 1024 * 1024;
@@ -353,5 +354,9 @@ impl Storage for LmdbStorage {
 
     async fn directory(&self, query: DirectoryQuery) -> Result<DirectoryPage, Error> {
         self.read(|tables, txn| tables.directory(txn, &query)).await
+    }
+
+    async fn due(&self, query: DueQuery) -> Result<Vec<Due>, Error> {
+        self.read(|tables, txn| tables.due(txn, &query)).await
     }
 }

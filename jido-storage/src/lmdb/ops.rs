@@ -5,6 +5,7 @@ use std::ops::{Bound, RangeInclusive};
 use jido_core::{AgentId, ClusterName, Epoch, Incarnation, Revision, Seq, Timestamp};
 
 use super::codec::{decode, encode};
+use super::due::Reminding;
 use super::fault::Fault;
 use super::job::{Operation, Writing};
 use super::tables::{
@@ -207,6 +208,7 @@ impl Operation for Delete {
             Ok(row) => row,
             Err(outcome) => return Ok(outcome),
         };
+        let reminders = writing.tables.reminders(writing.txn, &self.id, row.slot)?;
         row.deleted = true;
         row.owner = None;
         row.floor = Timestamp::default();
@@ -225,6 +227,7 @@ impl Operation for Delete {
             },
         )?;
         writing.erase(&mut row, all, None)?;
+        writing.remind(&self.id, row.slot, reminders.wake_at, &Reminding::none())?;
         let Writing {
             tables,
             txn,

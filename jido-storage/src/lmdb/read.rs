@@ -49,11 +49,13 @@ impl Tables {
             None => BTreeMap::new(),
             Some(bytes) => decode(bytes, format_args!("the thread metadata of agent {id}"))?,
         };
+        let reminders = self.reminders(txn, id, row.slot)?;
         Ok(Some(Loaded {
             requests: self.window(txn, id, row)?,
             record: row.into_record(id.clone()),
             checkpoint,
             thread_metadata,
+            reminders,
         }))
     }
 

@@ -9,6 +9,8 @@
 //! | `entries` | slot, seq | [`EntryRow`] |
 //! | `threads` | slot | what the thread says about itself, if it says anything |
 //! | `requests` | slot, client, seq | [`CommittedRequest`](crate::CommittedRequest) |
+//! | `reminders` | slot | [`Reminders`](crate::Reminders), if it has any |
+//! | `due` | cluster, NUL, manager, NUL, time, key (or NUL and its hash) | the key of an agent to be woken then |
 //!
 //! Numbers in keys are big-endian, so that their order is the order of the
 //! keys. A slot is a number that an agent gets with its first claim and keeps
@@ -43,6 +45,8 @@ pub(super) struct Tables {
     pub(super) entries: Table,
     pub(super) threads: Table,
     pub(super) requests: Table,
+    pub(super) reminders: Table,
+    pub(super) due: Table,
 }
 
 /// The longest key that LMDB takes.
@@ -190,7 +194,28 @@ pub(super) fn manager_prefix(cluster: &ClusterName, manager: &ManagerName) -> Ve
 /// Where an agent's row stands. A key that is too long for LMDB is replaced by
 /// a hash of it behind a NUL, which no key contains; the row holds the whole id.
 pub(super) fn agent_key(id: &AgentId) -> Vec<u8> {
+    keyed(manager_prefix(&id.cluster, &id.manager), id)
+}
+
+/// Where it stands that an agent is to be woken at a time. Its key is replaced if it is
+/// too long, likewise.
+pub(super) fn due_key(id: &AgentId, wake_at: Timestamp) -> Vec<u8> {
     let mut key = manager_prefix(&id.cluster, &id.manager);
+    key.extend_from_slice(&wake_at.0.to_be_bytes());
+    keyed(key, id)
+}
+
+/// Between which keys those of a manager's agents stand that are to be woken at a time or
+/// before. Neither is the key of one.
+pub(super) fn due_times(prefix: &[u8], until: Timestamp) -> (Vec<u8>, Vec<u8>) {
+    let mut end = prefix.to_vec();
+    end.extend_from_slice(&until.0.to_be_bytes());
+    // No key has this byte, which is none of UTF-8.
+    end.push(0xff);
+    (prefix.to_vec(), end)
+}
+
+fn keyed(mut key: Vec<u8>, id: &AgentId) -> Vec<u8> {
     let natural = id.key.as_str().as_bytes();
     if key.len() + natural.len() <= MAX_INDEX_KEY {
         key.extend_from_slice(natural);

@@ -73,9 +73,11 @@ pub(super) fn span(record: &Record, revision: u64) -> Option<(usize, usize)> {
     if record.marks.is_empty() {
         return None;
     }
-    let upto = |holds: &dyn Fn(u64) -> bool| {
-        let marks = record.marks.iter().filter(|mark| holds(mark.revision));
-        marks.map(|mark| mark.count).next_back().unwrap_or(0)
+    let upto = |marks: usize| match marks.checked_sub(1) {
+        Some(last) => record.marks.get(last).map_or(0, |mark| mark.count),
+        None => 0,
     };
-    Some((upto(&|r| r < revision), upto(&|r| r <= revision)))
+    let before = record.marks.partition_point(|m| m.revision < revision);
+    let until = record.marks.partition_point(|m| m.revision <= revision);
+    Some((upto(before), upto(until)))
 }

@@ -1,5 +1,8 @@
 //! Answers without an effect: reads, and what was refused by the number as it was.
 
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
 use super::Violation;
 use super::order::span;
 use crate::history::{History, Operation, Record};
@@ -29,20 +32,17 @@ pub struct Found {
 /// Checks the answers without effect of one agent, where its commits were observed.
 pub fn check(key: &str, history: &History, record: &Record, promise: Promise) -> Found {
     let mut found = Found::default();
-    let order = record.order();
+    let by_id: BTreeMap<u64, &Operation> = history.of(key).map(|op| (op.id, op)).collect();
     let mut values = vec![0];
-    for id in &order {
+    // What had been shown by when: the ends of effects and of reads, with their places.
+    let mut ends: Vec<(u64, usize)> = Vec::new();
+    for (place, id) in (1..).zip(record.order()) {
         let last = values.last().copied().unwrap_or(0);
-        let op = history.of(key).find(|op| op.id == *id);
+        let op = by_id.get(&id);
         values.push(op.map_or(last, |op| op.action.apply(last).0));
+        ends.extend(op.filter(|op| op.had_effect()).map(|op| (op.ended, place)));
     }
-    let effects: Vec<(u64, usize)> = history
-        .of(key)
-        .filter(|op| op.had_effect())
-        .filter_map(|op| Some((op.ended, 1 + order.iter().position(|id| *id == op.id)?)))
-        .collect();
-    // When each read ended, and the last place that it can have seen.
-    let mut seen: Vec<(u64, usize)> = Vec::new();
+    let mut shown = Shown::of(ends);
     for op in reads(history, key) {
         let Some(answer) = op.answer() else { continue };
         let Some(by) = answer.by else { continue };
@@ -63,13 +63,7 @@ pub fn check(key: &str, history: &History, record: &Record, promise: Promise) ->
                 .push(Violation::new(COMMITTED, key, what).by([op.id]));
             continue;
         };
-        let ended_before = |(ended, _): &&(u64, usize)| *ended < op.invoked;
-        let least = effects
-            .iter()
-            .chain(&seen)
-            .filter(ended_before)
-            .map(|(_, place)| *place)
-            .max();
+        let least = shown.before(op.invoked);
         if least.is_some_and(|least| place < least) {
             found.stale += 1;
             if promise == Promise::Latest {
@@ -85,14 +79,48 @@ pub fn check(key: &str, history: &History, record: &Record, promise: Promise) ->
             // The earliest place that it can have seen binds those that come after.
             let least = least.unwrap_or(0);
             let first = (before.max(least)..=upto).find(fits).unwrap_or(place);
-            seen.push((op.ended, first));
+            shown.add(op.ended, first);
         }
     }
     found
 }
 
-fn reads<'a>(history: &'a History, key: &'a str) -> impl Iterator<Item = &'a Operation> {
-    history
+/// The largest place that had been shown by a time. Whoever asks goes on in time.
+struct Shown {
+    /// By their ends, the first on top.
+    to_come: BinaryHeap<Reverse<(u64, usize)>>,
+    largest: Option<usize>,
+}
+
+impl Shown {
+    fn of(ends: Vec<(u64, usize)>) -> Self {
+        Self {
+            to_come: ends.into_iter().map(Reverse).collect(),
+            largest: None,
+        }
+    }
+
+    fn add(&mut self, ended: u64, place: usize) {
+        self.to_come.push(Reverse((ended, place)));
+    }
+
+    fn before(&mut self, time: u64) -> Option<usize> {
+        while let Some(Reverse((ended, place))) = self.to_come.peek().copied()
+            && ended < time
+        {
+            self.to_come.pop();
+            self.largest = self.largest.max(Some(place));
+        }
+        self.largest
+    }
+}
+
+/// In the order of their invocation.
+fn reads<'a>(history: &'a History, key: &'a str) -> Vec<&'a Operation> {
+    let mut reads: Vec<&Operation> = history
         .of(key)
         .filter(|op| op.answer().is_some() && !op.had_effect())
+        .collect();
+    reads.sort_by_key(|op| op.invoked);
+    reads
 }

@@ -1,27 +1,48 @@
 use super::*;
+use crate::history::{Answer, By};
 
-fn at(millis: u64) -> Duration {
-    Duration::from_millis(millis)
-}
-
-fn increment(started: u64, ended: u64, outcome: Outcome) -> Increment {
-    Increment {
-        started: at(started),
-        ended: at(ended),
+fn op(action: Action, started: u64, ended: u64, outcome: Outcome) -> Operation {
+    Operation {
+        // Told apart by when they were.
+        id: started * 1_000 + ended,
+        client: 1,
+        key: "k".to_owned(),
+        action,
+        invoked: started,
+        ended,
         outcome,
+        repeats: Vec::new(),
     }
 }
 
-fn acknowledged(started: u64, ended: u64, value: i64) -> Increment {
-    increment(started, ended, Outcome::Acknowledged(value))
+fn answered(value: i64, done: bool, revision: u64) -> Outcome {
+    Outcome::Answered(Answer {
+        value,
+        done,
+        by: Some(By { epoch: 1, revision }),
+    })
 }
 
-fn judge(increments: &[Increment], stored: i64) -> Verdict {
-    let mut history = History::default();
-    for one in increments {
-        history.record("k", *one);
-    }
-    history.check(&BTreeMap::from([("k".to_owned(), stored)]))
+fn unknown(started: u64, ended: u64) -> Operation {
+    op(Action::Add(1), started, ended, Outcome::Unknown)
+}
+
+fn acknowledged(started: u64, ended: u64, value: i64) -> Operation {
+    let outcome = answered(value, true, value.unsigned_abs());
+    op(Action::Add(1), started, ended, outcome)
+}
+
+fn read(started: u64, ended: u64, value: i64) -> Operation {
+    let outcome = answered(value, false, value.unsigned_abs());
+    op(Action::Read, started, ended, outcome)
+}
+
+fn stored(value: i64) -> BTreeMap<String, i64> {
+    BTreeMap::from([("k".to_owned(), value)])
+}
+
+fn judge(operations: &[Operation], value: i64) -> Verdict {
+    check(&History::new(operations.to_vec()), &stored(value))
 }
 
 #[test]
@@ -60,24 +81,24 @@ fn one_that_starts_as_another_ends_overlaps_it() {
 
 #[test]
 fn unknown_increments_may_show_or_not() {
-    let history = [acknowledged(0, 1, 1), increment(2, 3, Outcome::Unknown)];
+    let history = [acknowledged(0, 1, 1), unknown(2, 3)];
     assert!(judge(&history, 1).is_good());
     assert!(judge(&history, 2).is_good());
     // The unknown one took place 2 before the next was sent, or at any time later.
-    let between = [history[0], history[1], acknowledged(4, 5, 3)];
+    let [one, two] = history;
+    let between = [one, two, acknowledged(4, 5, 3)];
     assert!(judge(&between, 3).is_good());
 }
 
 #[test]
 fn keys_are_apart() {
-    let mut history = History::default();
-    history.record("a", acknowledged(0, 1, 1));
-    let mut other = History::default();
-    other.record("b", acknowledged(2, 3, 1));
-    history.merge(other);
-    assert_eq!(history.keys().collect::<Vec<_>>(), ["a", "b"]);
-    let stored = BTreeMap::from([("a".to_owned(), 1), ("b".to_owned(), 1)]);
-    assert!(history.check(&stored).is_good());
+    let mut history = History::new(vec![acknowledged(0, 1, 1)]);
+    let mut other = acknowledged(2, 3, 1);
+    other.key = "b".to_owned();
+    history.merge(History::new(vec![other]));
+    assert_eq!(history.by_key().into_keys().collect::<Vec<_>>(), ["b", "k"]);
+    let stored = BTreeMap::from([("k".to_owned(), 1), ("b".to_owned(), 1)]);
+    assert!(check(&history, &stored).is_good());
 }
 
 #[test]
@@ -110,19 +131,8 @@ fn a_lost_increment_in_the_middle_is_refused() {
 }
 
 #[test]
-fn an_applied_increment_counts_although_its_value_is_not_known() {
-    let history = [acknowledged(0, 1, 1), increment(2, 3, Outcome::Applied)];
-    assert!(judge(&history, 2).is_good());
-    assert_eq!(judge(&history, 1).lost, 1);
-    assert_eq!(judge(&history, 3).doubled, 1);
-}
-
-#[test]
 fn a_value_above_the_one_in_the_end_is_refused() {
-    let verdict = judge(
-        &[increment(0, 1, Outcome::Unknown), acknowledged(2, 3, 2)],
-        1,
-    );
+    let verdict = judge(&[unknown(0, 1), acknowledged(2, 3, 2)], 1);
     assert_eq!(verdict.lost, 1);
 }
 
@@ -132,11 +142,14 @@ fn a_doubled_effect_is_refused() {
     assert_eq!(verdict.doubled, 1);
     assert!(matches!(
         verdict.violations[..],
-        [Violation::Excess {
-            stored: 3,
-            at_most: 2,
-            ..
-        }]
+        [
+            Violation::Impossible { .. },
+            Violation::Excess {
+                stored: 3,
+                at_most: 2,
+                ..
+            }
+        ]
     ));
 }
 
@@ -157,7 +170,7 @@ fn a_value_acknowledged_twice_is_refused_even_when_they_overlap() {
 #[test]
 fn reordered_increments_are_refused() {
     let (first, second) = (acknowledged(0, 1, 2), acknowledged(2, 3, 1));
-    let verdict = judge(&[second, first], 2);
+    let verdict = judge(&[second.clone(), first.clone(), unknown(0, 9)], 2);
     assert_eq!(
         verdict.violations,
         [Violation::Reordered {
@@ -175,14 +188,12 @@ fn the_largest_value_that_had_ended_is_what_counts() {
         acknowledged(0, 2, 3),
         acknowledged(0, 5, 1),
         acknowledged(6, 7, 2),
+        unknown(0, 1),
     ];
     assert!(matches!(
         judge(&history, 3).violations[..],
         [Violation::Reordered {
-            earlier: Increment {
-                outcome: Outcome::Acknowledged(3),
-                ..
-            },
+            earlier: Operation { ended: 2, .. },
             ..
         }]
     ));
@@ -192,11 +203,91 @@ fn the_largest_value_that_had_ended_is_what_counts() {
 fn impossible_values_and_unread_keys_are_refused() {
     assert!(matches!(
         judge(&[acknowledged(0, 1, 0)], 1).violations[..],
-        [Violation::Impossible { value: 0, .. }]
+        [Violation::Impossible { .. }]
     ));
-    let mut history = History::default();
-    history.record("k", acknowledged(0, 1, 1));
-    let verdict = history.check(&BTreeMap::new());
+    let history = History::new(vec![acknowledged(0, 1, 1)]);
+    let verdict = check(&history, &BTreeMap::new());
     assert!(matches!(verdict.violations[..], [Violation::Unread { .. }]));
     assert!(verdict.to_string().contains("\"k\""), "{verdict}");
+}
+
+#[test]
+fn reads_show_what_is_there_and_never_go_back() {
+    let first = acknowledged(0, 1, 1);
+    let good = [first.clone(), read(0, 9, 0), read(2, 3, 1), read(4, 5, 1)];
+    let verdict = judge(&good, 1);
+    assert!(verdict.is_good(), "{verdict}");
+    assert_eq!((verdict.acknowledged, verdict.reads), (1, 3));
+    // Stale, after an increment and after another read.
+    for stale in [
+        vec![first.clone(), read(2, 3, 0)],
+        vec![acknowledged(0, 9, 1), read(2, 3, 1), read(4, 5, 0)],
+    ] {
+        let violations = judge(&stale, 1).violations;
+        assert!(
+            matches!(violations[..], [Violation::Reordered { .. }]),
+            "{violations:?}"
+        );
+    }
+}
+
+#[test]
+fn a_read_of_what_was_not_sent_yet_is_refused() {
+    let history = [read(0, 1, 1), acknowledged(2, 3, 1)];
+    let violations = judge(&history, 1).violations;
+    assert!(
+        matches!(
+            violations[..],
+            [Violation::Impossible { .. }, Violation::Reordered { .. }]
+        ),
+        "{violations:?}"
+    );
+}
+
+#[test]
+fn an_increment_to_what_was_read_before_is_refused() {
+    // The first increment was read, and undone.
+    let history = [unknown(0, 1), read(2, 3, 1), acknowledged(4, 5, 1)];
+    let violations = judge(&history, 1).violations;
+    assert!(
+        matches!(violations[..], [Violation::Reordered { .. }]),
+        "{violations:?}"
+    );
+    // So is a value in the end below what was read.
+    assert_eq!(judge(&history[..2], 0).lost, 1);
+}
+
+#[test]
+fn commits_in_another_order_than_values_are_refused() {
+    let mut history = [acknowledged(0, 9, 1), acknowledged(0, 8, 2)];
+    history[0].outcome = answered(1, true, 7);
+    let violations = judge(&history, 2).violations;
+    assert!(
+        matches!(violations[..], [Violation::Backwards { .. }]),
+        "{violations:?}"
+    );
+}
+
+#[test]
+fn answers_make_the_records_that_other_checks_need() {
+    use crate::check::{history, reads::Promise};
+    let operations = vec![
+        acknowledged(0, 2, 1),
+        acknowledged(1, 3, 2),
+        read(4, 5, 2),
+        acknowledged(6, 7, 3),
+    ];
+    let good = History::new(operations);
+    let witness = records(&good, &stored(3));
+    assert!(history(&good, &witness, Promise::Latest).is_empty());
+    // A read that shows less, and an increment that is stored nowhere.
+    let mut stale = good.clone();
+    stale.operations[2].outcome = answered(1, false, 1);
+    assert!(!history(&stale, &witness, Promise::Latest).is_empty());
+    let mut fewer = witness.clone();
+    fewer.get_mut("k").unwrap().applied.pop();
+    assert!(!history(&good, &fewer, Promise::Latest).is_empty());
+    // Nobody can tell the place of one whose outcome is unknown.
+    let open = History::new(vec![unknown(0, 1)]);
+    assert!(records(&open, &stored(0)).is_empty());
 }

@@ -12,7 +12,11 @@ use tempfile::TempDir;
 use super::builder::ProcessClusterBuilder;
 use super::client::DemoClient;
 use super::node::{Launch, ProcessNode};
+use crate::wiring::now;
 use crate::{Error, ErrorKind};
+
+/// How often a node is asked who its members are.
+const JOIN_POLL: Duration = Duration::from_millis(20);
 
 /// Nodes in processes of their own, on loopback.
 ///
@@ -171,6 +175,57 @@ impl ProcessCluster {
         let node = self.node_mut(name)?;
         node.launch(&launch, &seeds)?;
         node.wait_ready(within).await
+    }
+
+    /// Waits until a node that runs says that it is ready, for as long as one may take
+    /// to start.
+    ///
+    /// # Errors
+    ///
+    /// [`NoSuchNode`](ErrorKind::NoSuchNode) when it does not run,
+    /// [`Exited`](ErrorKind::Exited) when it ends, or
+    /// [`TooSlow`](ErrorKind::TooSlow), both with the end of its log.
+    pub async fn wait_ready(&mut self, name: &str) -> Result<(), Error> {
+        let within = self.ready_within;
+        self.node_mut(name)?.wait_ready(within).await
+    }
+
+    /// Waits until every node that runs has all those that run, and no other, as its
+    /// members, for as long as one may take to start.
+    ///
+    /// # Errors
+    ///
+    /// [`TooSlow`](ErrorKind::TooSlow), with what was seen last.
+    pub async fn wait_joined(&self) -> Result<(), Error> {
+        let running = || self.nodes.iter().filter(|node| node.pid().is_some());
+        let names: Vec<&str> = running().map(ProcessNode::name).collect();
+        let deadline = now() + self.ready_within;
+        for node in running() {
+            loop {
+                let seen = match node.client().members().await {
+                    Ok(members) => {
+                        let seen: Vec<String> = members
+                            .into_iter()
+                            .filter(|member| !member.leaving)
+                            .map(|member| member.name)
+                            .collect();
+                        if seen == names {
+                            break;
+                        }
+                        format!("{seen:?}")
+                    }
+                    Err(error) => error.to_string(),
+                };
+                if now() > deadline {
+                    return Err(Error::new(
+                        ErrorKind::TooSlow,
+                        format!("{} sees {seen}, not {names:?}", node.name()),
+                    ));
+                }
+                tokio::time::sleep(JOIN_POLL).await;
+            }
+        }
+        Ok(())
     }
 
     /// Adds a node, waits until it is ready, and gives its name.

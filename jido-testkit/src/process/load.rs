@@ -1,6 +1,6 @@
-//! Many clients that increment at once and keep a history.
+//! Many clients that increment and read at once and keep a history.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,9 +12,10 @@ use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use super::balancer::Balancer;
+use super::balancer::{Balancer, Picked};
 use super::client::{DemoClient, Inc};
-use crate::counters::{History, Increment, Outcome};
+use super::replies::CounterReply;
+use crate::history::{Action, Answer, By, History, Operation, Outcome};
 use crate::wiring::{now, spawn};
 use crate::{Error, ErrorKind};
 
@@ -31,24 +32,29 @@ pub struct LoadOptions {
     pub nodes: Vec<DemoClient>,
     /// How many clients there are, each with one request under way.
     pub clients: usize,
-    /// The keys that they increment, chosen at random.
+    /// Keys whose increments have an id each, and are tried again also when nobody can
+    /// tell whether they were executed: each takes effect once all the same.
     pub keys: Vec<String>,
+    /// Keys whose increments have none. Each operation is on one of all keys, chosen at
+    /// random.
+    pub plain_keys: Vec<String>,
+    /// How many of a hundred operations are reads; the others are increments.
+    pub reads: u32,
     /// What their choices are drawn from.
     pub seed: u64,
-    /// How long an increment that was refused without being executed is tried
-    /// again, at whichever node is ready.
+    /// How long a read, or an increment that was refused without being executed, is
+    /// tried again, at whichever node is ready.
     pub patience: Duration,
-    /// Whether every increment has an id of its own. Then it is tried again, too, when
-    /// nobody can tell whether it was executed: it takes effect once all the same.
-    pub idempotent: bool,
 }
 
-/// How the increments of a load went so far.
+/// How the operations of a load went so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LoadCounts {
-    /// Acknowledged with a value.
+    /// Increments that were acknowledged with a value.
     pub acknowledged: u64,
-    /// Failed for their client: the outcome is unknown, the answer got lost, or
+    /// Reads that were answered.
+    pub reads: u64,
+    /// Increments that failed for their client: the outcome is unknown, the answer got lost, or
     /// nobody took it while the patience lasted.
     pub failed: u64,
     /// Requests that were refused without being executed, and were sent again.
@@ -58,31 +64,46 @@ pub struct LoadCounts {
 /// What came of a load.
 #[derive(Debug)]
 pub struct LoadReport {
-    /// All increments that were executed, or may have been.
+    /// All reads that were answered, and all increments that were executed, or may have
+    /// been; times count from [`Load::start`].
     pub history: History,
     /// How all of them went.
     pub counts: LoadCounts,
-    /// The last 20 errors with which increments failed, in words.
+    /// The last 20 errors with which operations failed, in words.
     pub errors: Vec<String>,
 }
 
-/// Clients that increment until they are stopped.
+/// Who answered for a key last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct LastOwner {
+    /// The node.
+    node: String,
+    /// The epoch of its activation.
+    epoch: u64,
+}
+
+/// Clients that increment and read until they are stopped.
 pub struct Load {
     shared: Arc<Shared>,
-    clients: Vec<JoinHandle<History>>,
+    clients: Vec<JoinHandle<Vec<Operation>>>,
 }
 
 struct Shared {
     balancer: Balancer,
+    /// Those whose increments have ids, then the others.
     keys: Vec<String>,
+    with_ids: usize,
+    read_share: u32,
     patience: Duration,
-    idempotent: bool,
     origin: Instant,
     stopping: AtomicBool,
+    next: AtomicU64,
     acknowledged: AtomicU64,
+    reads: AtomicU64,
     failed: AtomicU64,
     refused: AtomicU64,
     latencies: Mutex<Histogram<u64>>,
+    owners: Mutex<BTreeMap<String, LastOwner>>,
     errors: Mutex<VecDeque<String>>,
 }
 
@@ -101,7 +122,10 @@ impl Load {
     ///
     /// [`NoSuchNode`](ErrorKind::NoSuchNode) when there are no nodes or no keys.
     pub fn start(options: LoadOptions) -> Result<Self, Error> {
-        if options.nodes.is_empty() || options.keys.is_empty() {
+        let with_ids = options.keys.len();
+        let mut keys = options.keys;
+        keys.extend(options.plain_keys);
+        if options.nodes.is_empty() || keys.is_empty() {
             return Err(Error::new(
                 ErrorKind::NoSuchNode,
                 "a load needs nodes and keys",
@@ -113,15 +137,19 @@ impl Load {
         })?;
         let shared = Arc::new(Shared {
             balancer: Balancer::start(options.nodes),
-            keys: options.keys,
+            keys,
+            with_ids,
+            read_share: options.reads,
             patience: options.patience,
-            idempotent: options.idempotent,
             origin: now(),
             stopping: AtomicBool::new(false),
+            next: AtomicU64::new(0),
             acknowledged: AtomicU64::new(0),
+            reads: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             latencies: Mutex::new(latencies),
+            owners: Mutex::default(),
             errors: Mutex::default(),
         });
         let clients = (0..options.clients)
@@ -137,9 +165,22 @@ impl Load {
     pub fn counts(&self) -> LoadCounts {
         LoadCounts {
             acknowledged: self.shared.acknowledged.load(Ordering::Acquire),
+            reads: self.shared.reads.load(Ordering::Acquire),
             failed: self.shared.failed.load(Ordering::Acquire),
             refused: self.shared.refused.load(Ordering::Acquire),
         }
+    }
+
+    /// The time since the start, by which the history counts.
+    pub fn elapsed(&self) -> Duration {
+        now().duration_since(self.shared.origin)
+    }
+
+    /// The keys for which this node answered last, and under which epochs.
+    pub fn answered_by(&self, node: &str) -> BTreeMap<String, u64> {
+        let owners = self.shared.owners.lock();
+        let by_it = owners.iter().filter(|(_, last)| last.node == node);
+        by_it.map(|(key, last)| (key.clone(), last.epoch)).collect()
     }
 
     /// How long acknowledged increments took since this was asked last, in
@@ -150,28 +191,28 @@ impl Load {
         std::mem::replace(&mut *latencies, empty)
     }
 
-    /// The last 20 errors with which increments failed, in words.
+    /// The last 20 errors with which operations failed, in words.
     pub fn errors(&self) -> Vec<String> {
         self.shared.errors.lock().iter().cloned().collect()
     }
 
-    /// Lets every client finish its increment, and gives what came of it all.
+    /// Lets every client finish its operation, and gives what came of it all.
     ///
     /// # Errors
     ///
     /// [`Machine`](ErrorKind::Machine) when a client's task panicked.
     pub async fn stop(mut self) -> Result<LoadReport, Error> {
         self.shared.stopping.store(true, Ordering::Relaxed);
-        let mut history = History::default();
+        let mut operations = Vec::new();
         for client in self.clients.drain(..) {
             let part = client.await.map_err(|cause| {
                 Error::new(ErrorKind::Machine, format!("a client ended early: {cause}"))
                     .caused_by(cause)
             })?;
-            history.merge(part);
+            operations.extend(part);
         }
         Ok(LoadReport {
-            history,
+            history: History::new(operations),
             counts: self.counts(),
             errors: self.errors(),
         })
@@ -184,37 +225,81 @@ impl Drop for Load {
     }
 }
 
+/// What came of a try.
+struct Tried {
+    invoked: Instant,
+    ended: Instant,
+    outcome: Outcome,
+}
+
 impl Shared {
-    async fn run(self: Arc<Self>, client: usize, mut rng: fastrand::Rng) -> History {
-        let mut history = History::default();
+    async fn run(self: Arc<Self>, client: usize, mut rng: fastrand::Rng) -> Vec<Operation> {
+        let mut operations = Vec::new();
         while !self.stopping.load(Ordering::Relaxed) {
-            let Some(key) = rng.choice(&self.keys) else {
-                break;
+            let place = rng.usize(0..self.keys.len());
+            let key = &self.keys[place];
+            let (action, tried) = if rng.u32(0..100) < self.read_share {
+                (Action::Read, self.read(client, key).await)
+            } else {
+                let request = (place < self.with_ids).then(|| request_id(&mut rng));
+                (Action::Add(1), self.increment(client, key, request).await)
             };
-            let request = self.idempotent.then(|| request_id(&mut rng));
-            if let Some(increment) = self.increment(client, key, request).await {
-                history.record(key, increment);
+            let Some(tried) = tried else { continue };
+            let micros = |at: Instant| micros(at.duration_since(self.origin));
+            operations.push(Operation {
+                id: self.next.fetch_add(1, Ordering::Relaxed),
+                client: client as u64,
+                key: key.clone(),
+                action,
+                invoked: micros(tried.invoked),
+                ended: micros(tried.ended),
+                outcome: tried.outcome,
+                repeats: Vec::new(),
+            });
+        }
+        operations
+    }
+
+    /// One read, tried again for as long as the patience lasts; nothing without an answer.
+    async fn read(&self, client: usize, key: &str) -> Option<Tried> {
+        let first = now();
+        loop {
+            let picked = self.balancer.pick(client)?;
+            let invoked = now();
+            let answer = picked.client().get(key).await;
+            let ended = now();
+            match answer {
+                Ok(reply) => {
+                    self.reads.fetch_add(1, Ordering::Release);
+                    return Some(Tried {
+                        invoked,
+                        ended,
+                        outcome: self.answered(reply, false),
+                    });
+                }
+                Err(error) if error.is_retryable() && ended - first < self.patience => {
+                    self.refused(&picked, &error).await;
+                }
+                Err(error) => {
+                    self.failed.fetch_add(1, Ordering::Release);
+                    self.keep(&error);
+                    return None;
+                }
             }
         }
-        history
     }
 
     /// One increment, tried again for as long as it is certain that it was not
     /// executed; nothing if it never was.
     /// With an id, as long as it isn't certain that it was.
-    async fn increment(
-        &self,
-        client: usize,
-        key: &str,
-        request: Option<Uuid>,
-    ) -> Option<Increment> {
+    async fn increment(&self, client: usize, key: &str, request: Option<Uuid>) -> Option<Tried> {
         let first = now();
-        let mut started = first;
+        let mut invoked = first;
         let mut executed = Executed::No;
         loop {
             let picked = self.balancer.pick(client)?;
             if executed == Executed::No {
-                started = now();
+                invoked = now();
             }
             let inc = Inc {
                 request,
@@ -224,10 +309,10 @@ impl Shared {
             let ended = now();
             let outcome = match answer {
                 Ok(reply) => {
-                    let micros = u64::try_from((ended - first).as_micros()).unwrap_or(u64::MAX);
+                    let micros = micros(ended - first);
                     self.latencies.lock().saturating_record(micros);
                     self.acknowledged.fetch_add(1, Ordering::Release);
-                    Outcome::Acknowledged(reply.value)
+                    self.answered(reply, true)
                 }
                 Err(error) => {
                     let safe = error.executed() == Executed::No
@@ -238,29 +323,57 @@ impl Shared {
                         executed = error.executed();
                     }
                     if again && ended - first < self.patience {
-                        self.refused.fetch_add(1, Ordering::Release);
-                        if is_about_the_node(&error) {
-                            picked.reject();
-                        }
-                        tokio::time::sleep(PAUSE).await;
+                        self.refused(&picked, &error).await;
                         continue;
                     }
                     self.failed.fetch_add(1, Ordering::Release);
                     self.keep(&error);
                     match executed {
                         Executed::No => return None,
-                        Executed::Maybe => Outcome::Unknown,
-                        Executed::Yes => Outcome::Applied,
+                        // One that was executed without an answer is not known better
+                        // than one that may have been.
+                        Executed::Maybe | Executed::Yes => Outcome::Unknown,
                     }
                 }
             };
-            let since = |at: Instant| at.duration_since(self.origin);
-            return Some(Increment {
-                started: since(started),
-                ended: since(ended),
+            return Some(Tried {
+                invoked,
+                ended,
                 outcome,
             });
         }
+    }
+
+    fn answered(&self, reply: CounterReply, done: bool) -> Outcome {
+        let mut owners = self.owners.lock();
+        // An answer that comes late must not hide who answered since.
+        if owners
+            .get(&reply.key)
+            .is_none_or(|last| last.epoch <= reply.epoch)
+        {
+            let last = LastOwner {
+                node: reply.owner,
+                epoch: reply.epoch,
+            };
+            owners.insert(reply.key, last);
+        }
+        Outcome::Answered(Answer {
+            value: reply.value,
+            done,
+            by: Some(By {
+                epoch: reply.epoch,
+                revision: reply.revision,
+            }),
+        })
+    }
+
+    /// Waits before the next try, perhaps at another node.
+    async fn refused(&self, picked: &Picked, error: &Error) {
+        self.refused.fetch_add(1, Ordering::Release);
+        if is_about_the_node(error) {
+            picked.reject();
+        }
+        tokio::time::sleep(PAUSE).await;
     }
 
     fn keep(&self, error: &Error) {
@@ -272,12 +385,16 @@ impl Shared {
     }
 }
 
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
 /// An id that tells when it was made, as UUIDs of version 7 do.
 #[allow(
     clippy::disallowed_methods,
     reason = "real processes compare it with their own wall clocks"
 )]
-fn request_id(rng: &mut fastrand::Rng) -> Uuid {
+pub(super) fn request_id(rng: &mut fastrand::Rng) -> Uuid {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let millis = since.map_or(0, |since| since.as_millis() as u64);
     let mut random = [0; 10];

@@ -1,10 +1,15 @@
 //! The checks are checked: each bug that can be planted is found within [`BOUND`] seeds,
 //! and the same seeds without it show nothing.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test may panic, and tells which seed it was"
+)]
 
-use std::fmt::Write as _;
 use std::time::Instant;
 
-use jido_cluster::storage::planted::{Bug, plant};
+use jido_testkit::sim::workload::planted::{Bug, plant};
 use jido_testkit::sim::workload::{Options, Plan, Report, Sweep, run, shrink};
 
 mod program;
@@ -12,12 +17,13 @@ mod program;
 /// Within how many seeds every bug is found.
 const BOUND: u64 = 500;
 
-/// The first seed with violations, and how many seeds were run on the way to it.
-fn found(bug: Bug) -> Option<Report> {
+/// The first seed that shows a bug by one of these invariants.
+fn found(bug: Bug, by: &[&str]) -> Option<Report> {
     plant(Some(bug));
+    let shows = |report: &Report| report.violations.iter().any(|v| by.contains(&v.invariant));
     let found = (0..BOUND)
         .map(|seed| run(&Plan::new(seed, Options::default())).unwrap())
-        .find(|report| !report.violations.is_empty());
+        .find(shows);
     plant(None);
     found
 }
@@ -28,18 +34,19 @@ fn found(bug: Bug) -> Option<Report> {
 )]
 fn is_found(bug: Bug, by: &[&str]) {
     let start = Instant::now();
-    let Some(report) = found(bug) else {
+    let Some(report) = found(bug, by) else {
         panic!("{bug} is not found within {BOUND} seeds")
     };
-    let seed = report.plan.seed;
-    let took = start.elapsed();
-    let mut told = format!("{bug} is found by seed {seed} of {BOUND}, in {took:.1?}:\n");
-    for violation in &report.violations {
-        let _ = writeln!(told, "  {violation}");
+    let (seed, took) = (report.plan.seed, start.elapsed());
+    println!("{bug} is found by seed {seed} of {BOUND}, in {took:.1?}:");
+    for violation in report
+        .violations
+        .iter()
+        .filter(|v| by.contains(&v.invariant))
+        .take(3)
+    {
+        println!("  {violation}");
     }
-    println!("{told}");
-    let names = |violation: &jido_testkit::check::Violation| by.contains(&violation.invariant);
-    assert!(report.violations.iter().any(names), "{told}");
     let clean = run(&Plan::new(seed, Options::default())).unwrap();
     assert_eq!(clean.violations, [], "without the bug");
 }
@@ -87,7 +94,7 @@ bugs! {
     a_commit_that_is_dropped_on_time_out: CommitDroppedOnTimeOut, by [EXPECTED, REFUSED];
     a_forwarding_loop: ForwardingLoop, by [HOPS];
     a_stale_reference_that_is_kept: StaleReferenceKept, by [SERVES];
-    an_old_checkpoint_that_is_restored: OldCheckpointRestored, by [HALF];
+    an_old_checkpoint_that_is_restored: OldCheckpointRestored, by [HALF, LOST];
     an_unknown_outcome_that_is_taken_for_a_failure: UnknownTakenAsFailed, by [EXPECTED, REFUSED];
     a_lease_that_is_not_checked: LeaseNotChecked, by [FRESH];
     a_strict_read_that_is_not_confirmed: ReadNotConfirmed, by [FRESH];
@@ -117,7 +124,7 @@ fn the_same_seeds_without_a_bug_show_nothing() {
 #[test]
 fn a_violation_is_made_smaller() {
     let bug = Bug::NoDeduplication;
-    let report = found(bug).unwrap();
+    let report = found(bug, &[ONCE]).unwrap();
     let invariant = report.violations[0].invariant;
     plant(Some(bug));
     let shrunk = shrink(report.clone(), 200).unwrap();

@@ -6,6 +6,8 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use jido_testkit::counters;
+use jido_testkit::history::History;
 use jido_testkit::process::{DemoClient, Load, LoadOptions, LoadReport, ProcessCluster};
 
 use super::DemoOptions;
@@ -125,12 +127,13 @@ async fn script(
     let load = Load::start(LoadOptions {
         nodes: nodes.iter().map(|(_, client)| client.clone()).collect(),
         clients: usize::try_from(options.clients)?,
-        keys: (0..options.keys)
+        keys: Vec::new(),
+        plain_keys: (0..options.keys)
             .map(|number| format!("key-{number}"))
             .collect(),
+        reads: 0,
         seed: options.seed,
         patience: PATIENCE,
-        idempotent: false,
     })?;
     let mut monitor = Monitor::new(nodes, load, stored, screen);
     let quarter = Duration::from_secs(u64::from(options.seconds)) / 4;
@@ -148,7 +151,7 @@ async fn script(
     monitor.watch(quarter).await?;
 
     let (mut report, stored, screen) = monitor.finish().await?;
-    report.history.merge(probe.into_history());
+    report.history.merge(History::new(probe.into_operations()));
     verdict(&cluster.client("n1")?, &report, &stored, screen).await
 }
 
@@ -234,7 +237,7 @@ async fn verdict(
     mut screen: Screen,
 ) -> Result<(), Failure> {
     let counts = stored.counts().await?;
-    let verdict = report.history.check(&counts);
+    let verdict = counters::check(&report.history, &counts);
     for (key, count) in &counts {
         let answered = client.get(key).await?.value;
         if answered != *count {
@@ -243,7 +246,7 @@ async fn verdict(
             )));
         }
     }
-    let acknowledged = verdict.acknowledged + verdict.applied;
+    let acknowledged = verdict.acknowledged;
     let settled = i128::from(verdict.stored) - i128::from(acknowledged);
     screen.say("")?;
     if verdict.unknown > 0 {
@@ -252,10 +255,7 @@ async fn verdict(
             verdict.unknown
         ))?;
     }
-    let refused = report
-        .counts
-        .failed
-        .saturating_sub(verdict.unknown + verdict.applied);
+    let refused = report.counts.failed.saturating_sub(verdict.unknown);
     if refused > 0 {
         screen.say(&format!(
             "{refused} calls were refused for good; nothing of them was executed"

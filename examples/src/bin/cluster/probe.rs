@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use jido_cluster::Executed;
-use jido_testkit::counters::{History, Increment, Outcome};
+use jido_testkit::history::{Action, Answer, By, Operation, Outcome};
 use jido_testkit::process::DemoClient;
 
 use super::demo::{Failure, now};
@@ -12,13 +12,16 @@ use super::demo::{Failure, now};
 /// When the wait for a success is given up.
 const LIMIT: Duration = Duration::from_secs(30);
 
+/// Above all numbers that the load gives its operations.
+const FIRST_ID: u64 = 1 << 63;
+
 const PAUSE: Duration = Duration::from_millis(2);
 
 #[derive(Debug)]
 pub(super) struct Probe {
     pub(super) key: String,
     origin: Instant,
-    history: History,
+    operations: Vec<Operation>,
 }
 
 impl Probe {
@@ -30,7 +33,7 @@ impl Probe {
                 let mut probe = Self {
                     key,
                     origin: now(),
-                    history: History::default(),
+                    operations: Vec::new(),
                 };
                 probe.increment(client).await?;
                 return Ok(probe);
@@ -57,32 +60,37 @@ impl Probe {
         }
     }
 
-    pub(super) fn into_history(self) -> History {
-        self.history
+    pub(super) fn into_operations(self) -> Vec<Operation> {
+        self.operations
     }
 
     async fn increment(&mut self, client: &DemoClient) -> Result<String, Failure> {
-        let started = self.origin.elapsed();
+        let micros = |origin: Instant| u64::try_from(origin.elapsed().as_micros());
+        let invoked = micros(self.origin)?;
         let answer = client.inc(&self.key).await;
-        let ended = self.origin.elapsed();
+        let ended = micros(self.origin)?;
         let outcome = match &answer {
-            Ok(reply) => Some(Outcome::Acknowledged(reply.value)),
-            Err(error) => match error.executed() {
-                Executed::No => None,
-                Executed::Maybe => Some(Outcome::Unknown),
-                Executed::Yes => Some(Outcome::Applied),
-            },
+            Ok(reply) => Outcome::Answered(Answer {
+                value: reply.value,
+                done: true,
+                by: Some(By {
+                    epoch: reply.epoch,
+                    revision: reply.revision,
+                }),
+            }),
+            Err(error) if error.executed() == Executed::No => Outcome::NotExecuted,
+            Err(_) => Outcome::Unknown,
         };
-        if let Some(outcome) = outcome {
-            self.history.record(
-                &self.key,
-                Increment {
-                    started,
-                    ended,
-                    outcome,
-                },
-            );
-        }
+        self.operations.push(Operation {
+            id: FIRST_ID + self.operations.len() as u64,
+            client: FIRST_ID,
+            key: self.key.clone(),
+            action: Action::Add(1),
+            invoked,
+            ended,
+            outcome,
+            repeats: Vec::new(),
+        });
         Ok(answer?.owner)
     }
 }

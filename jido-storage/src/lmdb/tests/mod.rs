@@ -19,7 +19,7 @@ use jido_core::{
 use super::codec::encode;
 use super::tables::{AgentRow, Tables, agent_key, entry_key, node_key, request_key, slot_key};
 use super::*;
-use crate::{ClaimOutcome, RequestRecord};
+use crate::{ClaimOutcome, Reminders, RequestRecord};
 
 const NODE: Incarnation = Incarnation(7);
 
@@ -72,6 +72,16 @@ fn commit(id: &AgentId, epoch: Epoch, expected: u64, len: usize) -> Commit {
 
 fn ready(commit: Commit) -> Append {
     Append::new(commit, MAX_COMMIT_BYTES).unwrap()
+}
+
+fn due_by(until: u64) -> DueQuery {
+    DueQuery {
+        cluster: cluster(),
+        manager: ManagerName::new("agents").unwrap(),
+        until: Timestamp(until),
+        after: None,
+        limit: 10,
+    }
 }
 
 /// Writes past the storage, as a fault of the disk would.

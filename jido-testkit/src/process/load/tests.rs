@@ -1,5 +1,5 @@
 use super::*;
-use crate::counters::Verdict;
+use crate::counters::{self, Verdict};
 use std::collections::BTreeMap;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -83,10 +83,11 @@ async fn run(nodes: Vec<DemoClient>, counters: &Counters) -> (LoadReport, Verdic
     let load = Load::start(LoadOptions {
         nodes,
         clients: 4,
-        keys: ["a", "b", "c"].map(str::to_owned).to_vec(),
+        keys: Vec::new(),
+        plain_keys: ["a", "b", "c"].map(str::to_owned).to_vec(),
         seed: 1,
+        reads: 0,
         patience: Duration::from_secs(10),
-        idempotent: false,
     })
     .unwrap();
     while load.counts().acknowledged < 300 {
@@ -94,7 +95,7 @@ async fn run(nodes: Vec<DemoClient>, counters: &Counters) -> (LoadReport, Verdic
     }
     assert!(load.take_latencies().len() >= 300);
     let report = load.stop().await.unwrap();
-    let verdict = report.history.check(&counters.lock());
+    let verdict = counters::check(&report.history, &counters.lock());
     assert_eq!(verdict.acknowledged, report.counts.acknowledged);
     (report, verdict)
 }
@@ -142,15 +143,16 @@ async fn patience_ends() {
     let load = Load::start(LoadOptions {
         nodes: vec![node(Manner::Stopped, &counters).await],
         clients: 1,
-        keys: vec!["a".to_owned()],
+        keys: Vec::new(),
+        plain_keys: vec!["a".to_owned()],
         seed: 1,
+        reads: 0,
         patience: Duration::ZERO,
-        idempotent: false,
     })
     .unwrap();
     while load.counts().failed == 0 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     assert!(load.errors()[0].contains("stopped"), "{:?}", load.errors());
-    assert_eq!(load.stop().await.unwrap().history.keys().count(), 0);
+    assert_eq!(load.stop().await.unwrap().history.operations.len(), 0);
 }

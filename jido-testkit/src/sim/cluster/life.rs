@@ -99,7 +99,7 @@ impl<A: Agent> Life<A> {
                     incarnation,
                     address: label.clone(),
                 };
-                SimTransport::new(network, peer, label)
+                SimTransport::new(network.clone(), peer, label.clone())
             })
             .start()
             .await?;

@@ -1,0 +1,100 @@
+//! What a node is made of, in every life that it has.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jido_core::{ClusterName, Incarnation, NodeName};
+use jido_storage::GroupOptions;
+
+use super::Core;
+use crate::deadlines::Deadlines;
+use crate::environment::Environment;
+use crate::error::Error;
+use crate::members::Member;
+use crate::network::{Cookie, NetworkOptions, NetworkTransport};
+use crate::transport::Transport;
+
+/// Makes a transport for a node, given its name and its life.
+pub(super) type MakeTransport =
+    Box<dyn Fn(&NodeName, Incarnation) -> Arc<dyn Transport> + Send + Sync>;
+
+/// How a node reaches others.
+pub(super) enum Ways {
+    Given(MakeTransport),
+    Network(Network),
+}
+
+/// What is said about a node on the network.
+pub(super) struct Network {
+    pub(super) listen: SocketAddr,
+    pub(super) advertise: Option<String>,
+    pub(super) cookie: Cookie,
+    pub(super) seeds: Vec<String>,
+}
+
+pub(super) struct Makings {
+    pub(super) name: NodeName,
+    pub(super) cluster: ClusterName,
+    pub(super) environment: Arc<dyn Environment>,
+    pub(super) ways: Ways,
+    pub(super) deadlines: Arc<Deadlines>,
+    pub(super) lease_ttl: Duration,
+    pub(super) group_commit: GroupOptions,
+}
+
+impl Makings {
+    /// Begins a life: its transport runs when this returns. One that follows another,
+    /// whose transport has stopped, is found at the same address.
+    pub(super) async fn begin(&self, former: Option<&Core>) -> Result<Arc<Core>, Error> {
+        let incarnation = self.environment.incarnation();
+        let transport = match &self.ways {
+            Ways::Given(make) => make(&self.name, incarnation),
+            Ways::Network(network) => Arc::new(self.network(network, incarnation, former)?),
+        };
+        let me = Member::new(self.name.clone(), incarnation, String::new());
+        let core = Arc::new(Core::new(
+            self.cluster.clone(),
+            me,
+            self.environment.clone(),
+            transport,
+            self.deadlines.clone(),
+            self.lease_ttl,
+            self.group_commit.clone(),
+        ));
+        core.transport.start(core.exchange.clone()).await?;
+        core.members
+            .found_address(incarnation, core.transport.address());
+        Ok(core)
+    }
+
+    fn network(
+        &self,
+        network: &Network,
+        incarnation: Incarnation,
+        former: Option<&Core>,
+    ) -> Result<NetworkTransport, Error> {
+        let Network {
+            listen,
+            advertise,
+            cookie,
+            seeds,
+        } = network;
+        // A port that the system chose is kept.
+        let chosen = former.and_then(|former| former.transport.address().parse().ok());
+        let listen = match (listen.port(), advertise, chosen) {
+            (0, None, Some(chosen)) => chosen,
+            _ => *listen,
+        };
+        let options = NetworkOptions {
+            cluster: self.cluster.clone(),
+            name: self.name.clone(),
+            incarnation,
+            listen,
+            advertise: advertise.clone(),
+            cookie: cookie.clone(),
+            seeds: seeds.clone(),
+        };
+        NetworkTransport::new(options, self.environment.clone())
+    }
+}

@@ -1,0 +1,110 @@
+//! How soon what was lost serves again, against what is promised.
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use jido_testkit::postgres::Shutdown;
+use jido_testkit::process::chaos::failover::{kills, postgres_restarts, terminations};
+use jido_testkit::process::chaos::{Figures, Stage, Store};
+
+use super::{Failure, Nodes, say};
+
+/// What is allowed beyond the lease, until a key of a dead owner serves elsewhere.
+const BEYOND_LEASE: Duration = Duration::from_millis(500);
+
+/// What is allowed where the session's end is enough.
+const ON_DISCONNECT: Duration = Duration::from_millis(300);
+
+/// What is allowed from when Postgres takes connections again.
+const POSTGRES_BACK: Duration = Duration::from_secs(2);
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Measure {
+    /// The owner is killed, and its lease runs out
+    AfterLease,
+    /// The owner is killed, and its session is gone
+    OnDisconnect,
+    /// Nodes are told to end
+    Terminate,
+    /// Postgres restarts
+    Postgres,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Failover {
+    #[command(flatten)]
+    nodes: Nodes,
+    /// How many times the owner is killed
+    #[arg(long, default_value_t = 50)]
+    kills: usize,
+    /// How many times nodes are told to end, and Postgres is restarted, each way
+    #[arg(long, default_value_t = 10)]
+    restarts: usize,
+    /// What is measured, separated by commas; by default everything that fits the storage
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Measure>,
+}
+
+pub(super) async fn run(arguments: &Failover) -> Result<bool, Failure> {
+    let stage = arguments.nodes.stage()?;
+    let measured = |what| arguments.only.is_empty() || arguments.only.contains(&what);
+    let mut good = true;
+    for (what, on_disconnect) in [(Measure::AfterLease, false), (Measure::OnDisconnect, true)] {
+        if !measured(what) {
+            continue;
+        }
+        let stage = Stage {
+            on_disconnect,
+            ..stage.clone()
+        };
+        let figures = kills(&stage, arguments.kills, say).await?;
+        let (name, bound) = match on_disconnect {
+            false => ("after lease", stage.lease_ttl + BEYOND_LEASE),
+            true => ("on disconnect", ON_DISCONNECT),
+        };
+        let what = format!("{} kills of the owner, takeover {name}", figures.len());
+        good &= judge(&what, stage.store, &figures, bound);
+    }
+    if measured(Measure::Terminate) {
+        let counts = terminations(&stage, arguments.restarts).await?;
+        say(&format!(
+            "{} nodes told to end on {}: {} calls went on meanwhile, {} were refused and sent \
+             again, {} failed: {}",
+            arguments.restarts,
+            stage.store,
+            counts.acknowledged,
+            counts.refused,
+            counts.failed,
+            kept(counts.failed == 0)
+        ));
+        good &= counts.failed == 0;
+    }
+    if stage.store == Store::Postgres && measured(Measure::Postgres) {
+        for (name, how) in [("fast", Shutdown::Fast), ("immediate", Shutdown::Immediate)] {
+            let restarts = arguments.restarts;
+            let (figures, counts) = postgres_restarts(&stage, restarts, how, say).await?;
+            let what = format!(
+                "{restarts} restarts of Postgres ({name}) under load, {} calls acknowledged, {} \
+                 failed",
+                counts.acknowledged, counts.failed
+            );
+            good &= judge(&what, stage.store, &figures, POSTGRES_BACK) && counts.failed == 0;
+        }
+    }
+    Ok(good)
+}
+
+fn judge(what: &str, store: Store, figures: &Figures, bound: Duration) -> bool {
+    let within = figures.percentile(99).is_none_or(|p99| p99 <= bound);
+    say(&format!(
+        "{what} on {store}: first success {figures}, bound {} ms: {}",
+        bound.as_millis(),
+        kept(within)
+    ));
+    within
+}
+
+fn kept(kept: bool) -> &'static str {
+    if kept { "kept" } else { "MISSED" }
+}

@@ -1,0 +1,117 @@
+//! Breaks clusters of real processes under load, and judges what their clients saw.
+
+mod failover;
+mod storm;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use jido_testkit::process::chaos::{Stage, Store};
+
+/// Real nodes under load, of which some are killed, paused and told to end, every few seconds,
+/// and their Postgres server restarted. Ends with status 0 only if every acknowledged increment
+/// took effect once, in order, and no read went back.
+#[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    storm: storm::Storm,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Measures how soon keys serve again: after the death of their owner, while nodes
+    /// end in order, and after a restart of Postgres
+    Failover(failover::Failover),
+}
+
+/// Which nodes.
+#[derive(Debug, Args)]
+struct Nodes {
+    /// The nodes' program; by default counter-node beside this one
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
+    /// How many nodes there are
+    #[arg(long, default_value_t = 3, value_parser = at_least_two)]
+    nodes: usize,
+    /// Where agents are kept: lmdb, or postgres: a server for this run alone
+    #[arg(long, default_value = "lmdb")]
+    storage: Store,
+    /// How long a node may fall silent before it can be declared dead
+    #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = duration)]
+    lease_ttl: Duration,
+}
+
+impl Nodes {
+    fn stage(&self) -> Result<Stage, Failure> {
+        let program = match &self.program {
+            Some(program) => program.clone(),
+            None => std::env::current_exe()?.with_file_name("counter-node"),
+        };
+        if !program.is_file() {
+            let shown = program.display();
+            return Err(format!(
+                "{shown} is no program: cargo build -p jido-examples --bin counter-node, with \
+                 --release if this is a release, or --program FILE"
+            )
+            .into());
+        }
+        Ok(Stage {
+            nodes: self.nodes,
+            lease_ttl: self.lease_ttl,
+            ..Stage::new(program, self.storage)
+        })
+    }
+}
+
+fn at_least_two(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0 | 1) => Err("at least 2 are needed".to_owned()),
+        Ok(number) => Ok(number),
+        Err(error) => Err(format!("{error}")),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| error.to_string())
+}
+
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(&arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            // With nowhere to write to, the status alone must do.
+            let _ = writeln!(std::io::stderr(), "chaos: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Nodes die with the thread that starts them, so that there is one thread alone.
+fn run(arguments: &Arguments) -> Result<bool, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        match &arguments.command {
+            None => storm::run(&arguments.storm).await,
+            Some(Command::Failover(failover)) => failover::run(failover).await,
+        }
+    })
+}
+
+/// Prints a line at once, for whoever watches.
+fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    // A reader that has gone away does not change what is found.
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}

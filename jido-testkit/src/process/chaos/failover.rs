@@ -1,0 +1,211 @@
+//! How soon what was lost serves again.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use super::figures::Figures;
+use super::stage::{Running, Stage};
+use crate::counters;
+use crate::postgres::Shutdown;
+use crate::process::{DemoClient, Inc, Load, LoadCounts, LoadOptions, ProcessCluster, request_id};
+use crate::wiring::now;
+use crate::{Error, ErrorKind};
+
+/// When the wait for a success is given up.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// The pause between two tries.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// How long a node that is told to end is given.
+const END_WITHIN: Duration = Duration::from_secs(20);
+
+/// How long Postgres stays away.
+const AWAY: Duration = Duration::from_secs(1);
+
+/// How many increments go before and after each thing that happens under load.
+const CALLS: u64 = 200;
+
+/// Kills the owner of a key, over and over, each node in its turn: how long it takes
+/// until another node has acknowledged an increment of the key.
+///
+/// # Errors
+///
+/// Those of starting the cluster, and [`TooSlow`](ErrorKind::TooSlow) when a key does
+/// not serve again within a minute.
+pub async fn kills(
+    stage: &Stage,
+    count: usize,
+    mut tell: impl FnMut(&str),
+) -> Result<Figures, Error> {
+    let Running {
+        mut cluster,
+        postgres: _postgres,
+    } = stage.start().await?;
+    let mut times = Vec::new();
+    for number in 0..count {
+        let name = |place: usize| format!("n{}", place % stage.nodes + 1);
+        let (victim, survivor) = (name(number), cluster.client(&name(number + 1))?);
+        let key = key_on(&survivor, &victim, number).await?;
+        let started = now();
+        cluster.kill(&victim).await?;
+        increment(&survivor, &key, &mut Rng::with_seed(number as u64)).await?;
+        let time = now() - started;
+        tell(&format!("{victim} was killed: {} ms", time.as_millis()));
+        times.push(time);
+        cluster.restart(&victim).await?;
+        cluster.wait_joined().await?;
+    }
+    Ok(Figures::new(times))
+}
+
+/// A key that runs on a node, once it has been incremented there.
+async fn key_on(client: &DemoClient, node: &str, number: usize) -> Result<String, Error> {
+    for attempt in 0..1_000 {
+        let key = format!("failover-{number}-{attempt}");
+        if client.owner(&key).await?.placed.as_deref() == Some(node)
+            && client.inc(&key).await?.owner == node
+        {
+            return Ok(key);
+        }
+    }
+    let why = format!("none of 1,000 keys is placed on {node}");
+    Err(Error::new(ErrorKind::TooSlow, why))
+}
+
+/// Increments once, trying until it is acknowledged.
+async fn increment(client: &DemoClient, key: &str, chance: &mut Rng) -> Result<(), Error> {
+    let deadline = now() + LIMIT;
+    let inc = Inc {
+        request: Some(request_id(chance)),
+        ..Inc::default()
+    };
+    loop {
+        match client.inc_with(key, inc).await {
+            Ok(_) => return Ok(()),
+            Err(error) if !error.is_retryable() || now() > deadline => return Err(error),
+            Err(_) => tokio::time::sleep(PAUSE).await,
+        }
+    }
+}
+
+/// Tells nodes to end while clients increment without ids, each in its turn, and
+/// starts them again: what became of the calls. None may have failed.
+///
+/// # Errors
+///
+/// Those of starting the cluster; [`Exited`](ErrorKind::Exited) when a node ends with
+/// an error, or when something was lost.
+pub async fn terminations(stage: &Stage, count: usize) -> Result<LoadCounts, Error> {
+    let Running {
+        mut cluster,
+        postgres: _postgres,
+    } = stage.start().await?;
+    let load = load(&cluster, true)?;
+    for number in 0..count {
+        acknowledges(&load, CALLS).await?;
+        let victim = format!("n{}", number % stage.nodes + 1);
+        let status = cluster.terminate(&victim, END_WITHIN).await?;
+        if !status.success() {
+            let why = format!("{victim}, told to end, ended with {status}");
+            return Err(Error::new(ErrorKind::Exited, why));
+        }
+        acknowledges(&load, CALLS).await?;
+        cluster.restart(&victim).await?;
+        cluster.wait_joined().await?;
+    }
+    finish(load, &cluster.client("n1")?).await
+}
+
+/// Restarts the Postgres server under load: how long it takes, from when it takes
+/// connections again, until keys on every node serve.
+///
+/// # Errors
+///
+/// Those of starting the cluster, which has to be on Postgres, and
+/// [`TooSlow`](ErrorKind::TooSlow) or [`Exited`](ErrorKind::Exited) as above.
+pub async fn postgres_restarts(
+    stage: &Stage,
+    count: usize,
+    how: Shutdown,
+    mut tell: impl FnMut(&str),
+) -> Result<(Figures, LoadCounts), Error> {
+    let Running { cluster, postgres } = stage.start().await?;
+    let mut postgres = postgres
+        .ok_or_else(|| Error::new(ErrorKind::NoSuchNode, "the nodes are not on Postgres"))?;
+    let mut probes = Vec::new();
+    for (number, node) in cluster.nodes().iter().enumerate() {
+        let key = key_on(node.client(), node.name(), number).await?;
+        probes.push((node.client().clone(), key));
+    }
+    let load = load(&cluster, false)?;
+    let mut times = Vec::new();
+    for number in 0..count {
+        acknowledges(&load, CALLS).await?;
+        postgres.stop(how).await?;
+        // How long it is away is part of what is measured, not waited for.
+        tokio::time::sleep(AWAY).await;
+        postgres.start_again().await?;
+        let returned = now();
+        let mut chance = Rng::with_seed(number as u64);
+        for (client, key) in &probes {
+            increment(client, key, &mut chance).await?;
+        }
+        let time = now() - returned;
+        tell(&format!("Postgres was away: {} ms", time.as_millis()));
+        times.push(time);
+    }
+    acknowledges(&load, CALLS).await?;
+    let counts = finish(load, &cluster.client("n1")?).await?;
+    Ok((Figures::new(times), counts))
+}
+
+fn load(cluster: &ProcessCluster, plain: bool) -> Result<Load, Error> {
+    let keys: Vec<String> = (0..30).map(|number| format!("loaded-{number}")).collect();
+    let (keys, plain_keys) = match plain {
+        true => (Vec::new(), keys),
+        false => (keys, Vec::new()),
+    };
+    Load::start(LoadOptions {
+        nodes: cluster
+            .nodes()
+            .iter()
+            .map(|node| node.client().clone())
+            .collect(),
+        clients: 8,
+        keys,
+        plain_keys,
+        reads: 0,
+        seed: 7,
+        patience: LIMIT,
+    })
+}
+
+/// Waits for so many more acknowledged increments.
+async fn acknowledges(load: &Load, more: u64) -> Result<(), Error> {
+    let (target, deadline) = (load.counts().acknowledged + more, now() + LIMIT);
+    while load.counts().acknowledged < target {
+        if now() > deadline {
+            let why = format!("{more} increments took longer: {:#?}", load.errors());
+            return Err(Error::new(ErrorKind::TooSlow, why));
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(())
+}
+
+/// Stops a load and judges its history.
+async fn finish(load: Load, client: &DemoClient) -> Result<LoadCounts, Error> {
+    let report = load.stop().await?;
+    let mut stored = std::collections::BTreeMap::new();
+    for key in report.history.by_key().into_keys() {
+        stored.insert(key.to_owned(), client.get(key).await?.value);
+    }
+    let verdict = counters::check(&report.history, &stored);
+    if verdict.is_good() {
+        Ok(report.counts)
+    } else {
+        Err(Error::new(ErrorKind::Exited, verdict.to_string()))
+    }
+}
