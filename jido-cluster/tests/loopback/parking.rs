@@ -280,7 +280,9 @@ async fn a_node_that_was_declared_dead_forgets_its_parked_agents() {
         .start()
         .await
         .unwrap();
-    let manager = manager(&cluster.storage).park_after(Duration::from_millis(1));
+    let manager = manager(&cluster.storage)
+        .durability(Durability::Command)
+        .park_after(Duration::from_millis(1));
     let handle = manager.start(&node).await.unwrap();
     // Until one of a thousand calls finds it without the actor of the call before.
     loop {
