@@ -15,7 +15,7 @@
 //! The adapter keeps all in ordered maps behind one lock, so that what a method does is
 //! one transaction. One on a disk or a server takes `Suite::at`: see `docs/conformance.md`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -26,9 +26,9 @@ use jido_core::{
 };
 use jido_storage::{
     AgentRecord, AppendOutcome, Batching, Capabilities, ClaimOutcome, ClaimRequest, Commit,
-    CommittedRequest, Cursor, DirectoryPage, DirectoryQuery, Error, ErrorKind, Loaded, NodeRecord,
-    NodeRegistration, NodeState, Registration, Renewal, RequestMark, RequestWindow, Sharing,
-    Storage, conformance,
+    CommittedRequest, Cursor, DirectoryPage, DirectoryQuery, Due, DueQuery, Error, ErrorKind,
+    Loaded, NodeRecord, NodeRegistration, NodeState, Registration, Reminders, Renewal, RequestMark,
+    RequestWindow, Sharing, Storage, conformance,
 };
 
 const MAX_COMMIT_BYTES: usize = 1024 * 1024;
@@ -69,6 +69,7 @@ impl Agent {
                 record,
                 checkpoint: None,
                 thread_metadata: BTreeMap::new(),
+                reminders: Reminders::default(),
                 requests: RequestWindow::default(),
             },
             thread: Vec::new(),
@@ -79,12 +80,8 @@ impl Agent {
     /// Writes a commit that every check has let through: nothing in here can fail, so
     /// nothing stays half written.
     fn write(&mut self, commit: Commit) -> Revision {
-        let Loaded {
-            record,
-            checkpoint,
-            thread_metadata,
-            requests,
-        } = &mut self.loaded;
+        let loaded = &mut self.loaded;
+        let (record, checkpoint) = (&mut loaded.record, &mut loaded.checkpoint);
         if commit.advances_revision() {
             record.revision = record.revision.next();
         }
@@ -94,13 +91,13 @@ impl Agent {
         }
         if commit.erase.thread {
             self.thread.clear();
-            thread_metadata.clear();
+            loaded.thread_metadata.clear();
             if let Some(checkpoint) = checkpoint {
                 checkpoint.covers = Seq::ZERO;
             }
         }
         if begins {
-            *thread_metadata = commit.thread_metadata;
+            loaded.thread_metadata = commit.thread_metadata;
         }
         for entry in &commit.entries {
             let seq = Seq(self.thread.len() as u64);
@@ -109,6 +106,9 @@ impl Agent {
         }
         record.thread_len = Seq(self.thread.len() as u64);
         *checkpoint = commit.checkpoint.or(checkpoint.take());
+        if let Some(reminders) = commit.reminders {
+            loaded.reminders = reminders;
+        }
         for request in &commit.forget {
             self.replies.remove(request);
         }
@@ -121,6 +121,7 @@ impl Agent {
                 reply: given.reply,
             });
         }
+        let requests = &mut loaded.requests;
         requests.floor = requests.floor.max(commit.forget_before.unwrap_or_default());
         if commit.release {
             record.owner = None;
@@ -255,12 +256,7 @@ impl Storage for Shelf {
     }
 
     async fn claim(&self, claim: ClaimRequest) -> Result<ClaimOutcome, Error> {
-        let ClaimRequest {
-            id,
-            claimant,
-            take_from,
-            at,
-        } = claim;
+        let (id, claimant, at) = (claim.id, claim.claimant, claim.at);
         let mut tables = self.tables();
         if !tables.is_up(&id.cluster, claimant) {
             return Ok(ClaimOutcome::ClaimantDead);
@@ -268,7 +264,7 @@ impl Storage for Shelf {
         if let Some(record) = tables.agents.get(&id).map(|agent| &agent.loaded.record)
             && let Some(owner) = record.owner
             && owner != claimant
-            && take_from != Some(owner)
+            && claim.take_from != Some(owner)
             && tables.is_up(&id.cluster, owner)
         {
             let epoch = record.epoch;
@@ -355,14 +351,11 @@ impl Storage for Shelf {
             let refused = "the cursor is none that a page gave";
             key.ok_or_else(|| Error::new(ErrorKind::InvalidInput, refused))
         });
-        let start = match after.transpose()? {
-            Some(key) => Bound::Excluded(AgentId::new(
-                query.cluster.clone(),
-                query.manager.clone(),
-                key,
-            )),
-            None => Bound::Unbounded,
-        };
+        let (cluster, manager) = (query.cluster.clone(), query.manager.clone());
+        let after = after
+            .transpose()?
+            .map(|key| AgentId::new(cluster, manager, key));
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
         let of_manager = |id: &AgentId| id.cluster == query.cluster && id.manager == query.manager;
         let limit = query.limit.max(1);
         let tables = self.tables();
@@ -383,6 +376,18 @@ impl Storage for Shelf {
             Cursor(Bytes::copy_from_slice(key))
         });
         Ok(DirectoryPage { agents, next })
+    }
+
+    async fn due(&self, query: DueQuery) -> Result<Vec<Due>, Error> {
+        let tables = self.tables();
+        let due = tables.agents.iter().filter_map(|(id, agent)| {
+            let is_of = id.cluster == query.cluster && id.manager == query.manager;
+            let (wake_at, key) = (agent.loaded.reminders.wake_at?, id.key.clone());
+            is_of.then_some(Due { wake_at, key })
+        });
+        let due = due.filter(|due| due.wake_at <= query.until && Some(due) > query.after.as_ref());
+        let due: BTreeSet<Due> = due.collect();
+        Ok(due.into_iter().take(query.limit.max(1)).collect())
     }
 }
 

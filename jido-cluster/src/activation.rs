@@ -17,11 +17,14 @@
 mod answers;
 mod commit;
 mod hooks;
+mod occurrences;
 mod once;
+mod parking;
 mod pipeline;
 mod replay;
 mod running;
 mod start;
+mod timers;
 mod window;
 
 use std::marker::PhantomData;
@@ -48,6 +51,8 @@ pub(crate) enum ActivationMessage<A: Agent> {
     CommitEnded,
     /// Storage said that the agent has a newer owner than this epoch.
     Lost(Epoch),
+    /// Something of its own may be due.
+    Wake,
     /// Something other than a message.
     Errand(Errand, oneshot::Sender<Result<(), Refusal>>),
 }
@@ -127,6 +132,13 @@ impl<A: Agent> State<A> {
         }
     }
 
+    /// Sees to it that the agent is told of what is due of its own.
+    fn arm(&mut self, myself: &ActorRef<ActivationMessage<A>>) {
+        if let Phase::Running(running) = &mut self.phase {
+            running.arm(myself);
+        }
+    }
+
     /// Tells the gauge how things are, once a message is dealt with.
     fn note(&self) {
         if let Phase::Running(running) = &self.phase {
@@ -143,6 +155,10 @@ impl<A: Agent> State<A> {
         let Start {
             router, key, gauge, ..
         } = &self.start;
+        // What it was sent by itself the gauge doesn't know of.
+        if !matches!(&self.phase, Phase::Running(running) if running.is_at_rest()) {
+            return false;
+        }
         let at_rest = router.local().find(key.as_str(), Local::is_at_rest);
         let now = millis(router.core().deadlines.now());
         gauge.used_ms() == used_ms
@@ -221,6 +237,7 @@ impl<A: Agent> Actor for Activation<A> {
                 if let Phase::Running(running) = &mut state.phase {
                     running.commit_if_due(&myself);
                 }
+                state.arm(&myself);
                 state.note();
             }
             Err(refusal) => {
@@ -258,7 +275,9 @@ impl<A: Agent> Actor for Activation<A> {
                     ActivationMessage::Errand(_, done) => {
                         let _ = done.send(Err(refusal.clone()));
                     }
-                    ActivationMessage::CommitEnded | ActivationMessage::Lost(_) => {}
+                    ActivationMessage::CommitEnded
+                    | ActivationMessage::Lost(_)
+                    | ActivationMessage::Wake => {}
                 }
                 return Ok(());
             }
@@ -287,6 +306,15 @@ impl<A: Agent> Actor for Activation<A> {
                     running.commit_if_due(&myself);
                 }
                 end
+            }
+            ActivationMessage::Wake => {
+                let now = state.start.router.core().deadlines.now();
+                // One at a time, so that others' messages come between.
+                if Box::pin(running.wake(now)).await {
+                    state.start.gauge.used(now);
+                }
+                running.commit_if_due(&myself);
+                None
             }
             ActivationMessage::Lost(epoch) => Box::pin(running.lost(epoch)).await.err(),
             ActivationMessage::Errand(errand, done) => {
@@ -318,7 +346,10 @@ impl<A: Agent> Actor for Activation<A> {
         };
         match end {
             Some(refusal) => state.end(&myself, refusal),
-            None => state.note(),
+            None => {
+                state.arm(&myself);
+                state.note();
+            }
         }
         Ok(())
     }

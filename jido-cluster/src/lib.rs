@@ -74,6 +74,7 @@ pub mod network;
 mod node;
 pub mod placement;
 mod reads;
+mod reminders;
 mod request;
 mod router;
 mod runtime;
@@ -91,14 +92,16 @@ pub use delivery::Reply;
 pub use error::{Error, ErrorKind};
 pub use handle::{DEFAULT_CALL_TIMEOUT, Handle, MAX_CALL_TIMEOUT};
 pub use jido_core::{
-    Agent, AgentError, AgentId, AgentKey, Checkpoint, ClusterName, Context, Entry, Epoch,
-    EventSourced, Executed, Incarnation, MAX_KEY_LEN, ManagerName, NodeName, RequestId, Revision,
-    Seq, Sourced, Timestamp, Turn, decode_payload, encode_payload,
+    Agent, AgentError, AgentId, AgentKey, Checkpoint, ClusterName, Context, Effects, Entry, Epoch,
+    EventSourced, Executed, Incarnation, LAST_TIME, MAX_KEY_LEN, MAX_REMINDER_BYTES,
+    MAX_REMINDER_NAME_LEN, MAX_REMINDERS, MAX_TIMERS, MIN_INTERVAL, ManagerName, Missed, NodeName,
+    Occurrence, Reminder, ReminderList, RequestId, Revision, SKIP_AFTER, Schedule, Seq, Sourced,
+    Timer, Timestamp, Turn, decode_payload, encode_payload,
 };
 pub use lease::Takeover;
 pub use manager::{
-    DEFAULT_REQUEST_AGE, DEFAULT_REQUEST_COUNT, InstanceManager, ManagerBuilder, ManagerMessage,
-    ManagerState,
+    DEFAULT_REQUEST_AGE, DEFAULT_REQUEST_COUNT, DEFAULT_WAKE_EVERY, InstanceManager,
+    ManagerBuilder, ManagerMessage, ManagerState,
 };
 pub use members::Member;
 pub use node::{Node, NodeBuilder};

@@ -12,7 +12,7 @@ use jido_core::{Agent, ManagerName};
 use jido_storage::Storage;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 
-pub use builder::{DEFAULT_REQUEST_AGE, DEFAULT_REQUEST_COUNT, ManagerBuilder};
+pub use builder::{DEFAULT_REQUEST_AGE, DEFAULT_REQUEST_COUNT, DEFAULT_WAKE_EVERY, ManagerBuilder};
 pub use message::ManagerMessage;
 
 use crate::error::{Error, ErrorKind};

@@ -14,10 +14,12 @@ mod inbound;
 mod passivation;
 mod queries;
 mod request;
+mod waking;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
 
 use jido_core::{Agent, AgentId, AgentKey, Epoch, Incarnation, ManagerName};
 use jido_storage::{Storage, is_planted};
@@ -62,6 +64,8 @@ pub(crate) struct Settings<A: Agent> {
     pub(crate) takeover: Takeover,
     pub(crate) patience: Patience,
     pub(crate) capacity: Capacity,
+    /// How often agents are looked for that are to be reminded; none for never.
+    pub(crate) wake_every: Option<Duration>,
     pub(crate) mailbox_limit: u64,
     /// The storage's limit, asked for once.
     pub(crate) max_commit_bytes: usize,
@@ -82,6 +86,7 @@ impl<A: Agent> Clone for Settings<A> {
             takeover: self.takeover,
             patience: self.patience,
             capacity: self.capacity,
+            wake_every: self.wake_every,
             mailbox_limit: self.mailbox_limit,
             max_commit_bytes: self.max_commit_bytes,
             concurrent_activations: self.concurrent_activations,

@@ -99,7 +99,8 @@ impl From<Incarnation> for String {
 
 /// A point in time on the wall clock, in milliseconds since the Unix epoch.
 ///
-/// Kept for people to read; nothing is decided by it, since wall clocks jump.
+/// Kept for people to read, and what reminders go by; nothing else is decided by it, since wall
+/// clocks jump.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]

@@ -19,6 +19,7 @@ pub mod fuzz;
 mod id;
 mod key;
 mod name;
+mod reminder;
 mod request;
 mod thread;
 
@@ -27,7 +28,7 @@ pub use checkpoint::Checkpoint;
 pub use codec::{
     BLOB_HEADER_LEN, Blob, decode_payload, decode_state, encode_payload, encode_state,
 };
-pub use context::{Context, Turn};
+pub use context::{Context, Effects, MAX_TIMERS, Timer, Turn};
 pub use counters::{Epoch, Incarnation, Revision, Seq, Timestamp};
 pub use envelope::{
     Answer, AnswerStatus, Ask, Envelope, EnvelopeError, Notice, Operation, PROTOCOL_VERSION,
@@ -38,5 +39,9 @@ pub use event_sourced::{EventSourced, Sourced};
 pub use id::AgentId;
 pub use key::{AgentKey, MAX_KEY_LEN};
 pub use name::{ClusterName, MAX_NAME_LEN, ManagerName, NodeName};
+pub use reminder::{
+    DueReminder, LAST_TIME, MAX_REMINDER_BYTES, MAX_REMINDER_NAME_LEN, MAX_REMINDERS, MIN_INTERVAL,
+    Missed, Occurrence, Reminder, ReminderList, SKIP_AFTER, Schedule,
+};
 pub use request::{RequestId, RequestTry};
 pub use thread::{Entry, MAX_ENTRY_KIND_LEN, NewEntry};

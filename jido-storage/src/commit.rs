@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use jido_core::{AgentId, Checkpoint, Epoch, NewEntry, RequestId, Revision, Seq, Timestamp};
 
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, Reminders};
 
 /// The outcome of one request, kept beside its effects so that a retry gets the
 /// same answer.
@@ -48,6 +48,8 @@ pub struct Commit {
     pub thread_metadata: BTreeMap<String, String>,
     /// The checkpoint to replace the stored one by.
     pub checkpoint: Option<Checkpoint>,
+    /// The agent's reminders from now on, in place of those that are stored.
+    pub reminders: Option<Reminders>,
     /// The requests whose effects are in this commit.
     pub requests: Vec<RequestRecord>,
     /// Requests whose records are dropped, because the window has moved past them.
@@ -74,6 +76,7 @@ impl Commit {
             entries: Vec::new(),
             thread_metadata: BTreeMap::new(),
             checkpoint: None,
+            reminders: None,
             requests: Vec::new(),
             forget: Vec::new(),
             forget_before: None,
@@ -88,6 +91,7 @@ impl Commit {
     pub fn advances_revision(&self) -> bool {
         !(self.entries.is_empty()
             && self.checkpoint.is_none()
+            && self.reminders.is_none()
             && self.requests.is_empty()
             && self.erase == Erase::default())
     }
@@ -103,7 +107,7 @@ impl Commit {
         (before == Seq::ZERO || self.erase.thread) && !self.entries.is_empty()
     }
 
-    /// The bytes of payload that it carries: entries, metadata, checkpoint and replies.
+    /// The bytes of payload that it carries: entries, metadata, checkpoint, reminders and replies.
     pub fn payload_len(&self) -> usize {
         let entries: usize = self
             .entries
@@ -124,7 +128,8 @@ impl Commit {
             .sum();
         let checkpoint = self.checkpoint.as_ref().map_or(0, |c| c.state.len());
         let replies: usize = self.requests.iter().map(|r| r.reply.len()).sum();
-        entries + metadata + checkpoint + replies
+        let reminders = self.reminders.as_ref().map_or(0, |r| r.list.len());
+        entries + metadata + checkpoint + reminders + replies
     }
 
     /// Refuses a commit beyond `limit` bytes of payload or with text that not every
@@ -173,18 +178,24 @@ impl Commit {
     ///
     /// [`InvalidInput`](ErrorKind::InvalidInput), with both lengths.
     pub fn check_covers(&self, before: Seq) -> Result<(), Error> {
-        let len = self.thread_len_after(before);
         match &self.checkpoint {
-            Some(checkpoint) if checkpoint.covers > len => Err(Error::new(
-                ErrorKind::InvalidInput,
-                format!(
-                    "checkpoint of agent {} covers {} entries: its thread has {len}",
-                    self.id, checkpoint.covers
-                ),
-            )),
-            _ => Ok(()),
+            Some(checkpoint) => {
+                covers_within(&self.id, checkpoint.covers, self.thread_len_after(before))
+            }
+            None => Ok(()),
         }
     }
+}
+
+/// Refuses a checkpoint of an agent that covers more than its thread will have.
+pub(crate) fn covers_within(id: &AgentId, covers: Seq, len: Seq) -> Result<(), Error> {
+    if covers > len {
+        return Err(Error::new(
+            ErrorKind::InvalidInput,
+            format!("checkpoint of agent {id} covers {covers} entries: its thread has {len}"),
+        ));
+    }
+    Ok(())
 }
 
 /// How an append ended.

@@ -18,8 +18,8 @@ use self::lane::{Deletion, Item, Lane, Waiting};
 pub use self::options::GroupOptions;
 use crate::{
     AgentRecord, AppendOutcome, Batching, Capabilities, ClaimOutcome, ClaimRequest, Commit,
-    CommittedRequest, DirectoryPage, DirectoryQuery, Error, ErrorKind, Loaded, NodeRecord,
-    NodeRegistration, Registration, Renewal, Storage,
+    CommittedRequest, DirectoryPage, DirectoryQuery, Due, DueQuery, Error, ErrorKind, Loaded,
+    NodeRecord, NodeRegistration, Registration, Renewal, Storage,
 };
 
 /// Stands in front of an adapter and makes commits that come at once share a
@@ -179,6 +179,10 @@ impl Storage for GroupCommitter {
         self.storage.head(id).await
     }
 
+    async fn heads(&self, ids: &[AgentId]) -> Result<Vec<Option<AgentRecord>>, Error> {
+        self.storage.heads(ids).await
+    }
+
     async fn read_thread(
         &self,
         id: &AgentId,
@@ -235,5 +239,9 @@ impl Storage for GroupCommitter {
 
     async fn directory(&self, query: DirectoryQuery) -> Result<DirectoryPage, Error> {
         self.storage.directory(query).await
+    }
+
+    async fn due(&self, query: DueQuery) -> Result<Vec<Due>, Error> {
+        self.storage.due(query).await
     }
 }

@@ -50,7 +50,12 @@ pub use memory::MemoryStorage;
 pub use postgres::{PostgresOptions, PostgresStorage};
 pub use records::{
     AgentRecord, AgentStatus, ClaimOutcome, ClaimRequest, CommittedRequest, Cursor, DirectoryPage,
-    DirectoryQuery, Loaded, NodeRecord, NodeRegistration, NodeState, Registration, Renewal,
-    RequestMark, RequestWindow,
+    DirectoryQuery, Due, DueQuery, Loaded, NodeRecord, NodeRegistration, NodeState, Registration,
+    Reminders, Renewal, RequestMark, RequestWindow,
 };
 pub use storage::{Batching, Capabilities, Sharing, Storage};
+
+/// By which the targets of a fuzzer see what a decoder takes.
+#[cfg(test)]
+#[global_allocator]
+static ALLOCATOR: jido_core::fuzz::PeakAlloc = jido_core::fuzz::PeakAlloc;

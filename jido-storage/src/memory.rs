@@ -1,5 +1,6 @@
 //! The reference adapter: one map behind one lock.
 
+mod due;
 mod tables;
 
 use async_trait::async_trait;
@@ -11,8 +12,8 @@ use tables::Tables;
 
 use crate::{
     AgentRecord, AppendOutcome, Batching, Capabilities, ClaimOutcome, ClaimRequest, Commit,
-    CommittedRequest, DirectoryPage, DirectoryQuery, Error, Loaded, NodeRecord, NodeRegistration,
-    NodeState, Registration, Renewal, Sharing, Storage,
+    CommittedRequest, DirectoryPage, DirectoryQuery, Due, DueQuery, Error, Loaded, NodeRecord,
+    NodeRegistration, NodeState, Registration, Renewal, Sharing, Storage,
 };
 
 /// 8 MiB, as the durable adapters have it, so that what passes tests on this one
@@ -158,6 +159,7 @@ impl Storage for MemoryStorage {
             record: stored.record.clone(),
             checkpoint: stored.checkpoint.clone(),
             thread_metadata: stored.thread_metadata.clone(),
+            reminders: stored.reminders.clone(),
             requests: stored.window(),
         }))
     }
@@ -214,5 +216,9 @@ impl Storage for MemoryStorage {
 
     async fn directory(&self, query: DirectoryQuery) -> Result<DirectoryPage, Error> {
         self.tables.lock().directory(&query)
+    }
+
+    async fn due(&self, query: DueQuery) -> Result<Vec<Due>, Error> {
+        Ok(self.tables.lock().due.page(query))
     }
 }

@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{Error, ErrorKind};
@@ -21,15 +20,27 @@ const HEADER_LEN: usize = 10;
 ///
 /// [`InvalidInput`](ErrorKind::InvalidInput) when the value can't be serialized.
 pub(crate) fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>, Error> {
-    let mut bytes = vec![0; HEADER_LEN];
-    rmp_serde::encode::write(&mut bytes, record).map_err(|cause| {
+    let mut bytes = Vec::new();
+    encode_into(&mut bytes, record)?;
+    Ok(bytes)
+}
+
+/// Encodes a record as [`encode`] does, in the place of what `bytes` held.
+///
+/// # Errors
+///
+/// As [`encode`].
+pub(crate) fn encode_into<T: Serialize>(bytes: &mut Vec<u8>, record: &T) -> Result<(), Error> {
+    bytes.clear();
+    bytes.extend_from_slice(&[0; HEADER_LEN]);
+    rmp_serde::encode::write(bytes, record).map_err(|cause| {
         Error::new(ErrorKind::InvalidInput, "the record can't be serialized").caused_by(cause)
     })?;
     let checksum = xxh3_64(&bytes[HEADER_LEN..]).to_le_bytes();
     bytes[0] = FORMAT;
     bytes[1] = VERSION;
     bytes[2..HEADER_LEN].copy_from_slice(&checksum);
-    Ok(bytes)
+    Ok(())
 }
 
 /// Decodes a record; `name` tells people which one it is.
@@ -38,8 +49,8 @@ pub(crate) fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>, Error> {
 ///
 /// [`Schema`](ErrorKind::Schema) for a record of another version,
 /// [`Corrupt`](ErrorKind::Corrupt) for bytes that aren't what was written.
-pub(crate) fn decode<T: DeserializeOwned>(
-    bytes: &[u8],
+pub(crate) fn decode<'b, T: Deserialize<'b>>(
+    bytes: &'b [u8],
     name: impl fmt::Display,
 ) -> Result<T, Error> {
     let corrupt = |why: &str| Error::new(ErrorKind::Corrupt, format!("{name} is corrupt: {why}"));

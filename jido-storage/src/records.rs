@@ -168,6 +168,15 @@ impl AgentRecord {
     }
 }
 
+/// What an agent has asked to be reminded of.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reminders {
+    /// When it has to be woken at the latest; none when nothing is left to come.
+    pub wake_at: Option<Timestamp>,
+    /// The reminders themselves. The bytes mean something to those who commit alone.
+    pub list: Bytes,
+}
+
 /// An agent as it is loaded after a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loaded {
@@ -177,6 +186,8 @@ pub struct Loaded {
     pub checkpoint: Option<Checkpoint>,
     /// What its thread says about itself, from the commit that began it.
     pub thread_metadata: BTreeMap<String, String>,
+    /// What it has asked to be reminded of.
+    pub reminders: Reminders,
     /// Which requests it is known to have applied.
     pub requests: RequestWindow,
 }
@@ -247,4 +258,28 @@ impl DirectoryPage {
     pub fn keys(&self) -> impl Iterator<Item = &AgentKey> {
         self.agents.iter().map(|agent| &agent.id.key)
     }
+}
+
+/// An agent that is to be woken.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Due {
+    /// When, as its last commit of reminders says.
+    pub wake_at: Timestamp,
+    /// Its key.
+    pub key: AgentKey,
+}
+
+/// Asks for a manager's agents that are to be woken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DueQuery {
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// The manager.
+    pub manager: ManagerName,
+    /// Agents to be woken at this time or before.
+    pub until: Timestamp,
+    /// The last one of the page before; none for the first.
+    pub after: Option<Due>,
+    /// How many at the most; 0 is taken as 1.
+    pub limit: usize,
 }

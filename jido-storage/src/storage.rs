@@ -8,8 +8,8 @@ use jido_core::{AgentId, ClusterName, Entry, Epoch, Incarnation, RequestId, Seq,
 
 use crate::{
     AgentRecord, AppendOutcome, ClaimOutcome, ClaimRequest, Commit, CommittedRequest,
-    DirectoryPage, DirectoryQuery, Error, Loaded, NodeRecord, NodeRegistration, Registration,
-    Renewal,
+    DirectoryPage, DirectoryQuery, Due, DueQuery, Error, Loaded, NodeRecord, NodeRegistration,
+    Registration, Renewal,
 };
 
 /// How far the same records are seen.
@@ -115,7 +115,7 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// Claims an agent for a node (rule 1). The agent's record is made if there is none.
     async fn claim(&self, claim: ClaimRequest) -> Result<ClaimOutcome, Error>;
 
-    /// Loads an agent's record, checkpoint, thread metadata and window of requests; none when it was never claimed or
+    /// Loads an agent's record, checkpoint, thread metadata, reminders and window of requests; none when it was never claimed or
     /// is deleted and not claimed since.
     async fn load(&self, id: &AgentId) -> Result<Option<Loaded>, Error>;
 
@@ -162,7 +162,7 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
         })
     }
 
-    /// Deletes an agent: entries, metadata, checkpoint, requests with their floor, and claim, checked like an
+    /// Deletes an agent: entries, metadata, checkpoint, reminders, requests with their floor, and claim, checked like an
     /// append by epoch. Its epoch is kept, so that no activation of before can
     /// write to an agent of the same key that comes after; its revision goes on
     /// counting.
@@ -170,4 +170,10 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
 
     /// A page of a manager's directory.
     async fn directory(&self, query: DirectoryQuery) -> Result<DirectoryPage, Error>;
+
+    /// The agents of a manager that are to be woken by a time
+    /// ([`Reminders::wake_at`](crate::Reminders::wake_at)), owned or not, by that time; those of
+    /// one time in an order that the adapter keeps from page to page. Fewer than asked
+    /// for come only at the end.
+    async fn due(&self, query: DueQuery) -> Result<Vec<Due>, Error>;
 }

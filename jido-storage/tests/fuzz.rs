@@ -28,11 +28,19 @@ struct World {
     query: DirectoryQuery,
 }
 
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
 impl World {
     fn new(storage: Arc<dyn Storage>) -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .build()
-            .unwrap();
+        Self::on(runtime(), storage)
+    }
+
+    fn on(runtime: Runtime, storage: Arc<dyn Storage>) -> Self {
         let cluster = ClusterName::new("c").unwrap();
         let managers = ["agents", "others"].map(|name| ManagerName::new(name).unwrap());
         let longest = "x".repeat(1024);
@@ -107,5 +115,19 @@ fn cursors_of_memory() {
 fn cursors_of_lmdb() {
     let folder = tempfile::tempdir().unwrap();
     let world = World::new(Arc::new(LmdbStorage::open(folder.path()).unwrap()));
+    fuzz_target!(world.cursors(), |bytes: &[u8]| world.check(bytes));
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn cursors_of_postgres() {
+    let runtime = runtime();
+    let builder = jido_testkit::postgres::TemporaryPostgres::builder().fsync_off();
+    let server = runtime.block_on(builder.start()).unwrap();
+    let url = runtime.block_on(server.fresh_database()).unwrap();
+    let options = jido_storage::PostgresOptions::new(&url).unwrap();
+    let connecting = jido_storage::PostgresStorage::connect(options);
+    let storage = runtime.block_on(connecting).unwrap();
+    let world = World::on(runtime, Arc::new(storage));
     fuzz_target!(world.cursors(), |bytes: &[u8]| world.check(bytes));
 }

@@ -4,8 +4,8 @@
 use async_trait::async_trait;
 use jido_cluster::storage::{
     AgentRecord, AppendOutcome, Batching, Capabilities, ClaimOutcome, ClaimRequest, Commit,
-    CommittedRequest, DirectoryPage, DirectoryQuery, Error, Loaded, NodeRecord, NodeRegistration,
-    NodeState, Registration, Renewal, Sharing, Storage,
+    CommittedRequest, DirectoryPage, DirectoryQuery, Due, DueQuery, Error, Loaded, NodeRecord,
+    NodeRegistration, NodeState, Registration, Renewal, Sharing, Storage,
 };
 use jido_cluster::{
     AgentId, ClusterName, Entry, Epoch, Incarnation, RequestId, Revision, Seq, Timestamp,
@@ -72,6 +72,7 @@ impl Storage for Elsewhere {
             record,
             checkpoint: None,
             thread_metadata: Default::default(),
+            reminders: Default::default(),
             requests: Default::default(),
         }))
     }
@@ -102,5 +103,9 @@ impl Storage for Elsewhere {
             agents: Vec::new(),
             next: None,
         })
+    }
+
+    async fn due(&self, _: DueQuery) -> Result<Vec<Due>, Error> {
+        Ok(Vec::new())
     }
 }

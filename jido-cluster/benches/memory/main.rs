@@ -33,7 +33,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const PARKED: usize = 1_000_000;
 const HOT: usize = 100_000;
-const WOKEN: usize = 20_000;
+const WOKEN: usize = 5_000;
 const ROUNDS: usize = 9;
 /// The length of a serialized state without its header.
 const STATE: usize = 100;

@@ -15,7 +15,7 @@ use crate::{HOT, PARKED, ROUNDS, STATE, WOKEN, bare};
 const AT_ONCE: usize = 64;
 
 /// Quiet for so long, an agent is parked. A round of waking takes less.
-const QUIET: Duration = Duration::from_secs(3);
+const QUIET: Duration = Duration::from_secs(6);
 
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Profile {
@@ -25,10 +25,10 @@ pub(crate) struct Profile {
 
 impl Default for Profile {
     fn default() -> Self {
-        // What is around the text takes 17 bytes.
+        // What is around the text takes 16 bytes.
         Self {
             count: 0,
-            about: "x".repeat(STATE - 17),
+            about: "x".repeat(STATE - 16),
         }
     }
 }
@@ -87,7 +87,7 @@ async fn all_parked(handle: &Handle<Profile>, agents: usize) {
 }
 
 pub(crate) async fn parked() -> f64 {
-    let (_node, handle) = start(Some(Duration::from_millis(20))).await;
+    let (_node, handle) = start(Some(Duration::from_millis(200))).await;
     let before = crate::resident();
     call_all(&handle, PARKED).await;
     all_parked(&handle, PARKED).await;

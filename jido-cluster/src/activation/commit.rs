@@ -57,6 +57,7 @@ impl<A: Agent> Running<A> {
         let at = self.router.core().environment.wall();
         let mut commit = Commit::new(self.id.clone(), self.epoch, self.revision, at);
         if let Some(plan) = plan {
+            self.own.timers.start_commit();
             self.appending = plan.entries.len() as u64;
             // Entries and state are committed together, so that the state covers
             // the whole thread as it is then.
@@ -84,6 +85,7 @@ impl<A: Agent> Running<A> {
                 commit.forget_before = self.forgetting.floor;
             }
             commit.requests = plan.requests;
+            commit.reminders = plan.reminders.map(|listing| listing.stored());
         }
         commit
     }
@@ -168,6 +170,7 @@ impl<A: Agent> Running<A> {
             return Err(refusal);
         }
         self.restore();
+        self.undo_own();
         Ok(())
     }
 
@@ -183,6 +186,8 @@ impl<A: Agent> Running<A> {
         for held in self.pipeline.committed() {
             self.answer(held);
         }
+        self.own.timers.committed(self.pipeline.is_dirty());
+        self.own.retries.committed();
     }
 
     /// Finds out whether a commit took effect. A new epoch waits out, or kills, the
@@ -236,6 +241,7 @@ impl<A: Agent> Running<A> {
         if self.router.settings().durability == Durability::Hibernate {
             // What was acknowledged is still here, and waits for the next try.
             self.pipeline.put_back();
+            self.own.timers.put_back();
             return Ok(());
         }
         let refusal = Refusal::unsettled("the commit did not take effect");
@@ -269,6 +275,7 @@ impl<A: Agent> Running<A> {
             AppendOutcome::Failed(error) if carries_state => {
                 tracing::warn!(agent = %self.id, %error, "an agent could not hibernate");
                 self.pipeline.put_back();
+                self.own.timers.put_back();
                 return Err(Failed::Undone(Refusal::unsettled(error.to_string())));
             }
             // Nothing but the claim is left behind, which this node may take again.

@@ -5,63 +5,90 @@ use std::panic::AssertUnwindSafe;
 
 use bytes::BytesMut;
 use futures_util::FutureExt;
-use jido_core::{Agent, AgentError, NewEntry, encode_state};
+use jido_core::{Agent, AgentError, Effects, NewEntry, ReminderList, encode_state};
 
 use super::running::{Running, agent_error, context, panic_text};
 use crate::error::{Error, ErrorKind};
+use crate::reminders::Listing;
 
-/// How a hook ended: well, with an error, or in a panic.
+/// How a hook or a message ended: well, with an error, or in a panic.
 type Ended = Result<Result<(), AgentError>, Box<dyn Any + Send>>;
 
 impl<A: Agent> Running<A> {
     /// Runs [`Agent::started`].
     pub(super) async fn started(&mut self) -> Result<(), Error> {
-        let mut ctx = context(&self.router, &self.id, self.epoch, self.revision, None);
+        let mut ctx = context(&self.router, &self.id, self.epoch, self.revision, None)
+            .with_reminders(self.pipeline.reminders(), None)
+            .with_timers(self.own.timers.len());
         let ended = AssertUnwindSafe(self.agent.started(&mut ctx))
             .catch_unwind()
             .await;
-        let entries = ctx.into_entries();
-        let result = self.end_hook(ended, entries, "started");
+        let effects = ctx.into_effects();
+        let result = self.end_alone(ended, effects, "started");
         self.starting = self.pipeline.is_dirty();
         result
     }
 
     /// Runs [`Agent::stopping`]. The agent hibernates however it ends.
     pub(super) async fn stopping(&mut self) {
-        let mut ctx = context(&self.router, &self.id, self.epoch, self.revision, None);
+        let mut ctx = context(&self.router, &self.id, self.epoch, self.revision, None)
+            .with_reminders(self.pipeline.reminders(), None)
+            .with_timers(self.own.timers.len());
         let ended = AssertUnwindSafe(self.agent.stopping(&mut ctx))
             .catch_unwind()
             .await;
-        let entries = ctx.into_entries();
-        if let Err(error) = self.end_hook(ended, entries, "stopping") {
+        let effects = ctx.into_effects();
+        if let Err(error) = self.end_alone(ended, effects, "stopping") {
             tracing::warn!(agent = %self.id, %error, "an agent's last wish was not kept");
         }
     }
 
-    /// Takes in what a hook left behind, or undoes it.
-    fn end_hook(
+    /// Takes in what a hook left behind, or a message that nobody waits for; or undoes it.
+    pub(super) fn end_alone(
         &mut self,
         ended: Ended,
-        entries: Vec<NewEntry>,
-        hook: &'static str,
+        effects: Effects,
+        method: &'static str,
     ) -> Result<(), Error> {
+        let Effects {
+            entries,
+            reminders,
+            timers,
+        } = effects;
         let mut state = BytesMut::new();
         let result = match ended {
-            Ok(Ok(())) => encode_state(&self.agent, &mut state).map_err(Error::from),
+            Ok(Ok(())) => self.check_alone(&entries, reminders, &mut state),
             Ok(Err(error)) => Err(agent_error(&error)),
             Err(panic) => {
                 let text = panic_text(panic.as_ref());
-                tracing::error!(agent = %self.id, hook, panic = text, "an agent's hook panicked");
+                tracing::error!(agent = %self.id, method, panic = text, "an agent panicked by itself");
                 Err(Error::new(
                     ErrorKind::Agent,
-                    format!("the agent's hook `{hook}` panicked: {text}"),
+                    format!("the agent's `{method}` panicked: {text}"),
                 ))
             }
         };
-        match result {
-            Ok(()) => self.pipeline.change(&state, entries),
-            Err(_) => self.restore(),
-        }
         result
+            .map(|reminders| {
+                self.remind(reminders);
+                self.pipeline.change(&state, entries);
+                self.schedule(timers);
+            })
+            .inspect_err(|_| self.restore())
+    }
+
+    /// Serializes the state and checks that it can be committed. Gives the reminders if they
+    /// changed.
+    fn check_alone(
+        &self,
+        entries: &[NewEntry],
+        reminders: Option<ReminderList>,
+        state: &mut BytesMut,
+    ) -> Result<Option<Listing>, Error> {
+        encode_state(&self.agent, state)?;
+        let reminders = self.changed_reminders(reminders)?;
+        let reminding = reminders.as_ref().map_or(0, Listing::len);
+        self.check_len(state.len(), entries, reminding)?;
+        Ok(reminders)
     }
 }

@@ -5,11 +5,15 @@
 //! held until the state that it saw is durable. When a commit fails, all that was
 //! built on it is undone. A pure state machine: it commits nothing by itself.
 
+mod versions;
+
 use bytes::Bytes;
-use jido_core::{NewEntry, RequestId, Timestamp};
+use jido_core::{NewEntry, ReminderList, RequestId, Timestamp};
 use jido_storage::{RequestRecord, is_planted};
 
 use crate::local::Unsaved;
+use crate::reminders::Listing;
+use versions::Versions;
 
 /// When changes are committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +21,8 @@ pub enum Durability {
     /// Before the reply leaves: nothing that was acknowledged is ever lost.
     Command,
     /// When the agent hibernates, is stopped or moves: fastest, and a crash loses
-    /// what came since.
+    /// what came since. That goes for reminders too: those set since are lost, and those
+    /// that came since come again, to the state of before.
     Hibernate,
 }
 
@@ -27,6 +32,8 @@ pub(super) struct Plan {
     pub(super) entries: Vec<NewEntry>,
     pub(super) requests: Vec<RequestRecord>,
     pub(super) state: Bytes,
+    /// The reminders, if they changed.
+    pub(super) reminders: Option<Listing>,
 }
 
 #[derive(Debug)]
@@ -59,6 +66,7 @@ pub(super) struct Pipeline<H> {
     committed: Bytes,
     /// The state after the last message.
     current: Bytes,
+    reminders: Versions,
     staged: Stage<H>,
     in_flight: Option<InFlight<H>>,
 }
@@ -79,16 +87,33 @@ impl<H> Pipeline<H> {
             by_entries,
             committed: state.clone(),
             current: state,
+            reminders: Versions::default(),
             staged: Stage::empty(),
             in_flight: None,
         }
     }
 
-    /// Goes on where a pipeline was left that had nothing in flight.
+    /// With the reminders that are in storage.
     #[must_use]
-    pub(super) fn resumed(self, unsaved: Option<Unsaved>) -> Self {
-        let mut pipeline = self;
-        if let Some(Unsaved { committed, entries }) = unsaved {
+    pub(super) fn with_reminders(self, listing: Listing) -> Self {
+        Self {
+            reminders: Versions::new(listing),
+            ..self
+        }
+    }
+
+    /// Goes on where a pipeline was left that had nothing in flight, with the reminders that
+    /// there were.
+    #[must_use]
+    pub(super) fn resumed(self, unsaved: Option<Unsaved>, listing: Listing) -> Self {
+        let mut pipeline = self.with_reminders(listing.clone());
+        if let Some(Unsaved {
+            committed,
+            entries,
+            reminders,
+        }) = unsaved
+        {
+            pipeline.reminders = Versions::resumed(reminders, listing);
             pipeline.committed = committed;
             pipeline.staged.entries = entries;
             pipeline.staged.changed = true;
@@ -101,6 +126,7 @@ impl<H> Pipeline<H> {
         self.staged.changed.then(|| Unsaved {
             committed: self.committed.clone(),
             entries: self.staged.entries.clone(),
+            reminders: self.reminders.unsaved(),
         })
     }
 
@@ -114,6 +140,21 @@ impl<H> Pipeline<H> {
         &self.current
     }
 
+    /// The reminders after the last message.
+    pub(super) fn reminders(&self) -> &ReminderList {
+        self.reminders.current().list()
+    }
+
+    pub(super) fn listing(&self) -> &Listing {
+        self.reminders.current()
+    }
+
+    /// Takes in the reminders that a message left behind, before its state.
+    pub(super) fn remind(&mut self, listing: Listing) {
+        self.reminders.set(listing);
+        self.staged.changed = true;
+    }
+
     /// The bytes that wait for the next commit.
     pub(super) fn staged_len(&self) -> usize {
         let entries = self.staged.entries.iter();
@@ -121,7 +162,8 @@ impl<H> Pipeline<H> {
         entries
             .map(|entry| entry.kind.len() + entry.payload.len())
             .chain(requests.map(|request| request.reply.len()))
-            .sum()
+            .sum::<usize>()
+            + self.reminders.staged_len()
     }
 
     /// Whether a message that leaves this state and these entries has changed anything.
@@ -203,6 +245,7 @@ impl<H> Pipeline<H> {
             entries: stage.entries,
             requests: stage.requests,
             state: self.current.clone(),
+            reminders: self.reminders.take(),
         })
     }
 
@@ -222,6 +265,7 @@ impl<H> Pipeline<H> {
             return Vec::new();
         };
         self.committed = state;
+        self.reminders.committed();
         if !self.staged.changed {
             held.append(&mut self.staged.held);
         }
@@ -240,6 +284,7 @@ impl<H> Pipeline<H> {
         else {
             return;
         };
+        self.reminders.put_back();
         entries.append(&mut self.staged.entries);
         requests.append(&mut self.staged.requests);
         held.append(&mut self.staged.held);
@@ -262,6 +307,7 @@ impl<H> Pipeline<H> {
         undone.append(&mut self.staged.held);
         self.staged = Stage::empty();
         self.current = self.committed.clone();
+        self.reminders.undo();
         undone
     }
 }

@@ -8,19 +8,20 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 use jido_core::{
-    Agent, AgentError, AgentId, Checkpoints, Context, Epoch, NewEntry, RequestTry, Revision, Seq,
-    Timestamp, Turn, decode_state, encode_payload, encode_state,
+    Agent, AgentError, AgentId, Checkpoints, Context, Effects, Epoch, NewEntry, ReminderList,
+    RequestTry, Revision, Seq, Turn, decode_state, encode_payload, encode_state,
 };
 use jido_storage::{AppendOutcome, Loaded, RequestRecord, is_planted};
 use tokio::sync::oneshot;
 
 use super::Errand;
 use super::answers::Held;
+use super::occurrences::Own;
 use super::pipeline::Pipeline;
 use super::window::{Forgotten, Window};
 use crate::delivery::{Delivery, Refusal};
 use crate::error::{Error, ErrorKind};
-use crate::local::{Parked, Rest};
+use crate::reminders::Listing;
 use crate::router::Router;
 
 /// A buffer beyond this, in bytes, is given back rather than kept for the next turn.
@@ -68,21 +69,30 @@ pub(super) struct Running<A: Agent> {
     /// What the commit in flight drops from the window.
     pub(super) forgetting: Forgotten,
     /// The message that is being handled.
-    delivery: Option<Delivery<A>>,
-    copy: Option<Bytes>,
+    pub(super) delivery: Option<Delivery<A>>,
+    pub(super) copy: Option<Bytes>,
     /// Tries of requests whose effect is on its way to storage.
     pub(super) waiting: Vec<Delivery<A>>,
+    /// What it is sent by itself.
+    pub(super) own: Own,
 }
 
 impl<A: Agent> Running<A> {
-    /// An agent as it was loaded, with its serialized state.
-    pub(super) fn loaded(router: Arc<Router<A>>, agent: A, state: Bytes, loaded: &Loaded) -> Self {
+    /// An agent as it was loaded, with its serialized state and its reminders.
+    pub(super) fn loaded(
+        router: Arc<Router<A>>,
+        agent: A,
+        state: Bytes,
+        reminders: Listing,
+        loaded: &Loaded,
+    ) -> Self {
         let settings = router.settings();
         let record = &loaded.record;
         let window = settings.requests;
         Self {
             window: window.map(|limits| Window::stored(limits, &loaded.requests)),
-            pipeline: Pipeline::new(settings.durability, by_entries::<A>(), state),
+            pipeline: Pipeline::new(settings.durability, by_entries::<A>(), state)
+                .with_reminders(reminders),
             covered: covered(loaded),
             covering: None,
             id: record.id.clone(),
@@ -97,74 +107,15 @@ impl<A: Agent> Running<A> {
             appending: 0,
             in_flight: None,
             delivery: None,
+            own: Own::default(),
             router,
         }
     }
 
-    /// An agent as it was parked.
-    pub(super) fn resumed(router: Arc<Router<A>>, id: AgentId, agent: A, parked: &Parked) -> Self {
-        let settings = router.settings();
-        let rest = parked.rest.as_deref();
-        let window = settings.requests.map(|limits| {
-            let requests = rest.map_or(&[][..], |rest| &rest.requests);
-            let (floor, loaded_floor) = rest.map_or_else(Default::default, |rest| rest.floors);
-            Window::new(limits, floor, requests.iter().copied()).since(loaded_floor)
-        });
-        let unsaved = rest.and_then(|rest| rest.unsaved.clone());
-        Self {
-            // What it did when it started may be among what is not saved.
-            starting: unsaved.is_some(),
-            window,
-            pipeline: Pipeline::new(settings.durability, by_entries::<A>(), parked.state.clone())
-                .resumed(unsaved),
-            covered: parked.covered,
-            covering: None,
-            id,
-            agent,
-            epoch: parked.epoch,
-            revision: parked.revision,
-            thread_len: parked.thread_len,
-            forgetting: Forgotten::default(),
-            copy: None,
-            waiting: Vec::new(),
-            appending: 0,
-            in_flight: None,
-            delivery: None,
-            router,
-        }
-    }
-
-    /// What it takes to go on later, while nothing is under way.
-    pub(super) fn park(&self, used_ms: u64) -> Parked {
-        let (floors, requests) = match &self.window {
-            Some(window) => (window.floors(), window.requests()),
-            None => Default::default(),
-        };
-        let unsaved = self.pipeline.unsaved();
-        let has_more =
-            unsaved.is_some() || floors.0 != Timestamp::default() || !requests.is_empty();
-        let rest = has_more.then(|| {
-            Box::new(Rest {
-                unsaved,
-                floors,
-                requests,
-            })
-        });
-        Parked {
-            // A copy has no bytes to spare.
-            state: Bytes::copy_from_slice(self.pipeline.current()),
-            epoch: self.epoch,
-            revision: self.revision,
-            thread_len: self.thread_len,
-            covered: self.covered,
-            used_ms,
-            rest,
-        }
-    }
-
-    /// Whether nothing is on its way to storage, and nobody waits for it.
+    /// Whether nothing is on its way to storage, nobody waits for it, and nothing is
+    /// scheduled.
     pub(super) fn is_at_rest(&self) -> bool {
-        self.pipeline.is_at_rest() && self.waiting.is_empty()
+        self.pipeline.is_at_rest() && self.waiting.is_empty() && self.own.timers.is_empty()
     }
 
     /// Takes a message from the mailbox; none if there is nothing to handle. `now` is
@@ -189,28 +140,35 @@ impl<A: Agent> Running<A> {
     /// Handles the message that was begun.
     pub(super) async fn turn(&mut self, message: A::Message) {
         let request = self.delivery.as_ref().and_then(Delivery::request);
-        let mut ctx = context(&self.router, &self.id, self.epoch, self.revision, request);
+        let mut ctx = context(&self.router, &self.id, self.epoch, self.revision, request)
+            .with_reminders(self.pipeline.reminders(), None)
+            .with_timers(self.own.timers.len());
         let handled = AssertUnwindSafe(self.agent.handle(message, &mut ctx))
             .catch_unwind()
             .await;
-        let entries = ctx.into_entries();
-        self.end_turn(handled, entries);
+        let effects = ctx.into_effects();
+        self.end_turn(handled, effects);
     }
 
     fn end_turn(
         &mut self,
         handled: Result<Result<A::Reply, AgentError>, Box<dyn std::any::Any + Send>>,
-        entries: Vec<NewEntry>,
+        effects: Effects,
     ) {
         let Some(delivery) = self.delivery.take() else {
             return;
         };
         let copy = self.copy.take();
+        let Effects {
+            entries,
+            reminders,
+            timers,
+        } = effects;
         let mut scratch = SCRATCH.take();
         let result = match handled {
             Ok(Ok(reply)) => self
-                .check(&delivery, &reply, &entries, &mut scratch)
-                .map(|request| (reply, request)),
+                .check(&delivery, &reply, &entries, reminders, &mut scratch)
+                .map(|(request, reminders)| (reply, request, reminders)),
             Ok(Err(error)) => Err(agent_error(&error)),
             Err(panic) => {
                 let text = panic_text(panic.as_ref());
@@ -222,14 +180,19 @@ impl<A: Agent> Running<A> {
             }
         };
         let released = match result {
-            Ok((reply, request)) => {
+            Ok((reply, request, reminders)) => {
+                let changed =
+                    reminders.is_some() || self.pipeline.is_changed_by(&scratch, &entries);
                 let held = Held {
                     delivery,
                     copy,
                     result: Ok(reply),
-                    read: !self.pipeline.is_changed_by(&scratch, &entries),
+                    read: !changed,
                 };
-                self.pipeline.turn(&scratch, entries, request, held)
+                self.remind(reminders);
+                let released = self.pipeline.turn(&scratch, entries, request, held);
+                self.schedule(timers);
+                released
             }
             Err(error) => {
                 if !is_planted!(FailureNotUndone) {
@@ -252,36 +215,51 @@ impl<A: Agent> Running<A> {
     }
 
     /// Serializes the state into `scratch` and checks that it can be committed. Gives
-    /// the record of the request, if it has an effect that could be repeated.
+    /// the record of the request, if it has an effect that could be repeated, and the reminders if
+    /// they changed.
     fn check(
         &self,
         delivery: &Delivery<A>,
         reply: &A::Reply,
         entries: &[NewEntry],
+        reminders: Option<ReminderList>,
         scratch: &mut BytesMut,
-    ) -> Result<Option<RequestRecord>, Error> {
+    ) -> Result<(Option<RequestRecord>, Option<Listing>), Error> {
         encode_state(&self.agent, scratch)?;
+        let reminders = self.changed_reminders(reminders)?;
+        let changed = reminders.is_some() || self.pipeline.is_changed_by(scratch, entries);
         let record = match (&self.window, delivery.request()) {
-            (Some(_), Some(request)) if self.pipeline.is_changed_by(scratch, entries) => {
-                Some(RequestRecord {
-                    request: request.id,
-                    issued_at: request.issued_at,
-                    reply: encode_payload(reply)?,
-                })
-            }
+            (Some(_), Some(request)) if changed => Some(RequestRecord {
+                request: request.id,
+                issued_at: request.issued_at,
+                reply: encode_payload(reply)?,
+            }),
             _ => None,
         };
+        let replies = record.as_ref().map_or(0, |record| record.reply.len());
+        let reminding = reminders.as_ref().map_or(0, Listing::len);
+        self.check_len(scratch.len(), entries, replies + reminding)?;
+        Ok((record, reminders))
+    }
+
+    /// Checks that what a message left behind can be committed: so many bytes of state, its
+    /// entries, and as much as is given besides.
+    pub(super) fn check_len(
+        &self,
+        state: usize,
+        entries: &[NewEntry],
+        besides: usize,
+    ) -> Result<(), Error> {
         let limit = self.router.settings().max_commit_bytes;
         let entries: usize = entries
             .iter()
             .map(|entry| entry.kind.len() + entry.payload.len())
             .sum();
-        let replies = record.as_ref().map_or(0, |record| record.reply.len());
         let state = match A::CHECKPOINTS {
             Checkpoints::Never => 0,
-            Checkpoints::EveryCommit | Checkpoints::Every(_) => scratch.len(),
+            Checkpoints::EveryCommit | Checkpoints::Every(_) => state,
         };
-        let len = state + entries + replies;
+        let len = state + entries + besides;
         if len > limit {
             return Err(Error::new(
                 ErrorKind::InvalidInput,
@@ -296,7 +274,7 @@ impl<A: Agent> Running<A> {
                 format!("more waits for the agent's next commit than the {limit} bytes of one"),
             ));
         }
-        Ok(record)
+        Ok(())
     }
 
     /// Puts the agent back to the state after the last message that went well.

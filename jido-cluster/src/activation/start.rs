@@ -13,6 +13,7 @@ use crate::delivery::Refusal;
 use crate::error::Error;
 use crate::lease::Takeover;
 use crate::local::Parked;
+use crate::reminders::Listing;
 use crate::router::Router;
 
 /// How long members that don't share the storage are given to say whether they run
@@ -51,9 +52,10 @@ pub(super) async fn claim_and_load<A: Agent>(start: &Start<A>) -> Result<Running
         Ok(agent) => replay::unfold(router, agent, &loaded).await?,
         Err(error) => Err(error),
     };
+    let made = made.and_then(|made| Ok((made, Listing::read(&loaded.reminders)?)));
     match made {
-        Ok((agent, state)) => {
-            let mut running = Running::loaded(router.clone(), agent, state, &loaded);
+        Ok(((agent, state), reminders)) => {
+            let mut running = Running::loaded(router.clone(), agent, state, reminders, &loaded);
             if let Err(error) = running.started().await {
                 tracing::warn!(agent = %id, %error, "an agent did not start");
                 give_back(router, id, epoch, loaded.record.revision).await;
@@ -62,7 +64,7 @@ pub(super) async fn claim_and_load<A: Agent>(start: &Start<A>) -> Result<Running
             Ok(running)
         }
         Err(error) => {
-            tracing::error!(agent = %id, %error, "an agent's state can't be read");
+            tracing::error!(agent = %id, %error, "an agent can't be read");
             give_back(router, id, epoch, loaded.record.revision).await;
             Err(Refusal::Broken(error.kind(), error.to_string().into()))
         }

@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use jido_core::{Epoch, NewEntry, RequestId, Revision, Seq, Timestamp};
 
+use crate::reminders::Listing;
+
 /// What is left in memory of a parked agent: enough to run it again without a trip to
 /// storage. There may be millions, so that it is small.
 #[derive(Debug)]
@@ -25,6 +27,7 @@ pub(crate) struct Parked {
 pub(crate) struct Rest {
     /// What waits for hibernation to be committed.
     pub(crate) unsaved: Option<Unsaved>,
+    pub(crate) reminders: Listing,
     /// Up to when records of requests may have been dropped, now and when it was loaded.
     pub(crate) floors: (Timestamp, Timestamp),
     /// The requests that it remembers, and when they were made.
@@ -38,4 +41,6 @@ pub(crate) struct Unsaved {
     /// The state as it is in storage.
     pub(crate) committed: Bytes,
     pub(crate) entries: Vec<NewEntry>,
+    /// The reminders as they are in storage, if others wait.
+    pub(crate) reminders: Option<Listing>,
 }

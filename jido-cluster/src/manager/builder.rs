@@ -23,6 +23,9 @@ pub const DEFAULT_REQUEST_COUNT: usize = 4_096;
 /// For how long an agent remembers a request unless it is told otherwise.
 pub const DEFAULT_REQUEST_AGE: Duration = Duration::from_secs(10 * 60);
 
+/// How often agents are looked for that are to be reminded, unless it is said otherwise.
+pub const DEFAULT_WAKE_EVERY: Duration = Duration::from_secs(1);
+
 /// Configures an [`InstanceManager`].
 #[must_use]
 pub struct ManagerBuilder<A: Agent> {
@@ -34,6 +37,7 @@ pub struct ManagerBuilder<A: Agent> {
     requests: RequestLimits,
     patience: Patience,
     capacity: Capacity,
+    wake_every: Option<Duration>,
     mailbox_limit: usize,
     concurrent_activations: usize,
     initial: Initial<A>,
@@ -57,6 +61,7 @@ impl<A: Agent> ManagerBuilder<A> {
                 hibernate: Some(Duration::from_secs(15 * 60)),
             },
             capacity: Capacity::default(),
+            wake_every: Some(DEFAULT_WAKE_EVERY),
             mailbox_limit: 10_000,
             concurrent_activations: 64,
             initial,
@@ -154,6 +159,15 @@ impl<A: Agent> ManagerBuilder<A> {
         self
     }
 
+    /// How often this node looks in storage for agents that are to be
+    /// [reminded](jido_core::Context::remind) and don't run, to wake them: at least 10 ms,
+    /// [`DEFAULT_WAKE_EVERY`] by default, with up to an eighth more or less; and `None` for never,
+    /// where no agent has reminders. It is one query each time, and others for what it finds.
+    pub fn wake_every(mut self, period: impl Into<Option<Duration>>) -> Self {
+        self.wake_every = period.into();
+        self
+    }
+
     /// How many messages may wait for one agent: at least 1, 10,000 by default.
     /// Beyond it callers get [`Overloaded`](ErrorKind::Overloaded).
     pub fn mailbox_limit(mut self, limit: usize) -> Self {
@@ -214,6 +228,12 @@ impl<A: Agent> ManagerBuilder<A> {
         if too_short(self.patience.park) {
             return refused("park_after is less than 1 ms: pass None to park no agents");
         }
+        if self
+            .wake_every
+            .is_some_and(|every| every < Duration::from_millis(10))
+        {
+            return refused("wake_every is less than 10 ms: pass None to wake no agents");
+        }
         if self.capacity.agents == Some(0) {
             return refused("capacity is 0: it is at least 1, or None");
         }
@@ -250,6 +270,7 @@ impl<A: Agent> ManagerBuilder<A> {
             takeover: self.takeover,
             patience: self.patience,
             capacity: self.capacity,
+            wake_every: self.wake_every,
             mailbox_limit: self.mailbox_limit as u64,
             max_commit_bytes: capabilities.max_commit_bytes,
             concurrent_activations: self.concurrent_activations,

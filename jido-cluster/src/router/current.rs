@@ -61,7 +61,7 @@ impl<A: Agent> Router<A> {
         }
     }
 
-    /// Moves unused agents down, and keeps agents elsewhere attached, in each life of the
+    /// Moves unused agents down, keeps agents elsewhere attached, and wakes those that are due, in each life of the
     /// node in its turn, for as long as the task is kept.
     pub(crate) fn chores(self: &Arc<Self>) -> OwnedTask {
         let first = self.clone();
@@ -69,7 +69,11 @@ impl<A: Agent> Router<A> {
             loop {
                 let latest = first.latest.router.load_full();
                 let router = latest.unwrap_or_else(|| first.clone());
-                let _chores = (router.passivation(), router.keep_attached());
+                let _chores = (
+                    router.passivation(),
+                    router.keep_attached(),
+                    router.waking(),
+                );
                 first.latest.changed.notified().await;
             }
         })

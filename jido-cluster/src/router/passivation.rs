@@ -22,6 +22,10 @@ pub(super) const CONCURRENCY: usize = 64;
 /// How often unused agents are looked for, at the most and at the least.
 const SWEEP: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(30));
 
+/// How many times as long as a look at all agents took the next one is put off at the
+/// least, so that looking takes no more than a tenth of the time.
+const PUT_OFF: u32 = 9;
+
 /// How long a manager that is over its capacity waits before it looks again when too few
 /// agents could go: from the first to the second.
 const CROWDED: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
@@ -38,11 +42,11 @@ impl<A: Agent> Router<A> {
         }
         let router = self.clone();
         Some(OwnedTask::spawn(async move {
-            let mut pause = Duration::ZERO;
+            let (mut pause, mut looked) = (Duration::ZERO, Duration::ZERO);
             loop {
                 let tick = async {
                     match every {
-                        Some(every) => tokio::time::sleep(every).await,
+                        Some(every) => tokio::time::sleep(every.max(looked * PUT_OFF)).await,
                         None => std::future::pending().await,
                     }
                 };
@@ -51,7 +55,7 @@ impl<A: Agent> Router<A> {
                     () = router.crowded.notified() => {}
                     () = tick => {}
                 }
-                Box::pin(router.sweep()).await;
+                looked = Box::pin(router.sweep()).await;
                 if !router.is_crowded() {
                     pause = Duration::ZERO;
                     continue;
@@ -91,9 +95,11 @@ impl<A: Agent> Router<A> {
     }
 
     /// Looks at all agents once, and moves those down that are unused for long enough,
-    /// or are the least recently used ones beyond the manager's capacity.
-    async fn sweep(&self) {
-        let now = millis(self.core.deadlines.now());
+    /// or are the least recently used ones beyond the manager's capacity. Answers how
+    /// long looking took.
+    async fn sweep(&self) -> Duration {
+        let begun = self.core.deadlines.now();
+        let now = millis(begun);
         let (patience, capacity) = (self.settings.patience, self.settings.capacity);
         let crowded = self.is_crowded();
         self.expire_attachments();
@@ -101,6 +107,7 @@ impl<A: Agent> Router<A> {
         let is_free = |one: &Resting| !self.attachments.holds(one.key.as_str(), now);
         let resting = self.local.resting(|one| wanted(one) && is_free(one)).await;
         let chosen = choose(patience, capacity, self.load(), now, resting);
+        let looked = self.core.deadlines.now().saturating_sub(begun);
         futures_util::stream::iter(chosen)
             .for_each_concurrent(CONCURRENCY, |(key, errand)| async move {
                 match self.run_here(&key, errand).await {
@@ -109,5 +116,6 @@ impl<A: Agent> Router<A> {
                 }
             })
             .await;
+        looked
     }
 }

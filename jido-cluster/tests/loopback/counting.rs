@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jido_cluster::storage::{
     AgentRecord, AppendOutcome, Capabilities, ClaimOutcome, ClaimRequest, Commit, CommittedRequest,
-    DirectoryPage, DirectoryQuery, Error, Loaded, MemoryStorage, NodeRecord, NodeRegistration,
-    Registration, Renewal, Storage,
+    DirectoryPage, DirectoryQuery, Due, DueQuery, Error, Loaded, MemoryStorage, NodeRecord,
+    NodeRegistration, Registration, Renewal, Storage,
 };
 use jido_cluster::{AgentId, ClusterName, Entry, Epoch, Incarnation, RequestId, Seq, Timestamp};
 
@@ -120,5 +120,9 @@ impl Storage for Counting {
 
     async fn directory(&self, query: DirectoryQuery) -> Result<DirectoryPage, Error> {
         self.inner.directory(query).await
+    }
+
+    async fn due(&self, query: DueQuery) -> Result<Vec<Due>, Error> {
+        self.inner.due(query).await
     }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jido_cluster::storage::{
     AgentRecord, AppendOutcome, Capabilities, ClaimOutcome, ClaimRequest, Commit, CommittedRequest,
-    DirectoryPage, DirectoryQuery, Error, ErrorKind, Loaded, MemoryStorage, NodeRecord,
-    NodeRegistration, Registration, Renewal, Storage,
+    DirectoryPage, DirectoryQuery, Due, DueQuery, Error, ErrorKind, Loaded, MemoryStorage,
+    NodeRecord, NodeRegistration, Registration, Renewal, Storage,
 };
 use jido_cluster::{
     AgentId, Checkpoint, ClusterName, Durability, Entry, Epoch, Executed, Incarnation, NodeName,
@@ -231,6 +231,10 @@ impl Storage for Faulty {
 
     async fn directory(&self, query: DirectoryQuery) -> Result<DirectoryPage, Error> {
         self.inner.directory(query).await
+    }
+
+    async fn due(&self, query: DueQuery) -> Result<Vec<Due>, Error> {
+        self.inner.due(query).await
     }
 }
 

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use jido_cluster::storage::{
     AgentRecord, AppendOutcome, Batching, Capabilities, ClaimOutcome, ClaimRequest, Commit,
-    CommittedRequest, DirectoryPage, DirectoryQuery, Error, GroupOptions, Loaded, MemoryStorage,
-    NodeRecord, NodeRegistration, Registration, Renewal, Storage,
+    CommittedRequest, DirectoryPage, DirectoryQuery, Due, DueQuery, Error, GroupOptions, Loaded,
+    MemoryStorage, NodeRecord, NodeRegistration, Registration, Renewal, Storage,
 };
 use jido_cluster::{
     AgentId, ClusterName, Durability, Entry, Epoch, ErrorKind, Executed, Incarnation,
@@ -109,6 +109,10 @@ impl Storage for Batched {
 
     async fn directory(&self, query: DirectoryQuery) -> Result<DirectoryPage, Error> {
         self.inner.directory(query).await
+    }
+
+    async fn due(&self, query: DueQuery) -> Result<Vec<Due>, Error> {
+        self.inner.due(query).await
     }
 }
 

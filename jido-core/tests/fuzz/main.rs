@@ -9,6 +9,7 @@ mod codec;
 mod envelopes;
 mod names;
 mod planted;
+mod reminders;
 
 use jido_core::fuzz::PeakAlloc;
 

@@ -36,6 +36,9 @@ create table agent (
     thread_metadata jsonb,
     checkpoint bytea,
     covers bigint not null default 0 check (covers >= 0),
+    -- When to be woken at the latest, and the reminders, which mean something to jido alone.
+    wake_at bigint check (wake_at >= 0),
+    reminders bytea,
     -- Requests made before this time may have been forgotten.
     floor bigint not null default 0 check (floor >= 0),
     created_at bigint not null check (created_at >= 0),
@@ -43,8 +46,11 @@ create table agent (
     unique (cluster, manager, key)
 )
 -- Room on the page for the next version of a row: every commit writes one, and no
--- index has to follow it there.
+-- index has to follow it there, unless it changes when to be woken.
 with (fillfactor = 70);
+
+-- Who is to be woken, by time.
+create index agent_due on agent (cluster, manager, wake_at, key) where wake_at is not null;
 
 -- The entries of threads. There is no foreign key: agents are never removed, and its
 -- check would lock the agent's row again for each entry.

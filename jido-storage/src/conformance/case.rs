@@ -37,13 +37,15 @@ pub enum Rule {
     Thread,
     /// The directory: who is in it, and its pages.
     Directory,
+    /// Reminders: committed with the rest, and found when due.
+    Reminder,
     /// All rules at once: operations that are generated, or race.
     Whole,
 }
 
 impl Rule {
     /// All of them, in order.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Claim,
         Self::Append,
         Self::Batch,
@@ -56,6 +58,7 @@ impl Rule {
         Self::Delete,
         Self::Thread,
         Self::Directory,
+        Self::Reminder,
         Self::Whole,
     ];
 
@@ -80,6 +83,9 @@ impl Rule {
             Self::Delete => "deletion leaves nothing but the epoch and the revision",
             Self::Thread => "a thread is read in order, by pages, as it was written",
             Self::Directory => "the directory lists every agent once, dormant ones too, by pages",
+            Self::Reminder => {
+                "reminders go with their commit, and agents are found when they are due"
+            }
             Self::Whole => "all rules at once",
         }
     }

@@ -41,6 +41,7 @@ mod nodes;
 mod processes;
 mod races;
 mod release;
+mod reminders;
 mod reopening;
 mod report;
 mod requests;
@@ -72,6 +73,7 @@ pub fn cases() -> impl Iterator<Item = Case> {
         erasing::CASES,
         settled::CASES,
         release::CASES,
+        reminders::CASES,
         delete::CASES,
         threads::CASES,
         journal::CASES,

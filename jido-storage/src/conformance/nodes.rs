@@ -291,6 +291,8 @@ async fn a_life_that_ends_among_claims_claims_no_more(world: World) {
             })
             .collect();
         while made.load(Ordering::SeqCst) <= life as u64 % 4 {
+            let ended = claiming.iter().any(|claimer| claimer.is_finished());
+            assert!(!ended, "a node that is up claims no more");
             tokio::task::yield_now().await;
         }
         world.bury(node).await;

@@ -12,7 +12,9 @@
 //! | `(4, cluster, manager, key, 2, seq, chunk)` | an entry |
 //! | `(4, cluster, manager, key, 3, client, seq)` | the mark of a request |
 //! | `(4, cluster, manager, key, 4, client, seq, chunk)` | its reply |
+//! | `(4, cluster, manager, key, 5, chunk)` | its reminders |
 //! | `(5, instance, lane)` | the marker of a lane, see `lanes.rs` |
+//! | `(6, cluster, manager, wake_at, key)` | nothing: the agent is to be woken then |
 //!
 //! The beat stands apart, so that a claim, which reads whether nodes are up,
 //! doesn't conflict with their renewals. Agents stand apart from their content,
@@ -21,7 +23,11 @@
 //! numbers and of UTF-8, and escapes a NUL.
 
 use foundationdb_tuple::{Bytes as Raw, TuplePack, pack, unpack};
-use jido_core::{AgentId, AgentKey, ClusterName, Incarnation, ManagerName, RequestId, Seq};
+use jido_core::{
+    AgentId, AgentKey, ClusterName, Incarnation, ManagerName, RequestId, Seq, Timestamp,
+};
+
+use crate::{Due, DueQuery};
 
 const SCHEMA: u64 = 0;
 const NODES: u64 = 1;
@@ -29,12 +35,14 @@ const BEATS: u64 = 2;
 const AGENTS: u64 = 3;
 const CONTENT: u64 = 4;
 const MARKERS: u64 = 5;
+const DUE: u64 = 6;
 
 const CHECKPOINT: u64 = 0;
 const METADATA: u64 = 1;
 const ENTRIES: u64 = 2;
 const MARKS: u64 = 3;
 const REPLIES: u64 = 4;
+const REMINDERS: u64 = 5;
 
 /// A range of keys: from the first on, up to before the second.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +58,12 @@ impl Span {
             begin: joined(tuple, &[0x00]),
             end: joined(tuple, &[0xff]),
         }
+    }
+
+    /// One key alone.
+    pub(super) fn only(key: Vec<u8>) -> Self {
+        let end = joined(&key, &[0x00]);
+        Self { begin: key, end }
     }
 
     /// Leaves what is behind a key.
@@ -148,6 +162,50 @@ impl Layout {
         AgentKey::new(key).ok()
     }
 
+    /// Where it stands that an agent is to be woken at a time.
+    pub(super) fn due(&self, id: &AgentId, wake_at: Timestamp) -> Vec<u8> {
+        self.due_of(&id.cluster, &id.manager, wake_at, &id.key)
+    }
+
+    fn due_of(
+        &self,
+        cluster: &ClusterName,
+        manager: &ManagerName,
+        wake_at: Timestamp,
+        key: &AgentKey,
+    ) -> Vec<u8> {
+        let (cluster, manager) = (cluster.as_str(), manager.as_str());
+        self.key(&(DUE, cluster, manager, wake_at.0, key.as_str()))
+    }
+
+    /// Where those of a manager's agents stand that are to be woken at a time or before, behind
+    /// one of them if it is given.
+    pub(super) fn due_by(&self, query: &DueQuery) -> Span {
+        let (cluster, manager) = (&query.cluster, &query.manager);
+        let names = (DUE, cluster.as_str(), manager.as_str(), query.until.0);
+        let mut span = Span {
+            begin: Span::of(&self.key(&(DUE, cluster.as_str(), manager.as_str()))).begin,
+            end: Span::of(&self.key(&names)).end,
+        };
+        if let Some(after) = &query.after {
+            span.begin_after(&self.due_of(cluster, manager, after.wake_at, &after.key));
+            // Behind the last one there is nothing, not less than nothing.
+            span.end = span.end.max(span.begin.clone());
+        }
+        span
+    }
+
+    /// Who is to be woken, and when, by a key among those.
+    pub(super) fn due_at(&self, key: &[u8]) -> Option<Due> {
+        let tuple = key.strip_prefix(self.prefix.as_slice())?;
+        let (_, _, _, wake_at, key): (u64, String, String, u64, String) = unpack(tuple).ok()?;
+        let key = AgentKey::new(key).ok()?;
+        Some(Due {
+            wake_at: Timestamp(wake_at),
+            key,
+        })
+    }
+
     /// Where an agent's content stands.
     pub(super) fn content(&self, id: &AgentId) -> Content {
         let AgentId {
@@ -203,6 +261,11 @@ impl Content {
     /// What the chunks of the thread's metadata stand behind.
     pub(super) fn metadata(&self) -> Vec<u8> {
         self.key(&(METADATA,))
+    }
+
+    /// What the chunks of the reminders stand behind.
+    pub(super) fn reminders(&self) -> Vec<u8> {
+        self.key(&(REMINDERS,))
     }
 
     /// What an entry's chunks stand behind.

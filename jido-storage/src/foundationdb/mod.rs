@@ -7,6 +7,7 @@ mod agent_ops;
 #[cfg(feature = "foundationdb")]
 mod client;
 mod database;
+mod due;
 mod fault;
 mod lanes;
 mod layout;
@@ -47,8 +48,8 @@ use self::schema::{CheckSchema, Sweep};
 use self::transact::{Ended, Operation, Store, abandoned};
 use crate::{
     AgentRecord, AppendOutcome, Batching, Capabilities, ClaimOutcome, ClaimRequest, Commit,
-    CommittedRequest, DirectoryPage, DirectoryQuery, Error, ErrorKind, Loaded, NodeRecord,
-    NodeRegistration, Registration, Renewal, Sharing, Storage,
+    CommittedRequest, DirectoryPage, DirectoryQuery, Due, DueQuery, Error, ErrorKind, Loaded,
+    NodeRecord, NodeRegistration, Registration, Renewal, Sharing, Storage,
 };
 
 /// How many batches of commits are in flight at once.
@@ -380,5 +381,9 @@ impl Storage for FoundationDbStorage {
                 return Ok(page);
             }
         }
+    }
+
+    async fn due(&self, query: DueQuery) -> Result<Vec<Due>, Error> {
+        self.store.read(&query).await
     }
 }

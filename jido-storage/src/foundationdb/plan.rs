@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use jido_core::{AgentId, Entry, Epoch, RequestId, Seq, Timestamp};
 
 use super::layout::{Content, Layout, Span, chunks};
-use super::rows::{AgentRow, CheckpointRow, EntryRow, MarkRow, cut};
+use super::rows::{AgentRow, CheckpointRow, EntryRow, MarkRow, RemindersRow, cut};
 use crate::record_codec::{decode, encode};
-use crate::{AppendOutcome, Commit, CommittedRequest, Error};
+use crate::{AppendOutcome, Commit, CommittedRequest, Error, Reminders};
 
 /// Something to write that no conflict range stands for: the agent's row does.
 #[derive(Debug, PartialEq, Eq)]
@@ -114,6 +114,9 @@ impl Plan {
             writes.push(Write::Clear(chunks(&content.checkpoint())));
             set(&mut writes, &content.checkpoint(), &CheckpointRow { state })?;
         }
+        if let Some(reminders) = &commit.reminders {
+            remind(layout, &commit.id, &mut row, reminders, &mut writes)?;
+        }
         let marked = self.write_requests(&content, commit, &row, &mut writes)?;
         row.floor = row.floor.max(commit.forget_before.unwrap_or_default());
         if commit.release {
@@ -138,10 +141,7 @@ impl Plan {
         writes: &mut Vec<Write>,
     ) -> Result<BTreeSet<(AgentId, RequestId)>, Refusal> {
         for request in &commit.forget {
-            let mark = content.mark(*request);
-            let mut end = mark.clone();
-            end.push(0);
-            writes.push(Write::Clear(Span { begin: mark, end }));
+            writes.push(Write::Clear(Span::only(content.mark(*request))));
             writes.push(Write::Clear(chunks(&content.reply(*request))));
         }
         let mut marked = BTreeSet::new();
@@ -186,12 +186,51 @@ impl Plan {
         row.floor = Timestamp::default();
         row.revision = row.revision.next();
         row.updated_at = at;
-        let everything = Write::Clear(layout.content(id).everything());
-        match self.put(id, &row, vec![everything]) {
+        let mut writes = vec![Write::Clear(layout.content(id).everything())];
+        wake(layout, id, &mut row, None, &mut writes);
+        match self.put(id, &row, writes) {
             Ok(()) => AppendOutcome::Committed(row.revision),
             Err(refusal) => refusal,
         }
     }
+}
+
+/// Replaces an agent's reminders.
+fn remind(
+    layout: &Layout,
+    id: &AgentId,
+    row: &mut AgentRow,
+    reminders: &Reminders,
+    writes: &mut Vec<Write>,
+) -> Result<(), Refusal> {
+    let behind = layout.content(id).reminders();
+    writes.push(Write::Clear(chunks(&behind)));
+    if *reminders != Reminders::default() {
+        let list = reminders.list.clone();
+        set(writes, &behind, &RemindersRow { list })?;
+    }
+    wake(layout, id, row, reminders.wake_at, writes);
+    Ok(())
+}
+
+/// Moves an agent among those that are due.
+fn wake(
+    layout: &Layout,
+    id: &AgentId,
+    row: &mut AgentRow,
+    wake_at: Option<Timestamp>,
+    writes: &mut Vec<Write>,
+) {
+    if row.wake_at == wake_at {
+        return;
+    }
+    if let Some(before) = row.wake_at {
+        writes.push(Write::Clear(Span::only(layout.due(id, before))));
+    }
+    if let Some(wake_at) = wake_at {
+        writes.push(Write::Set(layout.due(id, wake_at), Vec::new()));
+    }
+    row.wake_at = wake_at;
 }
 
 /// Sets the chunks of a record.
@@ -223,15 +262,19 @@ pub(super) fn cost(layout: &Layout, commit: &Commit) -> usize {
     // A mark and a reply each, whose keys are the longest.
     let requests = 2 * commit.requests.len() * (content.longest_key() + OVERHEAD);
     let metadata = commit.thread_metadata.len() * 10;
-    // A checkpoint and metadata are records more, and so is every part of what is cut.
-    let cuts = 2 + commit.payload_len() / super::rows::MAX_VALUE_BYTES;
+    // Checkpoint, metadata and reminders are records more, and so is every part of what is cut.
+    let cuts = 3 + commit.payload_len() / super::rows::MAX_VALUE_BYTES;
     let cleared = usize::from(commit.checkpoint.is_some())
         + usize::from(commit.erase.checkpoint)
+        + usize::from(commit.reminders.is_some())
         + 2 * usize::from(commit.erase.thread)
         + 2 * commit.forget.len();
     let clears = cleared * (2 * content.longest_key() + OVERHEAD);
     let cuts = cuts * (content.longest_key() + OVERHEAD);
-    row + commit.payload_len() + entries + refs + requests + metadata + cuts + clears
+    // A time is cleared, of two keys, and another set.
+    let due = layout.due(&commit.id, Timestamp(u64::MAX)).len();
+    let due = usize::from(commit.reminders.is_some()) * (3 * due + 2 * OVERHEAD);
+    row + due + commit.payload_len() + entries + refs + requests + metadata + cuts + clears
 }
 
 /// How many of the first commits go into one transaction of `budget` bytes: all that

@@ -4,18 +4,19 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::future::{try_join, try_join4};
+use futures_util::future::{try_join, try_join5};
 use jido_core::{AgentId, AgentKey, Checkpoint, ClusterName, Entry, ManagerName, RequestId, Seq};
 
 use super::database::{Batch, Reading, Transaction};
 use super::fault::Fault;
 use super::layout::{Content, Layout, chunks};
 use super::plan::agent_row;
-use super::rows::{AgentRow, CheckpointRow, EntryRow, MarkRow, join};
+use super::rows::{AgentRow, CheckpointRow, EntryRow, MarkRow, RemindersRow, join};
 use super::transact::{Operation, Step};
 use crate::record_codec::decode;
 use crate::{
-    AgentRecord, CommittedRequest, Cursor, Error, ErrorKind, Loaded, RequestMark, RequestWindow,
+    AgentRecord, CommittedRequest, Cursor, Error, ErrorKind, Loaded, Reminders, RequestMark,
+    RequestWindow,
 };
 
 /// Bytes after which a page of a thread ends.
@@ -49,7 +50,7 @@ pub(super) struct NextAgents<'a> {
     pub(super) limit: usize,
 }
 
-fn corrupt(message: String) -> Fault {
+pub(super) fn corrupt(message: String) -> Fault {
     Fault::Refused(Error::new(ErrorKind::Corrupt, message))
 }
 
@@ -108,10 +109,11 @@ impl Operation for Load<'_> {
     ) -> Result<Step<Self::Output>, Fault> {
         let id = self.0;
         let content = layout.content(id);
-        let (row, checkpoint, metadata, marks) = try_join4(
+        let (row, checkpoint, metadata, reminders, marks) = try_join5(
             live(layout, tx, id),
             cut_record(tx, content.checkpoint()),
             cut_record(tx, content.metadata()),
+            cut_record(tx, content.reminders()),
             marks(tx, &content, id),
         )
         .await?;
@@ -133,7 +135,20 @@ impl Operation for Load<'_> {
             None => BTreeMap::new(),
             Some(bytes) => decode(&bytes, format_args!("the thread metadata of agent {id}"))?,
         };
+        let list = match (row.wake_at, reminders) {
+            (_, Some(bytes)) => {
+                let RemindersRow { list } =
+                    decode(&bytes, format_args!("the reminders of agent {id}"))?;
+                list
+            }
+            (None, None) => Bytes::new(),
+            (Some(_), None) => {
+                return Err(corrupt(format!("the reminders of agent {id} are missing")));
+            }
+        };
+        let wake_at = row.wake_at;
         Ok(Step::Read(Some(Loaded {
+            reminders: Reminders { wake_at, list },
             requests: RequestWindow {
                 floor: row.floor,
                 marks,

@@ -50,6 +50,8 @@ pub(super) struct AgentRow {
     pub(super) floor: Timestamp,
     /// How much of the thread its checkpoint covers, if it has one.
     pub(super) covers: Option<Seq>,
+    /// When it is to be woken, which stands among those that are due, too.
+    pub(super) wake_at: Option<Timestamp>,
 }
 
 impl AgentRow {
@@ -65,6 +67,7 @@ impl AgentRow {
             deleted: false,
             floor: Timestamp::default(),
             covers: None,
+            wake_at: None,
         }
     }
 
@@ -85,6 +88,12 @@ impl AgentRow {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct CheckpointRow {
     pub(super) state: Bytes,
+}
+
+/// What the agent is to be reminded of.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct RemindersRow {
+    pub(super) list: Bytes,
 }
 
 /// An entry; its place stands in its key.

@@ -366,6 +366,17 @@ async fn lanes_have_batches_in_flight_at_once_and_keep_each_agents_order() {
 }
 
 #[tokio::test]
+async fn records_of_many_agents_are_one_question_to_the_adapter() {
+    let world = World::new(GroupOptions::new());
+    let (a, _) = world.adapter.claim("a").await;
+    let (b, _) = world.adapter.claim("b").await;
+    let heads = world.group.heads(&[b.clone(), a, b]).await.unwrap();
+    let keys = heads.iter().flatten().map(|head| head.id.key.as_str());
+    assert_eq!(keys.collect::<Vec<_>>(), ["b", "a", "b"]);
+    assert_eq!(world.adapter.seen(), [Seen::Heads(3)]);
+}
+
+#[tokio::test]
 async fn options_out_of_range_are_refused() {
     for (options, names) in [
         (GroupOptions::new().lanes(0), "lanes is 0"),

@@ -70,7 +70,7 @@ impl Environment {
         // Default flags: every commit is on disk before it is answered.
         how.map_size(options.map_size)
             .max_readers(MAX_READERS)
-            .max_dbs(8);
+            .max_dbs(16);
         #[allow(
             unsafe_code,
             reason = "heed asks that nothing but LMDB changes the files while they are mapped: the \

@@ -12,6 +12,8 @@ use crate::Error;
 pub(super) struct Writing<'a, 'e> {
     pub(super) tables: &'a Tables,
     pub(super) txn: &'a mut RwTxn<'e>,
+    /// Room for a record of an agent: nearly every operation writes one.
+    pub(super) record: Vec<u8>,
 }
 
 /// One thing to do inside a write transaction. It may be run again, when the
@@ -20,7 +22,8 @@ pub(super) trait Operation: Send + 'static {
     /// What its caller is told.
     type Outcome: Send + 'static;
 
-    /// Does it. What it refuses it refuses before it has written anything.
+    /// Does it. What it refuses it refuses before it has written anything, since the
+    /// transaction goes on without it.
     fn run(&self, writing: &mut Writing<'_, '_>) -> Result<Self::Outcome, Fault>;
 
     /// The outcome when nothing was written, for a reason.

@@ -1,5 +1,7 @@
 //! The adapter on LMDB: durable, shared by the processes of one machine.
 
+mod append;
+mod due;
 mod env;
 mod fault;
 mod job;
@@ -26,6 +28,7 @@ use jido_core::{AgentId, ClusterName, Entry, Epoch, Incarnation, RequestId, Seq,
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use self::append::Append;
 use self::env::{Environment, FOLLOWS};
 use self::fault::{Fault, is_map_resized};
 use self::job::{Operation, job};
@@ -37,8 +40,8 @@ use self::tables::Tables;
 use crate::record_codec as codec;
 use crate::{
     AgentRecord, AppendOutcome, Batching, Capabilities, ClaimOutcome, ClaimRequest, Commit,
-    CommittedRequest, DirectoryPage, DirectoryQuery, Error, ErrorKind, Loaded, NodeRecord,
-    NodeRegistration, Registration, Renewal, Sharing, Storage,
+    CommittedRequest, DirectoryPage, DirectoryQuery, Due, DueQuery, Error, ErrorKind, Loaded,
+    NodeRecord, NodeRegistration, Registration, Renewal, Sharing, Storage,
 };
 
 const MAX_COMMIT_BYTES: usize = 8 * 1024 * 1024;
@@ -278,7 +281,19 @@ impl Storage for LmdbStorage {
 
     async fn head(&self, id: &AgentId) -> Result<Option<AgentRecord>, Error> {
         let row = self.read(|tables, txn| tables.live(txn, id)).await?;
-        Ok(row.map(tables::AgentRow::into_record))
+        Ok(row.map(|row| row.into_record(id.clone())))
+    }
+
+    async fn heads(&self, ids: &[AgentId]) -> Result<Vec<Option<AgentRecord>>, Error> {
+        self.read(|tables, txn| {
+            ids.iter()
+                .map(|id| {
+                    let row = tables.live(txn, id)?;
+                    Ok(row.map(|row| row.into_record(id.clone())))
+                })
+                .collect()
+        })
+        .await
     }
 
     async fn read_thread(
@@ -300,12 +315,19 @@ impl Storage for LmdbStorage {
             .await
     }
 
+    async fn append(&self, commit: Commit) -> AppendOutcome {
+        match Append::new(commit, MAX_COMMIT_BYTES) {
+            Ok(append) => outcome_of::<Append>(self.submit(append)).await,
+            Err(error) => AppendOutcome::Failed(error),
+        }
+    }
+
     async fn append_many(&self, commits: Vec<Commit>) -> Vec<AppendOutcome> {
         let mut jobs = Vec::with_capacity(commits.len());
         let mut waiting = Vec::with_capacity(commits.len());
         for commit in commits {
-            waiting.push(commit.check(MAX_COMMIT_BYTES).map(|()| {
-                let (job, outcome) = job(commit);
+            waiting.push(Append::new(commit, MAX_COMMIT_BYTES).map(|append| {
+                let (job, outcome) = job(append);
                 jobs.push(job);
                 outcome
             }));
@@ -314,7 +336,7 @@ impl Storage for LmdbStorage {
         let mut outcomes = Vec::with_capacity(waiting.len());
         for waits in waiting {
             outcomes.push(match waits {
-                Ok(outcome) => outcome_of::<Commit>(outcome).await,
+                Ok(outcome) => outcome_of::<Append>(outcome).await,
                 Err(error) => AppendOutcome::Failed(error),
             });
         }
@@ -332,5 +354,9 @@ impl Storage for LmdbStorage {
 
     async fn directory(&self, query: DirectoryQuery) -> Result<DirectoryPage, Error> {
         self.read(|tables, txn| tables.directory(txn, &query)).await
+    }
+
+    async fn due(&self, query: DueQuery) -> Result<Vec<Due>, Error> {
+        self.read(|tables, txn| tables.due(txn, &query)).await
     }
 }

@@ -2,18 +2,16 @@
 
 use std::ops::{Bound, RangeInclusive};
 
-use jido_core::{AgentId, ClusterName, Entry, Epoch, Incarnation, Revision, Seq, Timestamp};
+use jido_core::{AgentId, ClusterName, Epoch, Incarnation, Revision, Seq, Timestamp};
 
 use super::codec::{decode, encode};
+use super::due::Reminding;
 use super::fault::Fault;
 use super::job::{Operation, Writing};
 use super::tables::{
-    AgentRow, CheckpointRow, EntryRow, Table, entry_key, request_key, request_keys, slot_key,
+    AgentRow, CheckpointRow, Table, Tables, agent_key, entry_key, request_keys, slot_key,
 };
-use crate::{
-    AppendOutcome, ClaimOutcome, ClaimRequest, Commit, CommittedRequest, Erase, Error, ErrorKind,
-    NodeState,
-};
+use crate::{AppendOutcome, ClaimOutcome, ClaimRequest, Erase, Error, ErrorKind, NodeState};
 
 /// Where the number of the next agent's slot stands.
 const NEXT_SLOT: &[u8] = b"next_slot";
@@ -35,17 +33,49 @@ impl Writing<'_, '_> {
         Ok(node.is_some_and(|node| node.state == NodeState::Up))
     }
 
-    /// The agent's row, if `epoch` owns it.
-    fn owned(&self, id: &AgentId, epoch: Epoch) -> Result<Result<AgentRow, AppendOutcome>, Fault> {
-        Ok(match self.tables.agent(self.txn, id)? {
+    /// The agent's row, if `epoch` owns it. `key` is its [`agent_key`].
+    pub(super) fn owned(
+        &self,
+        key: &[u8],
+        id: &AgentId,
+        epoch: Epoch,
+    ) -> Result<Result<AgentRow, AppendOutcome>, Fault> {
+        Ok(match self.tables.agent(self.txn, key, id)? {
             Some(row) if row.epoch == epoch && row.owner.is_some() => Ok(row),
             Some(row) => Err(AppendOutcome::Fenced { epoch: row.epoch }),
             None => Err(AppendOutcome::Fenced { epoch: Epoch::ZERO }),
         })
     }
 
-    /// Erases parts of an agent. A checkpoint that stays covers nothing of the thread that goes.
-    fn erase(&mut self, row: &mut AgentRow, what: Erase) -> Result<(), Fault> {
+    /// What an erasure leaves of the checkpoint: its record when it stays but covers
+    /// nothing of the thread that goes. To be asked before anything is written, since
+    /// a record that can't be read refuses the erasure.
+    pub(super) fn uncovered(
+        &self,
+        id: &AgentId,
+        slot: u64,
+        what: Erase,
+    ) -> Result<Option<Vec<u8>>, Fault> {
+        if what.checkpoint || !what.thread {
+            return Ok(None);
+        }
+        let Some(bytes) = self.tables.checkpoints.get(self.txn, &slot_key(slot))? else {
+            return Ok(None);
+        };
+        let kept: CheckpointRow = decode(bytes, format_args!("the checkpoint of agent {id}"))?;
+        Ok(Some(encode(&CheckpointRow {
+            covers: Seq::ZERO,
+            ..kept
+        })?))
+    }
+
+    /// Erases parts of an agent. `uncovered` is what [`Writing::uncovered`] answered.
+    pub(super) fn erase(
+        &mut self,
+        row: &mut AgentRow,
+        what: Erase,
+        uncovered: Option<Vec<u8>>,
+    ) -> Result<(), heed::Error> {
         let key = slot_key(row.slot);
         if what.checkpoint {
             self.tables.checkpoints.delete(self.txn, &key)?;
@@ -55,14 +85,8 @@ impl Writing<'_, '_> {
             delete_range(&self.tables.entries, self.txn, entries)?;
             self.tables.threads.delete(self.txn, &key)?;
             row.thread_len = Seq::ZERO;
-            if let Some(bytes) = self.tables.checkpoints.get(self.txn, &key)? {
-                let kept: CheckpointRow =
-                    decode(bytes, format_args!("the checkpoint of agent {}", row.id))?;
-                let uncovered = encode(&CheckpointRow {
-                    covers: Seq::ZERO,
-                    ..kept
-                })?;
-                self.tables.checkpoints.put(self.txn, &key, &uncovered)?;
+            if let Some(record) = uncovered {
+                self.tables.checkpoints.put(self.txn, &key, &record)?;
             }
         }
         Ok(())
@@ -122,7 +146,8 @@ impl Operation for ClaimRequest {
         if !writing.is_up(cluster, self.claimant)? {
             return Ok(Ok(ClaimOutcome::ClaimantDead));
         }
-        let row = writing.tables.agent(writing.txn, &self.id)?;
+        let key = agent_key(&self.id);
+        let row = writing.tables.agent(writing.txn, &key, &self.id)?;
         if let Some(row) = &row
             && let Some(owner) = row.owner
             && owner != self.claimant
@@ -138,7 +163,7 @@ impl Operation for ClaimRequest {
             Some(row) => row,
             None => AgentRow {
                 slot: writing.take_slot()?,
-                id: self.id.clone(),
+                id: (),
                 owner: None,
                 epoch: Epoch::ZERO,
                 revision: Revision::ZERO,
@@ -155,7 +180,13 @@ impl Operation for ClaimRequest {
         row.owner = Some(self.claimant);
         row.epoch = row.epoch.next();
         row.updated_at = self.at;
-        writing.tables.put_agent(writing.txn, &row)?;
+        Tables::agent_record(&mut writing.record, &self.id, row)?;
+        let Writing {
+            tables,
+            txn,
+            record,
+        } = writing;
+        tables.agents.put(txn, &key, record)?;
         Ok(Ok(ClaimOutcome::Claimed(row.epoch)))
     }
 
@@ -168,98 +199,16 @@ impl Operation for ClaimRequest {
     }
 }
 
-impl Operation for Commit {
-    type Outcome = AppendOutcome;
-
-    fn run(&self, writing: &mut Writing<'_, '_>) -> Result<AppendOutcome, Fault> {
-        let mut row = match writing.owned(&self.id, self.epoch)? {
-            Ok(row) => row,
-            Err(outcome) => return Ok(outcome),
-        };
-        if row.revision != self.expected {
-            return Ok(AppendOutcome::Conflict {
-                actual: row.revision,
-            });
-        }
-        if let Err(error) = self.check_covers(row.thread_len) {
-            return Ok(AppendOutcome::Failed(error));
-        }
-        if self.advances_revision() {
-            row.revision = row.revision.next();
-        }
-        if self.release {
-            row.owner = None;
-        }
-        row.updated_at = self.at;
-        // A record that can't be read, or the engine, may still fail: the commit is then undone whole.
-        writing.erase(&mut row, self.erase)?;
-        let Writing { tables, txn } = writing;
-        if self.begins_thread(row.thread_len) && !self.thread_metadata.is_empty() {
-            let record = encode(&self.thread_metadata)?;
-            tables.threads.put(txn, &slot_key(row.slot), &record)?;
-        }
-        for entry in &self.entries {
-            let seq = row.thread_len;
-            let entry = Entry::committed(entry, seq, row.revision, self.epoch);
-            let record = encode(&EntryRow::from_entry(entry))?;
-            tables
-                .entries
-                .put(txn, &entry_key(row.slot, seq), &record)?;
-            row.thread_len = seq.next();
-        }
-        if let Some(checkpoint) = &self.checkpoint {
-            let record = encode(&CheckpointRow {
-                covers: checkpoint.covers,
-                state: checkpoint.state.clone(),
-            })?;
-            tables.checkpoints.put(txn, &slot_key(row.slot), &record)?;
-        }
-        for request in &self.forget {
-            tables
-                .requests
-                .delete(txn, &request_key(row.slot, *request))?;
-        }
-        for record in &self.requests {
-            let key = request_key(row.slot, record.request);
-            if tables.requests.get(txn, &key)?.is_none() {
-                let record = encode(&CommittedRequest {
-                    issued_at: record.issued_at,
-                    revision: row.revision,
-                    reply: record.reply.clone(),
-                })?;
-                tables.requests.put(txn, &key, &record)?;
-            }
-        }
-        row.floor = row.floor.max(self.forget_before.unwrap_or_default());
-        tables.put_agent(txn, &row)?;
-        Ok(AppendOutcome::Committed(row.revision))
-    }
-
-    fn failed(error: Error) -> AppendOutcome {
-        AppendOutcome::Failed(error)
-    }
-
-    fn unknown(error: Error) -> AppendOutcome {
-        AppendOutcome::Unknown(error)
-    }
-
-    fn bytes(&self) -> usize {
-        self.payload_len()
-    }
-
-    fn may_use_reserve(&self) -> bool {
-        self.release && !self.advances_revision()
-    }
-}
-
 impl Operation for Delete {
     type Outcome = AppendOutcome;
 
     fn run(&self, writing: &mut Writing<'_, '_>) -> Result<AppendOutcome, Fault> {
-        let mut row = match writing.owned(&self.id, self.epoch)? {
+        let key = agent_key(&self.id);
+        let mut row = match writing.owned(&key, &self.id, self.epoch)? {
             Ok(row) => row,
             Err(outcome) => return Ok(outcome),
         };
+        let reminders = writing.tables.reminders(writing.txn, &self.id, row.slot)?;
         row.deleted = true;
         row.owner = None;
         row.floor = Timestamp::default();
@@ -269,10 +218,23 @@ impl Operation for Delete {
             checkpoint: true,
             thread: true,
         };
-        writing.erase(&mut row, all)?;
-        let Writing { tables, txn } = writing;
+        Tables::agent_record(
+            &mut writing.record,
+            &self.id,
+            AgentRow {
+                thread_len: Seq::ZERO,
+                ..row
+            },
+        )?;
+        writing.erase(&mut row, all, None)?;
+        writing.remind(&self.id, row.slot, reminders.wake_at, &Reminding::none())?;
+        let Writing {
+            tables,
+            txn,
+            record,
+        } = writing;
         delete_range(&tables.requests, txn, request_keys(row.slot))?;
-        tables.put_agent(txn, &row)?;
+        tables.agents.put(txn, &key, record)?;
         Ok(AppendOutcome::Committed(row.revision))
     }
 
@@ -293,12 +255,11 @@ fn delete_range<const N: usize>(
     table: &Table,
     txn: &mut heed::RwTxn<'_>,
     keys: RangeInclusive<[u8; N]>,
-) -> Result<(), Fault> {
+) -> Result<(), heed::Error> {
     let (low, high) = keys.into_inner();
     let keys = (
         Bound::Included(low.as_slice()),
         Bound::Included(high.as_slice()),
     );
-    table.delete_range(txn, &keys)?;
-    Ok(())
+    table.delete_range(txn, &keys).map(drop)
 }

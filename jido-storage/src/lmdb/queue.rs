@@ -1,8 +1,9 @@
 //! What waits for the writer, bounded.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::job::Job;
 use crate::{Error, ErrorKind};
@@ -15,8 +16,19 @@ const MAX_QUEUED_BYTES: usize = 256 * 1024 * 1024;
 const MAX_BATCH: usize = 4 * 1024;
 /// Bytes of one transaction, so that its dirty pages stay in memory.
 const MAX_BATCH_BYTES: usize = 64 * 1024 * 1024;
-/// How often other threads get their turn between two transactions, at the most.
-const TURNS: usize = 16;
+/// The part of a transaction's time for which the next one waits for the callers who
+/// were just answered.
+const PATIENCE: u32 = 8;
+
+/// What the writer has just done.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Last {
+    /// The jobs that it answered, and those that had queued up by then: so many the
+    /// next batch has if every caller comes back.
+    pub(super) expected: usize,
+    /// How long the transaction took.
+    pub(super) took: Duration,
+}
 
 /// The queue between the callers and the writer's thread.
 #[derive(Default)]
@@ -30,6 +42,8 @@ struct State {
     jobs: VecDeque<Box<dyn Job>>,
     bytes: usize,
     closed: bool,
+    /// The jobs from which on the writer is woken.
+    wanted: usize,
 }
 
 impl Queue {
@@ -49,20 +63,36 @@ impl Queue {
             }
         }
         let closed = state.closed;
+        let enough = state.jobs.len() >= state.wanted;
         drop(state);
-        self.ready.notify_one();
+        if enough {
+            self.ready.notify_one();
+        }
         for job in refused {
             job.fail(if closed { gone() } else { overloaded() });
         }
     }
 
+    /// The jobs that wait.
+    pub(super) fn len(&self) -> usize {
+        self.state.lock().jobs.len()
+    }
+
     /// What has queued up, waiting for the first; nothing once the queue is
     /// closed and empty.
-    pub(super) fn next_batch(&self) -> Vec<Box<dyn Job>> {
-        self.let_others_in();
+    pub(super) fn next_batch(&self, last: Last) -> Vec<Box<dyn Job>> {
         let mut state = self.state.lock();
+        // Whoever comes after a pause waits for nobody.
+        let mut paused = false;
         while state.jobs.is_empty() && !state.closed {
-            self.ready.wait(&mut state);
+            if paused {
+                self.ready.wait(&mut state);
+            } else {
+                paused = self.ready.wait_for(&mut state, last.took).timed_out();
+            }
+        }
+        if !paused {
+            self.let_others_in(&mut state, last);
         }
         let mut batch = Vec::with_capacity(state.jobs.len().min(MAX_BATCH));
         let mut bytes = 0;
@@ -80,18 +110,16 @@ impl Queue {
         batch
     }
 
-    /// Gives the callers who have just been answered their turn, as long as more
-    /// and more of them hand something in. Else the first of them would go alone, and
-    /// all others would wait for one more sync.
-    fn let_others_in(&self) {
-        let mut waiting = self.state.lock().jobs.len();
-        for _ in 0..TURNS {
-            std::thread::yield_now();
-            let before = std::mem::replace(&mut waiting, self.state.lock().jobs.len());
-            if waiting == before {
-                break;
-            }
+    /// Gives the callers who have just been answered a moment to hand in what comes
+    /// next: they share one sync then, where else the first of them would go alone
+    /// and all others wait for one more. The writer sleeps meanwhile, so that they have
+    /// the processor, and is woken as soon as all are there.
+    fn let_others_in(&self, state: &mut MutexGuard<'_, State>, last: Last) {
+        state.wanted = last.expected.min(MAX_BATCH);
+        if state.jobs.len() < state.wanted && !state.closed {
+            self.ready.wait_for(state, last.took / PATIENCE);
         }
+        state.wanted = 1;
     }
 
     /// Takes no more; what is queued is still handed out.

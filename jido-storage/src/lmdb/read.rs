@@ -10,7 +10,7 @@ use jido_core::{AgentId, Checkpoint, Entry, RequestId, Revision, Seq};
 use super::codec::decode;
 use super::fault::Fault;
 use super::tables::{
-    AgentRow, CheckpointRow, EntryRow, Tables, entry_key, manager_prefix, request_key,
+    AgentRow, CheckpointRow, EntryRow, Tables, agent_key, entry_key, manager_prefix, request_key,
     request_keys, request_of, slot_key,
 };
 use crate::{
@@ -28,7 +28,9 @@ const CURSOR: u8 = b'L';
 impl Tables {
     /// An agent's row, unless it is deleted.
     pub(super) fn live(&self, txn: &RoTxn<'_>, id: &AgentId) -> Result<Option<AgentRow>, Fault> {
-        Ok(self.agent(txn, id)?.filter(|row| !row.deleted))
+        Ok(self
+            .agent(txn, &agent_key(id), id)?
+            .filter(|row| !row.deleted))
     }
 
     pub(super) fn load(&self, txn: &RoTxn<'_>, id: &AgentId) -> Result<Option<Loaded>, Fault> {
@@ -47,15 +49,17 @@ impl Tables {
             None => BTreeMap::new(),
             Some(bytes) => decode(bytes, format_args!("the thread metadata of agent {id}"))?,
         };
+        let reminders = self.reminders(txn, id, row.slot)?;
         Ok(Some(Loaded {
-            requests: self.window(txn, &row)?,
-            record: row.into_record(),
+            requests: self.window(txn, id, row)?,
+            record: row.into_record(id.clone()),
             checkpoint,
             thread_metadata,
+            reminders,
         }))
     }
 
-    fn window(&self, txn: &RoTxn<'_>, row: &AgentRow) -> Result<RequestWindow, Fault> {
+    fn window(&self, txn: &RoTxn<'_>, id: &AgentId, row: AgentRow) -> Result<RequestWindow, Fault> {
         let (low, high) = request_keys(row.slot).into_inner();
         let keys = (
             Bound::Included(low.as_slice()),
@@ -67,10 +71,10 @@ impl Tables {
             let request = request_of(key).ok_or_else(|| {
                 Fault::Refused(Error::new(
                     ErrorKind::Corrupt,
-                    format!("a request of agent {} has a key that is none", row.id),
+                    format!("a request of agent {id} has a key that is none"),
                 ))
             })?;
-            let committed = self.committed_request(bytes, &row.id, request)?;
+            let committed = self.committed_request(bytes, id, request)?;
             marks.push(RequestMark {
                 request,
                 issued_at: committed.issued_at,
@@ -183,7 +187,7 @@ impl Tables {
                     query.cluster, query.manager
                 )
             };
-            let row: AgentRow = decode(bytes, Lazy(name))?;
+            let row: AgentRow<AgentId> = decode(bytes, Lazy(name))?;
             if row.deleted || (row.owner.is_none() && row.revision == Revision::ZERO) {
                 continue;
             }
@@ -193,7 +197,7 @@ impl Tables {
             }
             last.clear();
             last.extend_from_slice(place);
-            page.agents.push(row.into_record());
+            page.agents.push(row.into());
         }
         Ok(page)
     }

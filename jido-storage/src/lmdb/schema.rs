@@ -12,7 +12,7 @@ use crate::{Error, ErrorKind};
 
 /// The version of the tables and their keys. It changes when a build of before
 /// could not read them.
-const SCHEMA: u32 = 2;
+const SCHEMA: u32 = 3;
 const SCHEMA_KEY: &[u8] = b"schema";
 const SCHEMA_MAGIC: &[u8; 4] = b"jido";
 
@@ -58,10 +58,14 @@ pub(super) fn open_tables(
             opener.create_database(txn, Some("entries"))?,
             opener.create_database(txn, Some("threads"))?,
             opener.create_database(txn, Some("requests"))?,
+            opener.create_database(txn, Some("reminders"))?,
+            opener.create_database(txn, Some("due"))?,
         )))
     });
     match opened.map_err(explain)? {
-        CommitOrAbort::Commit((meta, nodes, agents, checkpoints, entries, threads, requests)) => {
+        CommitOrAbort::Commit(opened) => {
+            let (meta, nodes, agents, checkpoints, entries, threads, requests, reminders, due) =
+                opened;
             Ok(Tables {
                 meta,
                 nodes,
@@ -70,6 +74,8 @@ pub(super) fn open_tables(
                 entries,
                 threads,
                 requests,
+                reminders,
+                due,
             })
         }
         CommitOrAbort::Abort(()) => Err(Error::new(

@@ -9,6 +9,8 @@
 //! | `entries` | slot, seq | [`EntryRow`] |
 //! | `threads` | slot | what the thread says about itself, if it says anything |
 //! | `requests` | slot, client, seq | [`CommittedRequest`](crate::CommittedRequest) |
+//! | `reminders` | slot | [`Reminders`](crate::Reminders), if it has any |
+//! | `due` | cluster, NUL, manager, NUL, time, key (or NUL and its hash) | the key of an agent to be woken then |
 //!
 //! Numbers in keys are big-endian, so that their order is the order of the
 //! keys. A slot is a number that an agent gets with its first claim and keeps
@@ -20,13 +22,13 @@ use bytes::Bytes;
 use heed::types::Bytes as Raw;
 use heed::{Database, RoTxn, RwTxn};
 use jido_core::{
-    AgentId, ClusterName, Entry, Epoch, Incarnation, ManagerName, RequestId, Revision, Seq,
-    Timestamp,
+    AgentId, ClusterName, Entry, Epoch, Incarnation, ManagerName, NewEntry, RequestId, Revision,
+    Seq, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::codec::{decode, encode};
+use super::codec::{decode, encode, encode_into};
 use super::fault::Fault;
 use crate::{AgentRecord, Error, ErrorKind, NodeRecord};
 
@@ -43,16 +45,19 @@ pub(super) struct Tables {
     pub(super) entries: Table,
     pub(super) threads: Table,
     pub(super) requests: Table,
+    pub(super) reminders: Table,
+    pub(super) due: Table,
 }
 
 /// The longest key that LMDB takes.
 const MAX_INDEX_KEY: usize = 511;
 
-/// An agent, without its state.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct AgentRow {
+/// An agent, without its state. Its record holds the whole id too, as `I`: whoever looks
+/// it up knows the id, and only compares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct AgentRow<I = ()> {
     pub(super) slot: u64,
-    pub(super) id: AgentId,
+    pub(super) id: I,
     pub(super) owner: Option<Incarnation>,
     pub(super) epoch: Epoch,
     pub(super) revision: Revision,
@@ -65,16 +70,58 @@ pub(super) struct AgentRow {
     pub(super) floor: Timestamp,
 }
 
-impl AgentRow {
-    pub(super) fn into_record(self) -> AgentRecord {
-        AgentRecord {
-            id: self.id,
+/// The parts of an [`AgentId`], where they stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct IdParts<'a> {
+    cluster: &'a str,
+    manager: &'a str,
+    key: &'a str,
+}
+
+impl<'a> From<&'a AgentId> for IdParts<'a> {
+    fn from(id: &'a AgentId) -> Self {
+        Self {
+            cluster: id.cluster.as_str(),
+            manager: id.manager.as_str(),
+            key: id.key.as_str(),
+        }
+    }
+}
+
+impl<I> AgentRow<I> {
+    /// The same row with another form of its id.
+    fn with_id<J>(self, id: J) -> AgentRow<J> {
+        AgentRow {
+            slot: self.slot,
+            id,
             owner: self.owner,
             epoch: self.epoch,
             revision: self.revision,
             thread_len: self.thread_len,
             created_at: self.created_at,
             updated_at: self.updated_at,
+            deleted: self.deleted,
+            floor: self.floor,
+        }
+    }
+}
+
+impl AgentRow {
+    pub(super) fn into_record(self, id: AgentId) -> AgentRecord {
+        self.with_id(id).into()
+    }
+}
+
+impl From<AgentRow<AgentId>> for AgentRecord {
+    fn from(row: AgentRow<AgentId>) -> Self {
+        Self {
+            id: row.id,
+            owner: row.owner,
+            epoch: row.epoch,
+            revision: row.revision,
+            thread_len: row.thread_len,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
         }
     }
 }
@@ -98,11 +145,8 @@ pub(super) struct EntryRow {
 }
 
 impl EntryRow {
-    pub(super) fn from_entry(entry: Entry) -> Self {
-        let Entry {
-            seq: _,
-            revision,
-            epoch,
+    pub(super) fn new(entry: NewEntry, revision: Revision, epoch: Epoch) -> Self {
+        let NewEntry {
             kind,
             at,
             payload,
@@ -150,7 +194,28 @@ pub(super) fn manager_prefix(cluster: &ClusterName, manager: &ManagerName) -> Ve
 /// Where an agent's row stands. A key that is too long for LMDB is replaced by
 /// a hash of it behind a NUL, which no key contains; the row holds the whole id.
 pub(super) fn agent_key(id: &AgentId) -> Vec<u8> {
+    keyed(manager_prefix(&id.cluster, &id.manager), id)
+}
+
+/// Where it stands that an agent is to be woken at a time. Its key is replaced if it is
+/// too long, likewise.
+pub(super) fn due_key(id: &AgentId, wake_at: Timestamp) -> Vec<u8> {
     let mut key = manager_prefix(&id.cluster, &id.manager);
+    key.extend_from_slice(&wake_at.0.to_be_bytes());
+    keyed(key, id)
+}
+
+/// Between which keys those of a manager's agents stand that are to be woken at a time or
+/// before. Neither is the key of one.
+pub(super) fn due_times(prefix: &[u8], until: Timestamp) -> (Vec<u8>, Vec<u8>) {
+    let mut end = prefix.to_vec();
+    end.extend_from_slice(&until.0.to_be_bytes());
+    // No key has this byte, which is none of UTF-8.
+    end.push(0xff);
+    (prefix.to_vec(), end)
+}
+
+fn keyed(mut key: Vec<u8>, id: &AgentId) -> Vec<u8> {
     let natural = id.key.as_str().as_bytes();
     if key.len() + natural.len() <= MAX_INDEX_KEY {
         key.extend_from_slice(natural);
@@ -215,26 +280,40 @@ pub(super) fn request_key(slot: u64, request: RequestId) -> [u8; 32] {
 }
 
 impl Tables {
-    /// An agent's row, if it has one.
-    pub(super) fn agent(&self, txn: &RoTxn<'_>, id: &AgentId) -> Result<Option<AgentRow>, Fault> {
-        let Some(bytes) = self.agents.get(txn, &agent_key(id))? else {
+    /// An agent's row, if it has one. `key` is its [`agent_key`].
+    pub(super) fn agent(
+        &self,
+        txn: &RoTxn<'_>,
+        key: &[u8],
+        id: &AgentId,
+    ) -> Result<Option<AgentRow>, Fault> {
+        let Some(bytes) = self.agents.get(txn, key)? else {
             return Ok(None);
         };
-        let row: AgentRow = decode(bytes, format_args!("the record of agent {id}"))?;
-        if row.id != *id {
+        let row: AgentRow<IdParts<'_>> = decode(bytes, format_args!("the record of agent {id}"))?;
+        if row.id != IdParts::from(id) {
+            let IdParts {
+                cluster,
+                manager,
+                key,
+            } = row.id;
             return Err(Fault::Refused(Error::new(
                 ErrorKind::InvalidInput,
                 format!(
-                    "key of agent {id} has the same hash as that of {}: choose another",
-                    row.id
+                    "key of agent {id} has the same hash as that of {cluster}/{manager}/{key}: choose another"
                 ),
             )));
         }
-        Ok(Some(row))
+        Ok(Some(row.with_id(())))
     }
 
-    pub(super) fn put_agent(&self, txn: &mut RwTxn<'_>, row: &AgentRow) -> Result<(), Fault> {
-        Ok(self.agents.put(txn, &agent_key(&row.id), &encode(row)?)?)
+    /// Encodes an agent's record, in the place of what `record` held.
+    pub(super) fn agent_record(
+        record: &mut Vec<u8>,
+        id: &AgentId,
+        row: AgentRow,
+    ) -> Result<(), Error> {
+        encode_into(record, &row.with_id(IdParts::from(id)))
     }
 
     /// The record of a life of a node, if there is one.

@@ -2,11 +2,12 @@
 //! transaction was on its way to the disk, and does it all in the next.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::env::Environment;
 use super::fault::{Fault, is_map_full};
 use super::job::{Job, Writing};
-use super::queue::Queue;
+use super::queue::{Last, Queue};
 use crate::{Error, ErrorKind};
 
 /// After this many batches, readers that died are looked for.
@@ -20,15 +21,16 @@ pub(super) fn start(env: Arc<Environment>, queue: Arc<Queue>) -> Result<(), Erro
     std::thread::Builder::new()
         .name("jido-lmdb".into())
         .spawn(move || {
-            let queue = AbandonOnDrop(queue);
+            let writer = Writer { env, queue };
+            let mut last = Last::default();
             for round in 1u64.. {
-                let batch = queue.0.next_batch();
+                let batch = writer.queue.next_batch(last);
                 if batch.is_empty() {
                     break;
                 }
-                write(&env, batch);
+                last = writer.write(batch);
                 if round % CHECK_READERS_EVERY == 0 {
-                    env.clear_stale_readers();
+                    writer.env.clear_stale_readers();
                 }
             }
         })
@@ -42,12 +44,34 @@ pub(super) fn start(env: Arc<Environment>, queue: Arc<Queue>) -> Result<(), Erro
         })
 }
 
-/// Nobody waits for a writer that is gone, however it went.
-struct AbandonOnDrop(Arc<Queue>);
+/// What the thread has.
+struct Writer {
+    env: Arc<Environment>,
+    queue: Arc<Queue>,
+}
 
-impl Drop for AbandonOnDrop {
+impl Drop for Writer {
+    /// Nobody waits for a writer that is gone, however it went.
     fn drop(&mut self) {
-        self.0.abandon();
+        self.queue.abandon();
+    }
+}
+
+impl Writer {
+    /// Writes a batch and answers every job of it.
+    fn write(&self, mut batch: Vec<Box<dyn Job>>) -> Last {
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "how long a transaction takes on this disk bounds the wait for the next, and decides nothing"
+        )]
+        let begun = Instant::now();
+        let outcome = attempt(&self.env, &mut batch);
+        let last = Last {
+            expected: self.queue.len() + batch.len(),
+            took: begun.elapsed(),
+        };
+        settle(&self.env, batch, outcome);
+        last
     }
 }
 
@@ -61,10 +85,10 @@ enum Stopped {
     Lost(heed::Error),
 }
 
-/// Writes a batch and answers every job of it.
-fn write(env: &Environment, mut batch: Vec<Box<dyn Job>>) {
+/// Answers every job of a batch, after further attempts where the first failed.
+fn settle(env: &Environment, mut batch: Vec<Box<dyn Job>>, mut outcome: Result<(), Stopped>) {
     loop {
-        match attempt(env, &mut batch) {
+        match outcome {
             Ok(()) => return batch.into_iter().for_each(Job::done),
             Err(Stopped::Begin(error)) => {
                 return batch.into_iter().for_each(|job| job.fail(again(&error)));
@@ -84,7 +108,10 @@ fn write(env: &Environment, mut batch: Vec<Box<dyn Job>>) {
                 let full = is_map_full(&error);
                 if full {
                     match env.grow(false) {
-                        Ok(true) => continue,
+                        Ok(true) => {
+                            outcome = attempt(env, &mut batch);
+                            continue;
+                        }
                         Ok(false) => {}
                         Err(error) => {
                             return batch.into_iter().for_each(|job| job.fail(again(&error)));
@@ -94,7 +121,12 @@ fn write(env: &Environment, mut batch: Vec<Box<dyn Job>>) {
                 // Alone, each job fails or succeeds by itself. Only an error of the
                 // disk itself concerns them all.
                 if batch.len() > 1 && !matches!(error, heed::Error::Io(_)) {
-                    return batch.into_iter().for_each(|job| write(env, vec![job]));
+                    for job in batch {
+                        let mut alone = vec![job];
+                        let outcome = attempt(env, &mut alone);
+                        settle(env, alone, outcome);
+                    }
+                    return;
                 }
                 if full && batch.iter().all(|job| job.may_use_reserve()) {
                     return write_in_reserve(env, batch);
@@ -116,6 +148,7 @@ fn attempt(env: &Environment, batch: &mut [Box<dyn Job>]) -> Result<(), Stopped>
     let mut writing = Writing {
         tables: env.tables(),
         txn: &mut txn.txn,
+        record: Vec::new(),
     };
     for job in batch {
         job.run(&mut writing).map_err(Stopped::Undone)?;

@@ -11,17 +11,19 @@ use jido_core::{
 };
 
 use super::MAX_COMMIT_BYTES;
+use super::due::DueIndex;
 use crate::is_planted;
 use crate::{
     AgentRecord, AppendOutcome, ClaimOutcome, ClaimRequest, Commit, CommittedRequest, Cursor,
-    DirectoryPage, DirectoryQuery, Erase, Error, ErrorKind, NodeRecord, NodeState, RequestMark,
-    RequestWindow,
+    DirectoryPage, DirectoryQuery, Erase, Error, ErrorKind, NodeRecord, NodeState, Reminders,
+    RequestMark, RequestWindow,
 };
 
 #[derive(Debug, Default)]
 pub(super) struct Tables {
     pub(super) nodes: BTreeMap<(ClusterName, Incarnation), NodeRecord>,
     pub(super) agents: BTreeMap<AgentId, Stored>,
+    pub(super) due: DueIndex,
 }
 
 #[derive(Debug)]
@@ -31,6 +33,7 @@ pub(super) struct Stored {
     pub(super) checkpoint: Option<Checkpoint>,
     pub(super) entries: Vec<Entry>,
     pub(super) thread_metadata: BTreeMap<String, String>,
+    pub(super) reminders: Reminders,
     pub(super) requests: BTreeMap<RequestId, CommittedRequest>,
     pub(super) floor: Timestamp,
 }
@@ -110,6 +113,7 @@ impl Tables {
             checkpoint: None,
             entries: Vec::new(),
             thread_metadata: BTreeMap::new(),
+            reminders: Reminders::default(),
             requests: BTreeMap::new(),
             floor: Timestamp::default(),
         });
@@ -176,6 +180,11 @@ impl Tables {
         if commit.checkpoint.is_some() {
             stored.checkpoint = commit.checkpoint;
         }
+        let woken_before = stored.reminders.wake_at;
+        if let Some(reminders) = commit.reminders {
+            stored.reminders = reminders;
+        }
+        let woken_after = stored.reminders.wake_at;
         for request in &commit.forget {
             stored.requests.remove(request);
         }
@@ -194,6 +203,7 @@ impl Tables {
             stored.record.owner = None;
         }
         stored.record.updated_at = commit.at;
+        self.due.moved(&commit.id, woken_before, woken_after);
         Ok(revision)
     }
 
@@ -209,12 +219,15 @@ impl Tables {
             checkpoint: true,
             thread: true,
         });
+        let woken_before = std::mem::take(&mut stored.reminders).wake_at;
         stored.requests.clear();
         stored.floor = Timestamp::default();
         stored.record.owner = None;
         stored.record.revision = stored.record.revision.next();
         stored.record.updated_at = at;
-        Ok(stored.record.revision)
+        let revision = stored.record.revision;
+        self.due.moved(id, woken_before, None);
+        Ok(revision)
     }
 
     pub(super) fn live(&self, id: &AgentId) -> Option<&Stored> {

@@ -28,6 +28,9 @@ struct Heads<'a> {
     floor: Vec<Option<i64>>,
     release: Vec<bool>,
     at: Vec<i64>,
+    remind: Vec<bool>,
+    wake_at: Vec<Option<i64>>,
+    reminders: Vec<Option<&'a [u8]>>,
 }
 
 /// Their entries. `ord` says whose, counted from 1.
@@ -91,6 +94,13 @@ pub(super) fn arguments_of(commits: &[&Commit], with_json: bool) -> Result<PgArg
         heads.floor.push(commit.forget_before.map(time));
         heads.release.push(commit.release);
         heads.at.push(time(commit.at));
+        let reminders = commit.reminders.as_ref();
+        heads.remind.push(reminders.is_some());
+        heads
+            .wake_at
+            .push(reminders.and_then(|one| one.wake_at).map(time));
+        let list = reminders.map(|one| &*one.list);
+        heads.reminders.push(list.filter(|list| !list.is_empty()));
         for (place, entry) in (0..).zip(&commit.entries) {
             entries.ord.push(ord);
             entries.place.push(place);
@@ -126,6 +136,9 @@ pub(super) fn arguments_of(commits: &[&Commit], with_json: bool) -> Result<PgArg
         heads.floor,
         heads.release,
         heads.at,
+        heads.remind,
+        heads.wake_at,
+        heads.reminders,
         entries.ord,
         entries.place,
         entries.kind,

@@ -58,7 +58,11 @@ impl Fault {
                 "no connection to Postgres came free or could be opened in time".to_owned(),
             ),
             other => (
-                ErrorKind::Unavailable,
+                if is_about_trust(other) {
+                    ErrorKind::InvalidInput
+                } else {
+                    ErrorKind::Unavailable
+                },
                 format!("no connection to Postgres: {}", text(other)),
             ),
         };
@@ -112,14 +116,31 @@ impl From<Fault> for Error {
     }
 }
 
+/// What rustls says of a certificate that it doesn't take.
+const REFUSED_CERTIFICATE: &str = "invalid peer certificate";
+
+/// Whether no connection came about because the server is not one that `sslmode` allows,
+/// which stays so until somebody mends it.
+fn is_about_trust(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Tls(_) | sqlx::Error::Configuration(_) => true,
+        sqlx::Error::Io(error) => error.to_string().starts_with(REFUSED_CERTIFICATE),
+        _ => false,
+    }
+}
+
 /// What the driver says, without values that it may show.
 fn text(error: &sqlx::Error) -> String {
     match error {
+        sqlx::Error::Io(error) if error.to_string().starts_with(REFUSED_CERTIFICATE) => {
+            format!("TLS: {error}: see sslmode and sslrootcert")
+        }
         sqlx::Error::Io(error) => error.to_string(),
         sqlx::Error::Tls(error) => format!("TLS: {error}"),
         sqlx::Error::Protocol(text) => text.clone(),
         sqlx::Error::PoolClosed => "the storage was closed".to_owned(),
         sqlx::Error::ColumnDecode { index, .. } => format!("column {index} can't be read"),
+        sqlx::Error::Configuration(error) => error.to_string(),
         _ => "an error of the driver".to_owned(),
     }
 }

@@ -1,11 +1,14 @@
 //! The schema: made, brought up to date, or only checked.
 
+use std::future::Future;
+use std::time::Duration;
+
 use sqlx::migrate::{Migrate, MigrateError, Migrator};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 
 use super::fault::Fault;
-use super::options::PostgresOptions;
+use super::options::{ANSWER, PostgresOptions};
 use crate::{Error, ErrorKind};
 
 static MIGRATOR: Migrator = sqlx::migrate!("migrations/postgres");
@@ -15,6 +18,9 @@ fn newest() -> i64 {
     MIGRATOR.iter().map(|one| one.version).max().unwrap_or(0)
 }
 
+/// The server's word for a statement that ran longer than it may.
+const TOOK_TOO_LONG: &str = "57014";
+
 /// Sees to it that the schema is of this build's version, over a connection of its own.
 pub(super) async fn prepare(options: &PostgresOptions) -> Result<(), Error> {
     let connect = options.migration_options();
@@ -22,14 +28,30 @@ pub(super) async fn prepare(options: &PostgresOptions) -> Result<(), Error> {
         .await
         .unwrap_or(Err(sqlx::Error::PoolTimedOut));
     let mut connection = connected.map_err(|error| Fault::unsent(&error).error())?;
-    check_server(&mut connection).await?;
+    let soon = options.answer_timeout();
+    within(soon, check_server(&mut connection)).await?;
     if options.migrate {
-        migrate(&mut connection, &options.schema).await?;
+        migrate(&mut connection, options).await?;
     }
-    check(&mut connection, &options.schema).await?;
+    within(soon, check(&mut connection, &options.schema)).await?;
     // What was asked is answered, however the connection ends.
-    let _ = connection.close().await;
+    let _ = within(soon, async { connection.close().await.map_err(failed) }).await;
     Ok(())
+}
+
+/// Gives a server up that says nothing, not even that its own time is up.
+async fn within<T>(
+    limit: Duration,
+    asked: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    tokio::time::timeout(limit, asked)
+        .await
+        .unwrap_or_else(|_elapsed| {
+            Err(Error::new(
+                ErrorKind::Unavailable,
+                format!("Postgres gave no answer about its schema in {limit:?}"),
+            ))
+        })
 }
 
 async fn check_server(connection: &mut PgConnection) -> Result<(), Error> {
@@ -57,26 +79,63 @@ async fn check_server(connection: &mut PgConnection) -> Result<(), Error> {
 
 /// Several nodes may start at once: one of them migrates, under a lock that all
 /// migrations of the database share and that goes with the connection.
-async fn migrate(connection: &mut PgConnection, schema: &str) -> Result<(), Error> {
-    connection.lock().await.map_err(refused)?;
+async fn migrate(connection: &mut PgConnection, options: &PostgresOptions) -> Result<(), Error> {
+    let limit = options.migration_timeout;
+    // The server's own limit comes first, if it can be reached.
+    let at_last = limit.saturating_add(ANSWER);
+    let locked = async {
+        match connection.lock().await {
+            Err(MigrateError::Execute(error)) if took_too_long(&error) => Err(Error::new(
+                ErrorKind::Unavailable,
+                format!(
+                    "another migration of this database holds its lock for longer than \
+                     migration_timeout, {limit:?}: see what it does, and try again"
+                ),
+            )),
+            locked => locked.map_err(refused),
+        }
+    };
+    within(at_last, locked).await?;
+    let migrated = async {
+        let made = make_schema(connection, &options.schema).await;
+        let migrated = match made {
+            // What `run` does. Its own future can't be sent to another thread.
+            Ok(()) => MIGRATOR.run_direct(None, &mut *connection, false).await,
+            Err(error) => Err(error.into()),
+        };
+        match migrated {
+            Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _))
+                if took_too_long(&error) =>
+            {
+                Err(Error::new(
+                    ErrorKind::Unavailable,
+                    format!(
+                        "the migration of schema {} takes longer than migration_timeout, \
+                         {limit:?}, and was undone: see what holds its tables, or give it more",
+                        options.schema
+                    ),
+                ))
+            }
+            migrated => migrated.map_err(refused),
+        }
+    };
+    within(at_last, migrated).await?;
+    within(ANSWER, async { connection.unlock().await.map_err(refused) }).await
+}
+
+async fn make_schema(connection: &mut PgConnection, schema: &str) -> Result<(), sqlx::Error> {
     // `create schema if not exists` asks for the right to make one even where it is there.
     let there = sqlx::query("select from pg_namespace where nspname = $1")
         .bind(schema)
         .fetch_all(&mut *connection)
-        .await
-        .map_err(failed)?;
+        .await?;
     if there.is_empty() {
         // The name was checked: it has no quotes.
         sqlx::query(AssertSqlSafe(format!("create schema \"{schema}\"")))
             .execute(&mut *connection)
-            .await
-            .map_err(failed)?;
+            .await?;
     }
-    // What `run` does. Its own future can't be sent to another thread.
-    let all = None;
-    let migrated = MIGRATOR.run_direct(all, &mut *connection, false).await;
-    migrated.map_err(refused)?;
-    connection.unlock().await.map_err(refused)
+    Ok(())
 }
 
 /// Compares the versions that were applied with those of this build.
@@ -109,6 +168,11 @@ async fn check(connection: &mut PgConnection, schema: &str) -> Result<(), Error>
         )));
     }
     Ok(())
+}
+
+fn took_too_long(error: &sqlx::Error) -> bool {
+    let error = error.as_database_error();
+    error.is_some_and(|error| error.code().as_deref() == Some(TOOK_TOO_LONG))
 }
 
 fn failed(error: sqlx::Error) -> Error {

@@ -4,6 +4,7 @@ mod append;
 mod batch;
 mod claims;
 mod database;
+mod due;
 mod fault;
 mod json;
 mod migrate;
@@ -25,8 +26,8 @@ use self::fault::Fault;
 pub use self::options::PostgresOptions;
 use crate::{
     AgentRecord, AppendOutcome, Batching, Capabilities, ClaimOutcome, ClaimRequest, Commit,
-    CommittedRequest, DirectoryPage, DirectoryQuery, Error, ErrorKind, Loaded, NodeRecord,
-    NodeRegistration, Registration, Renewal, Sharing, Storage,
+    CommittedRequest, DirectoryPage, DirectoryQuery, Due, DueQuery, Error, ErrorKind, Loaded,
+    NodeRecord, NodeRegistration, Registration, Renewal, Sharing, Storage,
 };
 
 const MAX_COMMIT_BYTES: usize = 8 * 1024 * 1024;
@@ -84,10 +85,12 @@ impl PostgresStorage {
     /// # Errors
     ///
     /// - [`InvalidInput`](ErrorKind::InvalidInput) when the server refuses the user, the
-    ///   password or the database, or the user lacks rights;
+    ///   password or the database, the user lacks rights, or the server is not one that
+    ///   `sslmode` allows;
     /// - [`Schema`](ErrorKind::Schema) when the schema is of a newer build, or, without
     ///   migration, of an older one or not there;
-    /// - [`Unavailable`](ErrorKind::Unavailable) when the server can't be reached.
+    /// - [`Unavailable`](ErrorKind::Unavailable) when the server can't be reached, or a
+    ///   migration takes too long ([`PostgresOptions::migration_timeout`]).
     pub async fn connect(options: PostgresOptions) -> Result<Self, Error> {
         migrate::prepare(&options).await?;
         let appender = Appender {
@@ -177,6 +180,10 @@ impl Storage for PostgresStorage {
         self.find(id).await
     }
 
+    async fn heads(&self, ids: &[AgentId]) -> Result<Vec<Option<AgentRecord>>, Error> {
+        self.find_all(ids).await
+    }
+
     async fn read_thread(
         &self,
         id: &AgentId,
@@ -208,5 +215,9 @@ impl Storage for PostgresStorage {
 
     async fn directory(&self, query: DirectoryQuery) -> Result<DirectoryPage, Error> {
         self.page_of_directory(query).await
+    }
+
+    async fn due(&self, query: DueQuery) -> Result<Vec<Due>, Error> {
+        self.page_of_due(query).await
     }
 }

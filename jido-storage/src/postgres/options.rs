@@ -5,13 +5,16 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::ConnectOptions;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use url::Url;
 
 use crate::{Error, ErrorKind};
 
 /// The longest name of a schema, in bytes: Postgres cuts off what is longer.
 const MAX_SCHEMA_LEN: usize = 63;
+
+/// How much longer than at the server a statement's end is waited for here.
+pub(super) const ANSWER: Duration = Duration::from_secs(5);
 
 /// What a URL may say after its `?`. Others are refused: the driver would log them
 /// with their values, a misspelt password among them.
@@ -51,6 +54,7 @@ pub struct PostgresOptions {
     pub(super) acquire_timeout: Duration,
     lock_timeout: Duration,
     pub(super) statement_timeout: Duration,
+    pub(super) migration_timeout: Duration,
 }
 
 impl fmt::Debug for PostgresOptions {
@@ -64,6 +68,7 @@ impl fmt::Debug for PostgresOptions {
             .field("acquire_timeout", &self.acquire_timeout)
             .field("lock_timeout", &self.lock_timeout)
             .field("statement_timeout", &self.statement_timeout)
+            .field("migration_timeout", &self.migration_timeout)
             .finish_non_exhaustive()
     }
 }
@@ -71,9 +76,9 @@ impl fmt::Debug for PostgresOptions {
 impl PostgresOptions {
     /// Takes a URL: `postgres://USER:PASSWORD@HOST:PORT/DATABASE?PARAMETER=VALUE&..`.
     ///
-    /// Parameters are those of `libpq`: `sslmode` (`disable`, `allow`, `prefer`, which
-    /// is the default, `require`, `verify-ca`, `verify-full`), `sslrootcert`, `sslcert`,
-    /// `sslkey`, `host` (also the folder of a Unix socket), `hostaddr`, `port`, `user`,
+    /// Parameters are those of `libpq`: `sslmode` (`disable` and `allow`, both without
+    /// TLS, `prefer`, which is the default, `require`, `verify-full`), `sslrootcert`,
+    /// `sslcert`, `sslkey`, `host` (also the folder of a Unix socket), `hostaddr`, `port`, `user`,
     /// `password`, `dbname`, `application_name` and `options`. Only `verify-full` makes
     /// sure who answers; without `sslrootcert` the machine's own certificates count.
     /// What the URL leaves out comes from `PGHOST` and its like, and a password from
@@ -98,6 +103,13 @@ impl PostgresOptions {
         // The driver's error is left out: it may show a part of the URL.
         let connect = PgConnectOptions::from_str(url)
             .map_err(|_| invalid("can't be read: a parameter's value is out of place".into()))?;
+        // The driver would panic, wherever two libraries of cryptography are linked. From
+        // the environment it may be, too.
+        if matches!(connect.get_ssl_mode(), PgSslMode::VerifyCa) {
+            return Err(invalid(
+                "or PGSSLMODE says sslmode verify-ca, which is not there: take verify-full".into(),
+            ));
+        }
         Ok(Self {
             connect,
             schema: "jido".to_owned(),
@@ -107,6 +119,7 @@ impl PostgresOptions {
             acquire_timeout: Duration::from_secs(5),
             lock_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(10),
+            migration_timeout: Duration::from_secs(5 * 60),
         })
     }
 
@@ -192,15 +205,23 @@ impl PostgresOptions {
         self
     }
 
+    /// How long connecting waits for another node's migration, and how long its own may
+    /// take, by default 5 minutes each: enough for an index over many entries. What it did
+    /// of a version that it could not end is undone, and the schema stays of the one before.
+    #[must_use]
+    pub fn migration_timeout(mut self, timeout: Duration) -> Self {
+        self.migration_timeout = timeout;
+        self
+    }
+
     /// How long a statement's answer is waited for: the server's own limit comes first,
     /// if it can be reached.
     pub(super) fn answer_timeout(&self) -> Duration {
-        self.statement_timeout + Duration::from_secs(5)
+        self.statement_timeout.saturating_add(ANSWER)
     }
 
     /// What connections of the pool are opened with.
     pub(super) fn connect_options(&self) -> PgConnectOptions {
-        let milliseconds = |timeout: Duration| format!("{}ms", timeout.as_millis().max(1));
         self.base().options([
             ("lock_timeout", milliseconds(self.lock_timeout)),
             ("statement_timeout", milliseconds(self.statement_timeout)),
@@ -210,8 +231,9 @@ impl PostgresOptions {
     /// What the connection that migrates is opened with: it may wait for others that
     /// do, and for an index to be built.
     pub(super) fn migration_options(&self) -> PgConnectOptions {
+        let timeout = milliseconds(self.migration_timeout);
         self.base()
-            .options([("lock_timeout", "0"), ("statement_timeout", "0")])
+            .options([("lock_timeout", "0"), ("statement_timeout", &*timeout)])
     }
 
     fn base(&self) -> PgConnectOptions {
@@ -259,6 +281,12 @@ impl PostgresOptions {
     }
 }
 
+/// A time-out as the server reads it, which takes none for no limit.
+fn milliseconds(timeout: Duration) -> String {
+    let most = u128::from(i32::MAX.unsigned_abs());
+    format!("{}ms", timeout.as_millis().clamp(1, most))
+}
+
 fn invalid(why: String) -> Error {
     Error::new(ErrorKind::InvalidInput, format!("the database's URL {why}"))
 }
@@ -277,6 +305,7 @@ mod tests {
             "postgres://u@h/d?pasword=hunter2",
             "postgres://u:hunter2@h/d?sslmode=hunter2",
             "postgres://u@h/d?port=hunter2",
+            "postgres://u:hunter2@h/d?sslmode=verify-ca",
         ] {
             let error = PostgresOptions::new(bad).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput);

@@ -13,7 +13,7 @@ use super::database::arguments;
 use super::row::{Of, Reader, clamped};
 use crate::{
     AgentRecord, CommittedRequest, Cursor, DirectoryPage, DirectoryQuery, Error, ErrorKind, Loaded,
-    RequestMark, RequestWindow,
+    Reminders, RequestMark, RequestWindow,
 };
 
 /// Bytes after which a page of a thread ends, and entries.
@@ -21,6 +21,8 @@ const PAGE_BYTES: i64 = 1024 * 1024;
 const PAGE_ENTRIES: usize = 4096;
 /// Agents after which a page of the directory ends.
 const PAGE_AGENTS: usize = 1024;
+/// Agents that one statement looks up at the most: what it holds is bounded by it.
+const LOOKUPS: usize = 1024;
 /// Begins a cursor of this adapter.
 const CURSOR: u8 = b'P';
 
@@ -36,6 +38,37 @@ impl PostgresStorage {
         rows.first().map(record).transpose()
     }
 
+    /// The records of many agents, a statement for every [`LOOKUPS`] of them.
+    pub(super) async fn find_all(
+        &self,
+        ids: &[AgentId],
+    ) -> Result<Vec<Option<AgentRecord>>, Error> {
+        let mut heads = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(LOOKUPS) {
+            let texts = |of: fn(&AgentId) -> &str| ids.iter().map(of).collect::<Vec<_>>();
+            let rows = self
+                .run(
+                    include_str!("sql/heads.sql"),
+                    arguments!(
+                        texts(|id| id.cluster.as_str()),
+                        texts(|id| id.manager.as_str()),
+                        texts(|id| id.key.as_str()),
+                    )?,
+                )
+                .await?;
+            let mut found = vec![None; ids.len()];
+            for row in &rows {
+                let row = Reader::new(row, Of::Lookups);
+                let at = usize::try_from(row.number("ord")?.wrapping_sub(1)).ok();
+                let place = at.and_then(|at| Some((ids.get(at)?, found.get_mut(at)?)));
+                let (id, head) = place.ok_or_else(|| row.corrupt("ord"))?;
+                *head = Some(Reader::new(row.row(), Of::Agent(id)).agent(id.clone())?);
+            }
+            heads.append(&mut found);
+        }
+        Ok(heads)
+    }
+
     pub(super) async fn load_agent(&self, id: &AgentId) -> Result<Option<Loaded>, Error> {
         let rows = self
             .run(
@@ -49,6 +82,7 @@ impl PostgresStorage {
         let row = reader(row, id);
         let state: Option<Vec<u8>> = row.get("checkpoint")?;
         let covers = Seq(row.number("covers")?);
+        let list: Option<Vec<u8>> = row.get("reminders")?;
         Ok(Some(Loaded {
             record: row.agent(id.clone())?,
             checkpoint: state.map(|state| Checkpoint {
@@ -56,6 +90,10 @@ impl PostgresStorage {
                 covers,
             }),
             thread_metadata: row.pairs("thread_metadata")?,
+            reminders: Reminders {
+                wake_at: row.time("wake_at")?,
+                list: list.map(Bytes::from).unwrap_or_default(),
+            },
             requests: window(&row)?,
         }))
     }

@@ -43,6 +43,7 @@ pub(super) enum Of<'a> {
     Node(Incarnation),
     Nodes(&'a ClusterName),
     Batch,
+    Lookups,
 }
 
 impl fmt::Display for Of<'_> {
@@ -59,6 +60,7 @@ impl fmt::Display for Of<'_> {
             Self::Node(incarnation) => write!(f, "the record of node {incarnation}"),
             Self::Nodes(cluster) => write!(f, "the record of a node of {cluster}"),
             Self::Batch => f.write_str("the outcome of a batch"),
+            Self::Lookups => f.write_str("the record of one of many agents"),
         }
     }
 }
@@ -72,6 +74,11 @@ pub(super) struct Reader<'a> {
 impl<'a> Reader<'a> {
     pub(super) fn new(row: &'a PgRow, what: Of<'a>) -> Self {
         Self { row, what }
+    }
+
+    /// The row, for another reader of it.
+    pub(super) fn row(&self) -> &'a PgRow {
+        self.row
     }
 
     /// An error about a column that can't be read.
@@ -93,6 +100,14 @@ impl<'a> Reader<'a> {
     pub(super) fn number(&self, column: &str) -> Result<u64, Error> {
         let number: i64 = self.get(column)?;
         u64::try_from(number).map_err(|_| self.corrupt(column))
+    }
+
+    /// A time that may be none.
+    pub(super) fn time(&self, column: &str) -> Result<Option<Timestamp>, Error> {
+        let at: Option<i64> = self.get(column)?;
+        at.map(|at| u64::try_from(at).map(Timestamp))
+            .transpose()
+            .map_err(|_| self.corrupt(column))
     }
 
     pub(super) fn incarnation(&self, column: &str) -> Result<Option<Incarnation>, Error> {

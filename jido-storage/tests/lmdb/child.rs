@@ -7,14 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::Duration;
 
-use bytes::Bytes;
 use jido_core::{
-    AgentId, AgentKey, Checkpoint, ClusterName, Epoch, Incarnation, ManagerName, NewEntry,
-    NodeName, RequestId, Revision, Seq, Timestamp,
+    AgentId, AgentKey, ClusterName, Epoch, Incarnation, ManagerName, NodeName, Timestamp,
 };
-use jido_storage::{
-    ClaimOutcome, ClaimRequest, Commit, LmdbStorage, NodeRegistration, RequestRecord, Storage,
-};
+use jido_storage::{ClaimOutcome, ClaimRequest, NodeRegistration, Storage};
+
+use super::kill::Tells;
 
 const ROLE: &str = "JIDO_TEST_ROLE";
 const FOLDER: &str = "JIDO_TEST_FOLDER";
@@ -103,7 +101,8 @@ fn in_a_role() {
         .build()
         .unwrap();
     match role.as_str() {
-        "append" => runtime.block_on(crate::kill::child(&folder, number)),
+        "append" => runtime.block_on(crate::kill::child(&folder, number, Tells::Acknowledged)),
+        "append-hastily" => runtime.block_on(crate::kill::child(&folder, number, Tells::Begun)),
         "grow" => runtime.block_on(crate::growth::child(&folder, number)),
         "write" => runtime.block_on(crate::waiting::child(&folder, number)),
         "hold" => crate::locks::child(&folder, number),
@@ -124,7 +123,7 @@ pub(crate) fn id(key: &str) -> AgentId {
 }
 
 /// Registers a node of its own for a process.
-pub(crate) async fn register(storage: &LmdbStorage, number: u64) -> Incarnation {
+pub(crate) async fn register(storage: &dyn Storage, number: u64) -> Incarnation {
     let incarnation = Incarnation(u128::from(number) + 1);
     let node = NodeRegistration {
         cluster: cluster(),
@@ -139,7 +138,7 @@ pub(crate) async fn register(storage: &LmdbStorage, number: u64) -> Incarnation 
 }
 
 /// Claims an agent, from whoever owns it.
-pub(crate) async fn take(storage: &LmdbStorage, id: &AgentId, me: Incarnation) -> Epoch {
+pub(crate) async fn take(storage: &dyn Storage, id: &AgentId, me: Incarnation) -> Epoch {
     let mut take_from = None;
     loop {
         let claim = ClaimRequest {
@@ -154,99 +153,6 @@ pub(crate) async fn take(storage: &LmdbStorage, id: &AgentId, me: Incarnation) -
             ClaimOutcome::ClaimantDead => panic!("the claimant is registered"),
         }
     }
-}
-
-/// Entries of each commit of [`whole`].
-pub(crate) const ENTRIES: u64 = 3;
-
-/// Bytes that tell where they belong, so that a torn or foreign record shows.
-fn content(key: &str, epoch: Epoch, revision: u64, part: u64) -> Bytes {
-    let word = format!("{key}|{epoch}|{revision}|{part};");
-    let len = 20 + (revision * 7919 + part * 104_729) % 9_000;
-    Bytes::from(word.repeat(len as usize / word.len() + 1))
-}
-
-/// A commit of entries, a checkpoint and a reply, all told from its place.
-pub(crate) fn whole(id: &AgentId, epoch: Epoch, revision: u64) -> Commit {
-    let key = id.key.as_str();
-    let mut commit = Commit::new(
-        id.clone(),
-        epoch,
-        Revision(revision - 1),
-        Timestamp(revision),
-    );
-    for part in 0..ENTRIES {
-        let payload = content(key, epoch, revision, part);
-        commit
-            .entries
-            .push(NewEntry::new("noted", Timestamp(revision), payload).unwrap());
-    }
-    let state = content(key, epoch, revision, 100);
-    commit.checkpoint = Some(Checkpoint {
-        state,
-        covers: Seq(revision * ENTRIES),
-    });
-    let request = RequestId::new(1, revision);
-    commit.requests.push(RequestRecord {
-        request,
-        issued_at: Timestamp(revision),
-        reply: content(key, epoch, revision, 200),
-    });
-    commit
-}
-
-/// Checks an agent that only [`whole`] commits have written: no gap, nothing
-/// torn. Gives the epoch of each revision, from 1 on.
-pub(crate) async fn check(storage: &LmdbStorage, id: &AgentId) -> Vec<Epoch> {
-    let Some(loaded) = storage.load(id).await.unwrap() else {
-        return Vec::new();
-    };
-    let key = id.key.as_str();
-    let last = loaded.record.revision.0;
-    assert_eq!(
-        loaded.record.thread_len.0,
-        last * ENTRIES,
-        "{id} has commits without entries"
-    );
-    let mut epochs = Vec::new();
-    let mut seq = 0;
-    while seq < last * ENTRIES {
-        for entry in storage.read_thread(id, Seq(seq), 1000).await.unwrap() {
-            assert_eq!(entry.seq.0, seq);
-            let revision = seq / ENTRIES + 1;
-            assert_eq!(entry.revision.0, revision);
-            let expected = content(key, entry.epoch, revision, seq % ENTRIES);
-            assert!(entry.payload == expected, "entry {seq} of {id} is torn");
-            if seq % ENTRIES == 0 {
-                assert!(epochs.last() <= Some(&entry.epoch), "epochs fall in {id}");
-                epochs.push(entry.epoch);
-            }
-            assert_eq!(
-                epochs.last(),
-                Some(&entry.epoch),
-                "a commit of {id} is torn"
-            );
-            seq += 1;
-        }
-    }
-    if let Some(epoch) = epochs.last() {
-        let checkpoint = loaded.checkpoint.expect("every commit has one");
-        assert_eq!(checkpoint.covers, loaded.record.thread_len);
-        assert!(
-            checkpoint.state == content(key, *epoch, last, 100),
-            "the state of {id} is torn"
-        );
-        for (at, epoch) in epochs.iter().enumerate() {
-            let revision = at as u64 + 1;
-            let request = RequestId::new(1, revision);
-            let reply = storage.reply_of(id, request).await.unwrap();
-            assert!(
-                reply.is_some_and(|kept| kept.reply == content(key, *epoch, revision, 200)),
-                "a reply of {id} is torn"
-            );
-        }
-    }
-    epochs
 }
 
 /// How long a test waits for what has to come.

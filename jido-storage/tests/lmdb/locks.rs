@@ -7,7 +7,8 @@ use heed::EnvOpenOptions;
 use jido_core::{Checkpoint, Revision, Seq, Timestamp};
 use jido_storage::{AppendOutcome, Commit, LmdbOptions, LmdbStorage, Storage};
 
-use super::child::{PATIENCE, Process, id, register, take, tell, whole};
+use super::child::{PATIENCE, Process, id, register, take, tell};
+use super::ledger::whole;
 
 const WRITER: u64 = 0;
 const READER: u64 = 1;

@@ -11,5 +11,6 @@ mod child;
 mod conformance;
 mod growth;
 mod kill;
+mod ledger;
 mod locks;
 mod waiting;

@@ -1,12 +1,17 @@
 //! A commit is acknowledged once it is sure to succeed, and takes effect a moment later.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use jido_storage::conformance::Rule;
 use jido_storage::{AppendOutcome, Commit, Storage};
 
-use crate::double::{Flaw, Rows, pause};
+use crate::double::{Flaw, Rows};
 use crate::foresee::Foreseen;
 use crate::verdict::is_caught;
+
+/// Longer than whoever was told takes to look.
+const A_MOMENT: Duration = Duration::from_millis(50);
 
 #[derive(Debug)]
 struct AcknowledgedBeforeItIsSeen {
@@ -17,19 +22,15 @@ struct AcknowledgedBeforeItIsSeen {
 impl Flaw for AcknowledgedBeforeItIsSeen {
     async fn append(&self, rows: &Rows, commit: Commit) -> AppendOutcome {
         let foreseen = Foreseen::default().outcome(rows, &commit).await;
-        let writing = {
-            let (rows, on) = (rows.clone(), self.on);
-            tokio::spawn(async move {
-                if on {
-                    pause().await;
-                }
-                rows.append(commit).await
-            })
-        };
-        if self.on && matches!(foreseen, AppendOutcome::Committed(_)) {
-            return foreseen;
+        if !self.on || !matches!(foreseen, AppendOutcome::Committed(_)) {
+            return rows.append(commit).await;
         }
-        writing.await.unwrap()
+        let rows = rows.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(A_MOMENT).await;
+            rows.append(commit).await
+        });
+        foreseen
     }
 }
 

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use jido_core::{AgentId, ClusterName, Entry, Epoch, Incarnation, RequestId, Seq, Timestamp};
 use jido_storage::{
     AgentRecord, AppendOutcome, Capabilities, ClaimOutcome, ClaimRequest, Commit, CommittedRequest,
-    DirectoryPage, DirectoryQuery, Error, Loaded, MemoryStorage, NodeRecord, NodeRegistration,
-    Registration, Renewal, Storage,
+    DirectoryPage, DirectoryQuery, Due, DueQuery, Error, Loaded, MemoryStorage, NodeRecord,
+    NodeRegistration, Registration, Renewal, Storage,
 };
 
 /// What is stored, soundly.
@@ -109,6 +109,10 @@ pub(crate) trait Flaw: fmt::Debug + Send + Sync + 'static {
 
     async fn directory(&self, rows: &Rows, query: DirectoryQuery) -> Result<DirectoryPage, Error> {
         rows.directory(query).await
+    }
+
+    async fn due(&self, rows: &Rows, query: DueQuery) -> Result<Vec<Due>, Error> {
+        rows.due(query).await
     }
 }
 
@@ -213,5 +217,9 @@ impl<F: Flaw> Storage for Planted<F> {
 
     async fn directory(&self, query: DirectoryQuery) -> Result<DirectoryPage, Error> {
         self.flaw.directory(&self.rows, query).await
+    }
+
+    async fn due(&self, query: DueQuery) -> Result<Vec<Due>, Error> {
+        self.flaw.due(&self.rows, query).await
     }
 }

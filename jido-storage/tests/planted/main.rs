@@ -30,6 +30,8 @@ mod directory_by_offset;
 mod directory_repeats_at_the_edge;
 mod directory_skips_at_the_edge;
 mod dormant_hidden;
+mod due_skips_those_of_one_time;
+mod due_stays_after_deletion;
 mod half_written_beyond_the_limit;
 mod keys_collide;
 mod live_owner_taken_from;

@@ -25,7 +25,7 @@ impl Flaw for OffByOne {
         from: Seq,
         limit: usize,
     ) -> Result<Vec<Entry>, Error> {
-        let edge = from.0 > 0 && from.0 % CHUNK == 0;
+        let edge = from.0 > 0 && from.0.is_multiple_of(CHUNK);
         let late = if self.on && edge { 1 } else { 0 };
         rows.read_thread(id, Seq(from.0 + late), limit).await
     }

@@ -1,5 +1,7 @@
 //! The schema: its name, its versions, and what is set on connections to it.
 
+use std::time::Duration;
+
 use jido_storage::{ErrorKind, PostgresStorage, Storage};
 
 use crate::fixture::*;
@@ -85,7 +87,8 @@ async fn schemas_of_any_allowed_name_are_apart() {
 
 #[tokio::test]
 async fn a_database_of_another_encoding_is_refused() {
-    let server = server().await;
+    // Its locale allows for it, which another's may not.
+    let server = own_server().await;
     let sql = "create database latin encoding 'LATIN1' template template0";
     server.execute(server.url(), sql).await.unwrap();
     let url = server
@@ -172,4 +175,41 @@ async fn no_statement_of_an_agent_reads_a_whole_table() {
     let scans = "select coalesce(string_agg(relname, ' '), 'none') from pg_stat_user_tables \
                  where seq_tup_read > 0 and relname in ('agent', 'entry', 'request')";
     assert_eq!(session.ask(scans).await, "none");
+}
+
+/// Neither another's migration that hangs is waited for without end, nor one's own.
+#[tokio::test]
+async fn a_migration_that_hangs_is_told_as_such() {
+    let server = server().await;
+    let url = server.fresh_database().await.unwrap();
+    let other = || options(&url).schema("other").unwrap();
+    connect(&url).await.close().await;
+    // Whoever makes the same schema waits for the end of this.
+    let mut session = Session::open(&url).await;
+    session.run("begin; create schema other").await;
+    let hangs = tokio::spawn(PostgresStorage::connect(other()));
+    let mut watcher = Session::open(&url).await;
+    watcher.waiting(1).await;
+    let short = Duration::from_millis(200);
+    let refused = PostgresStorage::connect(options(&url).migration_timeout(short)).await;
+    let error = refused.unwrap_err();
+    assert!(error.is_retryable());
+    let message = error.to_string();
+    let told = message.contains("another migration") && message.contains("200ms");
+    assert!(told, "{message}");
+    // Who only looks waits for nobody.
+    let looked = PostgresStorage::connect(options(&url).migrate(false)).await;
+    looked.unwrap();
+    session.run("rollback").await;
+    hangs.await.unwrap().unwrap();
+
+    let another = || options(&url).schema("another").unwrap();
+    session.run("begin; create schema another").await;
+    let refused = PostgresStorage::connect(another().migration_timeout(short)).await;
+    let error = refused.unwrap_err();
+    assert!(error.is_retryable());
+    let message = error.to_string();
+    assert!(message.contains("migration of schema another"), "{message}");
+    session.run("rollback").await;
+    PostgresStorage::connect(another()).await.unwrap();
 }

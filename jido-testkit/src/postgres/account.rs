@@ -47,8 +47,8 @@ impl Account {
         })
     }
 
-    /// A command of this account in a folder, without what our environment says
-    /// about Postgres, in a process group of its own: a Ctrl-C in the terminal, or a
+    /// A command of this account in a folder, which is its home, too, without what our
+    /// environment says about Postgres, in a process group of its own: a Ctrl-C in the terminal, or a
     /// runner that ends a test's group, leaves it to the keeper.
     pub(super) fn command(self, program: impl AsRef<OsStr>, folder: &Path) -> Command {
         let mut command = Command::new(program);
@@ -60,6 +60,8 @@ impl Account {
         command
             .env("LC_ALL", "C")
             .env("TZ", "UTC")
+            // Certificates and passwords of ours are not for a server, nor may it read them.
+            .env("HOME", folder)
             .current_dir(folder)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::temporary::TemporaryPostgres;
+use super::server::Tls;
+use super::temporary::{TemporaryPostgres, not_ours};
 use crate::Error;
 
 /// The variable that names a server to use instead.
@@ -15,6 +16,7 @@ pub struct TemporaryPostgresBuilder {
     url: Option<String>,
     own: bool,
     fsync_off: bool,
+    tls: Option<Tls>,
 }
 
 impl fmt::Debug for TemporaryPostgresBuilder {
@@ -45,6 +47,18 @@ impl TemporaryPostgresBuilder {
         self
     }
 
+    /// Has the server take connections over TLS alone, with a certificate and its private
+    /// key, each as PEM. A client finds it at 127.0.0.1, so that is what the certificate
+    /// has to name for those who look.
+    #[must_use]
+    pub fn tls(mut self, certificate: impl Into<String>, key: impl Into<String>) -> Self {
+        self.tls = Some(Tls {
+            certificate: certificate.into(),
+            key: key.into(),
+        });
+        self
+    }
+
     /// A server of its own even where `DATABASE_URL` is set, for what stops the
     /// server or needs settings.
     #[must_use]
@@ -54,7 +68,7 @@ impl TemporaryPostgresBuilder {
     }
 
     /// Uses the server of this URL, as if it stood in `DATABASE_URL`. Its user has
-    /// to be allowed to make databases.
+    /// to be allowed to make databases (`createdb`), and needs no right beyond that.
     #[must_use]
     pub fn database_url(mut self, url: impl Into<String>) -> Self {
         self.url = Some(url.into());
@@ -67,8 +81,8 @@ impl TemporaryPostgresBuilder {
     /// # Errors
     ///
     /// [`Missing`](crate::ErrorKind::Missing) where no server is installed;
-    /// [`NotOurs`](crate::ErrorKind::NotOurs) for settings where `DATABASE_URL` names
-    /// a server; [`Exited`](crate::ErrorKind::Exited) and
+    /// [`NotOurs`](crate::ErrorKind::NotOurs) for settings or TLS where `DATABASE_URL`
+    /// names a server; [`Exited`](crate::ErrorKind::Exited) and
     /// [`TooSlow`](crate::ErrorKind::TooSlow), with the end of the server's log;
     /// [`Machine`](crate::ErrorKind::Machine), also for a URL that can't be read.
     pub async fn start(mut self) -> Result<TemporaryPostgres, Error> {
@@ -77,12 +91,13 @@ impl TemporaryPostgresBuilder {
             self.url.clone().or(variable.filter(|url| !url.is_empty()))
         };
         match if self.own { None } else { given() } {
+            Some(_) if self.tls.is_some() => Err(not_ours("given a certificate")),
             Some(url) => TemporaryPostgres::given(&url, &self.settings),
             None => {
                 if self.fsync_off {
                     self.settings.push(("fsync".to_owned(), "off".to_owned()));
                 }
-                TemporaryPostgres::made(self.settings).await
+                TemporaryPostgres::made(self.settings, self.tls).await
             }
         }
     }

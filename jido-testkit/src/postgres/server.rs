@@ -1,5 +1,8 @@
 //! A server of our own: a process that may live many times, and its folder.
 
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::{Child, ExitStatus};
 use std::time::Duration;
@@ -31,6 +34,13 @@ pub enum Shutdown {
     Fast,
     /// At once, as in a crash: the next start recovers from the log.
     Immediate,
+}
+
+/// What a server shows to those who connect over TLS, as PEM.
+#[derive(Clone)]
+pub(super) struct Tls {
+    pub(super) certificate: String,
+    pub(super) key: String,
 }
 
 /// A server's folder, port and process.
@@ -108,6 +118,41 @@ impl Server {
             .args(["--auth=password", "--encoding=UTF8", "--locale=C"]);
         self.run("initdb", command).await?;
         std::fs::remove_file(file).map_err(|cause| machine("a file can't be removed", cause))
+    }
+
+    /// Has a server whose data is laid down take connections over TLS alone.
+    pub(super) fn secure(&mut self, tls: &Tls) -> Result<(), Error> {
+        let written = |cause| machine("a server's certificate can't be written", cause);
+        for (name, text) in [("server.crt", &tls.certificate), ("server.key", &tls.key)] {
+            let path = self.data().join(name);
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                // The server refuses a key that others may read.
+                .mode(0o600)
+                .open(&path)
+                .map_err(written)?;
+            file.write_all(text.as_bytes()).map_err(written)?;
+            self.account.give(&path)?;
+        }
+        let rules = self.data().join("pg_hba.conf");
+        let text = std::fs::read_to_string(&rules).map_err(written)?;
+        let lines = text.lines().map(|line| match line.strip_prefix("host ") {
+            Some(rest) => format!("hostssl {rest}\n"),
+            None => format!("{line}\n"),
+        });
+        std::fs::write(&rules, lines.collect::<String>()).map_err(written)?;
+        self.settings.extend(on_tls());
+        Ok(())
+    }
+
+    /// The settings of TLS, for a server with a copy of this one's data.
+    pub(super) fn tls_settings(&self) -> Vec<(String, String)> {
+        let settings = self.settings.iter();
+        settings
+            .filter(|one| on_tls().contains(one))
+            .cloned()
+            .collect()
     }
 
     /// Lays down a copy of a running server's data, as a standby of it.
@@ -254,7 +299,6 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            use std::io::Write;
             // There is nowhere to report it if stderr is gone.
             let _ = writeln!(
                 std::io::stderr(),
@@ -273,6 +317,10 @@ impl Drop for Server {
             }
         });
     }
+}
+
+fn on_tls() -> [(String, String); 1] {
+    [("ssl".to_owned(), "on".to_owned())]
 }
 
 fn new_folder() -> Result<TempDir, Error> {

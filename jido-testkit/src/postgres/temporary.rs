@@ -9,7 +9,7 @@ use url::Url;
 
 use super::builder::TemporaryPostgresBuilder;
 use super::psql;
-use super::server::{Server, Shutdown};
+use super::server::{Server, Shutdown, Tls};
 use crate::process::Log;
 use crate::{Error, ErrorKind};
 
@@ -79,11 +79,17 @@ impl TemporaryPostgres {
         })
     }
 
-    pub(super) async fn made(settings: Vec<(String, String)>) -> Result<Self, Error> {
+    pub(super) async fn made(
+        settings: Vec<(String, String)>,
+        tls: Option<Tls>,
+    ) -> Result<Self, Error> {
         // The server listens on loopback, where other users of the machine are too.
         let password = format!("{:032x}", fastrand::u128(..));
         let mut server = Server::new(settings).await?;
         server.init(&password).await?;
+        if let Some(tls) = &tls {
+            server.secure(tls)?;
+        }
         server.start().await?;
         Self::of(server, &password)
     }
@@ -107,7 +113,7 @@ impl TemporaryPostgres {
     pub async fn standby(&self) -> Result<Self, Error> {
         let primary = self.ours("copied")?;
         let password = self.url.password().unwrap_or_default();
-        let mut server = Server::new(Vec::new()).await?;
+        let mut server = Server::new(primary.tls_settings()).await?;
         server.copy(primary, password).await?;
         server.start().await?;
         Self::of(server, password)
@@ -230,7 +236,7 @@ impl Drop for TemporaryPostgres {
     }
 }
 
-fn not_ours(what: &str) -> Error {
+pub(super) fn not_ours(what: &str) -> Error {
     Error::new(
         ErrorKind::NotOurs,
         format!(

@@ -13,6 +13,9 @@ mod run;
 mod shrink;
 mod sweep;
 
+/// Bugs that can be planted in what is simulated.
+#[cfg(feature = "planted-bugs")]
+pub use jido_cluster::storage::planted;
 pub use ledger::{Ledger, LedgerAnswer, LedgerMessage};
 pub use plan::{Ask, Doubt, Fault, FaultKind, Options, Plan, ReadMode, Task};
 pub use report::Numbers;
@@ -25,6 +28,7 @@ pub const EXPECTED: &[&str] = &[
     "append fenced",
     "append took effect and its outcome is unknown",
     "append took effect late",
+    "attached",
     "cast taken",
     "claim held by another",
     "claimed from a live owner that is out of reach",

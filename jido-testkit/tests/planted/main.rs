@@ -1,9 +1,15 @@
 //! The checks are checked: each bug that can be planted is found within [`BOUND`] seeds,
 //! and the same seeds without it show nothing.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test may panic, and tells which seed it was"
+)]
 
 use std::time::Instant;
 
-use jido_cluster::storage::planted::{Bug, plant};
+use jido_testkit::sim::workload::planted::{Bug, plant};
 use jido_testkit::sim::workload::{Options, Plan, Report, Sweep, run, shrink};
 
 mod program;

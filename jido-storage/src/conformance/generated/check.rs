@@ -202,6 +202,21 @@ async fn whole(world: &World, model: &Model) -> Agreed {
         let seen = world.keys(manager, 2).await;
         let seen: Vec<&str> = seen.iter().map(String::as_str).collect();
         agree(|| format!("the directory of {manager}"), &seen, &expected)?;
+        let mut expected: Vec<(u64, &str)> = model
+            .agents
+            .iter()
+            .filter(|(id, _)| id.manager.as_str() == manager)
+            .filter_map(|(id, agent)| Some((agent.reminders.wake_at?.0, id.key.as_str())))
+            .filter(|(wake_at, _)| *wake_at <= 12)
+            .collect();
+        expected.sort_unstable();
+        let seen = world.due_by(manager, 12, 2).await;
+        let mut seen: Vec<(u64, &str)> = seen
+            .iter()
+            .map(|due| (due.wake_at.0, due.key.as_str()))
+            .collect();
+        seen.sort_unstable();
+        agree(|| format!("what is due of {manager}"), &seen, &expected)?;
     }
     nodes(world, model).await
 }
@@ -240,6 +255,11 @@ async fn state(world: &World, id: &AgentId, agent: &Agent) -> Agreed {
         || format!("the metadata of {id}"),
         &loaded.thread_metadata,
         &agent.metadata,
+    )?;
+    agree(
+        || format!("the reminders of {id}"),
+        &loaded.reminders,
+        &agent.reminders,
     )?;
     let mut marks: Vec<RequestMark> = agent
         .requests

@@ -7,7 +7,7 @@ use jido_core::{
     AgentId, Entry, Epoch, Incarnation, NodeName, RequestId, Revision, Seq, Timestamp,
 };
 
-use crate::{AppendOutcome, ClaimOutcome, ClaimRequest, Commit, CommittedRequest};
+use crate::{AppendOutcome, ClaimOutcome, ClaimRequest, Commit, CommittedRequest, Reminders};
 
 #[derive(Debug, Default)]
 pub(super) struct Model {
@@ -24,6 +24,7 @@ pub(super) struct Agent {
     pub(super) state: Option<(Bytes, u64)>,
     pub(super) thread: Vec<Entry>,
     pub(super) metadata: BTreeMap<String, String>,
+    pub(super) reminders: Reminders,
     pub(super) requests: BTreeMap<RequestId, CommittedRequest>,
     pub(super) floor: Timestamp,
     pub(super) created_at: Timestamp,
@@ -109,7 +110,8 @@ impl Model {
         }
         let writes = commit.entries.len() + commit.requests.len();
         let erases = commit.erase.thread || commit.erase.checkpoint;
-        if writes > 0 || commit.checkpoint.is_some() || erases {
+        let changes = commit.checkpoint.is_some() || commit.reminders.is_some();
+        if writes > 0 || changes || erases {
             agent.revision += 1;
         }
         if commit.erase.checkpoint {
@@ -132,6 +134,9 @@ impl Model {
         }
         if let Some(checkpoint) = &commit.checkpoint {
             agent.state = Some((checkpoint.state.clone(), checkpoint.covers.0));
+        }
+        if let Some(reminders) = &commit.reminders {
+            agent.reminders = reminders.clone();
         }
         for request in &commit.forget {
             agent.requests.remove(request);

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::super::fixture::{Draw, checkpoint, entry, id_of};
 use super::model::Model;
-use crate::{Commit, RequestRecord};
+use crate::{Commit, Reminders, RequestRecord};
 
 /// A life of a node, from 1.
 pub(super) type Life = u8;
@@ -81,6 +81,8 @@ pub(super) struct Change {
     forget_before: Option<u8>,
     metadata: bool,
     erase: (bool, bool),
+    /// When to be woken, if at all, where reminders are changed.
+    reminders: Option<Option<u8>>,
     release: bool,
 }
 
@@ -104,6 +106,7 @@ fn change() -> impl Strategy<Value = Change> {
         prop::collection::vec((0..CLIENTS, 0..REQUESTS, 0..4u8), 0..3),
         prop::collection::vec(request(), 0..2),
         prop::option::weighted(0.25, 0..50u8),
+        prop::option::weighted(0.25, prop::option::weighted(0.7, 0..20u8)),
     );
     let flags = (rarely(2), (rarely(8), rarely(8)), rarely(8));
     (0..AGENTS, near(), near(), parts, flags).prop_map(
@@ -116,6 +119,7 @@ fn change() -> impl Strategy<Value = Change> {
             requests: parts.2,
             forget: parts.3,
             forget_before: parts.4,
+            reminders: parts.5,
             metadata,
             erase,
             release,
@@ -190,6 +194,10 @@ impl Change {
             .map(|(client, seq)| request(*client, *seq))
             .collect();
         commit.forget_before = self.forget_before.map(|floor| Timestamp(floor.into()));
+        commit.reminders = self.reminders.map(|wake_at| Reminders {
+            wake_at: wake_at.map(|at| Timestamp(at.into())),
+            list: bytes(usize::from(wake_at.unwrap_or_default())),
+        });
         if self.metadata {
             let text = format!("{at} \u{1}\u{e9}");
             commit.thread_metadata.insert("at".into(), text);

@@ -160,3 +160,51 @@ fn markers_are_swept_from_an_instance_on() {
     assert_eq!(inside, [false, true, true, true]);
     assert!(!holds(&span, &layout.agent(&id("a"))));
 }
+
+#[test]
+fn those_that_are_due_stand_in_order_of_time() {
+    let layout = layout();
+    let times = [0, 1, 255, 256, 1 << 40, u64::MAX];
+    let keys: Vec<_> = times
+        .iter()
+        .flat_map(|at| ["a", "b"].map(|key| (Timestamp(*at), key)))
+        .collect();
+    let stored: Vec<_> = keys
+        .iter()
+        .map(|(at, key)| layout.due(&id(key), *at))
+        .collect();
+    assert!(stored.is_sorted());
+    let query = |until: u64, after: Option<Due>| DueQuery {
+        cluster: cluster(),
+        manager: id("a").manager,
+        until: Timestamp(until),
+        after,
+        limit: 1,
+    };
+    for until in times {
+        for (at, key) in &keys {
+            let due = layout.due_at(&layout.due(&id(key), *at)).unwrap();
+            assert_eq!((due.wake_at, due.key.as_str()), (*at, *key));
+            let span = layout.due_by(&query(until, Some(due)));
+            assert!(span.begin <= span.end);
+            for ((other_at, other), stored) in keys.iter().zip(&stored) {
+                let expected = other_at.0 <= until && (other_at, other) > (at, key);
+                assert_eq!(
+                    holds(&span, stored),
+                    expected,
+                    "{other_at:?}/{other} after {at:?}/{key} until {until}"
+                );
+            }
+        }
+        let all = keys.iter().filter(|(at, _)| at.0 <= until).count();
+        let span = layout.due_by(&query(until, None));
+        assert_eq!(stored.iter().filter(|key| holds(&span, key)).count(), all);
+    }
+    assert_eq!(layout.due_at(&layout.agent(&id("a"))), None);
+    for neighbour in ["agents.b", "agent"] {
+        let mut other = id("a");
+        other.manager = ManagerName::new(neighbour).unwrap();
+        let span = layout.due_by(&query(u64::MAX, None));
+        assert!(!holds(&span, &layout.due(&other, Timestamp(1))));
+    }
+}

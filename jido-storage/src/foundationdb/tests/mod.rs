@@ -2,6 +2,7 @@
 //! what needs to see inside.
 
 mod double;
+mod fuzz;
 mod layout;
 mod plan;
 mod records;

@@ -3,8 +3,8 @@
 use super::super::plan::{Plan, Write, cost, first_batch};
 use super::super::rows::{AgentRow, MAX_VALUE_BYTES, cut, join};
 use super::*;
-use crate::Erase;
 use crate::record_codec::encode;
+use crate::{Erase, Reminders};
 
 fn layout() -> Layout {
     Layout::new(PREFIX.to_vec())
@@ -191,6 +191,10 @@ async fn no_transaction_is_larger_than_it_was_thought() {
             all.requests = (0..20)
                 .map(|n| request(u128::MAX - n, u64::MAX, "r"))
                 .collect();
+            all.reminders = Some(Reminders {
+                wake_at: Some(Timestamp(u64::MAX)),
+                list: vec![1; size].into(),
+            });
             all.forget = (0..20).map(|n| RequestId::new(n, 0)).collect();
             all.thread_metadata = (0..20).map(|n| (n.to_string(), String::new())).collect();
             all.erase = Erase {

@@ -2,6 +2,7 @@
 
 use super::super::layout::{chunk, chunks};
 use super::*;
+use crate::Reminders;
 use crate::record_codec::encode;
 
 fn layout() -> Layout {
@@ -14,6 +15,10 @@ async fn filled(double: &Arc<Double>) -> (FoundationDbStorage, AgentId, Epoch) {
     full.entries.extend(note(&a, epoch, 0, 5).entries);
     full.checkpoint = Some(checkpoint(vec![3; 150_000], 2));
     full.requests = vec![request(1, 1, "reply")];
+    full.reminders = Some(Reminders {
+        wake_at: Some(Timestamp(8)),
+        list: vec![4; 150_000].into(),
+    });
     full.thread_metadata.insert("title".into(), "x".into());
     let outcome = storage.append(full).await;
     assert!(
@@ -34,6 +39,8 @@ async fn each_record_that_is_corrupt_is_named_and_left() {
         (chunk(&content.checkpoint(), 0), "the checkpoint"),
         (chunk(&content.checkpoint(), 1), "the checkpoint"),
         (chunk(&content.metadata(), 0), "the thread metadata"),
+        (chunk(&content.reminders(), 0), "the reminders"),
+        (chunk(&content.reminders(), 1), "the reminders"),
         (chunk(&content.entry(Seq(0)), 1), "entry 0"),
         (chunk(&content.entry(Seq(1)), 0), "entry 1"),
         (content.mark(RequestId::new(1, 1)), "the mark of request"),
@@ -96,8 +103,10 @@ async fn what_is_missing_is_corrupt() {
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
         double.tamper(key, Some(good));
     }
-    for part in 0..2 {
-        let key = chunk(&content.checkpoint(), part);
+    let parts = (0..2).flat_map(|part| {
+        [content.checkpoint(), content.reminders()].map(|behind| chunk(&behind, part))
+    });
+    for key in parts {
         let good = double.everything()[&key].clone();
         double.tamper(key.clone(), None);
         let error = storage.load(&a).await.unwrap_err();
@@ -135,6 +144,10 @@ async fn deletion_and_smaller_records_leave_nothing_behind() {
     assert_eq!(count(chunks(&content.checkpoint())), 2);
     let mut smaller = commit(&a, epoch, 1);
     smaller.checkpoint = Some(checkpoint(vec![1; 5], 2));
+    smaller.reminders = Some(Reminders {
+        wake_at: Some(Timestamp(7)),
+        list: vec![1; 5].into(),
+    });
     smaller.forget = vec![RequestId::new(1, 1)];
     let outcome = storage.append(smaller).await;
     assert!(
@@ -142,6 +155,12 @@ async fn deletion_and_smaller_records_leave_nothing_behind() {
         "{outcome:?}"
     );
     assert_eq!(count(chunks(&content.checkpoint())), 1);
+    assert_eq!(count(chunks(&content.reminders())), 1);
+    let due = |wake_at| {
+        let key = layout().due(&a, Timestamp(wake_at));
+        double.everything().contains_key(&key)
+    };
+    assert_eq!([7, 8].map(due), [true, false]);
     assert_eq!(count(content.marks()), 0);
     assert_eq!(count(chunks(&content.reply(RequestId::new(1, 1)))), 0);
     let outcome = storage.delete(&a, epoch, Timestamp(9)).await;
@@ -150,6 +169,7 @@ async fn deletion_and_smaller_records_leave_nothing_behind() {
         "{outcome:?}"
     );
     assert_eq!(count(content.everything()), 0);
+    assert!(!due(7));
 }
 
 async fn opened(double: &Arc<Double>) -> Result<FoundationDbStorage, Error> {

@@ -28,6 +28,7 @@ pub(super) enum Act {
 pub(super) enum Seen {
     Batch(Vec<String>),
     Delete(String),
+    Heads(usize),
 }
 
 /// Shows each batch, and holds it until the test lets it go on.
@@ -153,6 +154,11 @@ impl Storage for Scripted {
         self.inner.head(id).await
     }
 
+    async fn heads(&self, ids: &[AgentId]) -> Result<Vec<Option<AgentRecord>>, Error> {
+        self.seen.lock().push(Seen::Heads(ids.len()));
+        self.inner.heads(ids).await
+    }
+
     async fn read_thread(&self, id: &AgentId, from: Seq, n: usize) -> Result<Vec<Entry>, Error> {
         self.inner.read_thread(id, from, n).await
     }
@@ -187,5 +193,9 @@ impl Storage for Scripted {
 
     async fn directory(&self, query: DirectoryQuery) -> Result<DirectoryPage, Error> {
         self.inner.directory(query).await
+    }
+
+    async fn due(&self, query: DueQuery) -> Result<Vec<Due>, Error> {
+        self.inner.due(query).await
     }
 }

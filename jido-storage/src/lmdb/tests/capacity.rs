@@ -56,11 +56,11 @@ async fn appends_that_wait_share_a_transaction() {
     let before = storage.transactions();
     let waiting: Vec<_> = appends
         .into_iter()
-        .map(|commit| storage.submit(commit))
+        .map(|commit| storage.submit(ready(commit)))
         .collect();
     for outcome in waiting {
         assert!(matches!(
-            outcome_of::<Commit>(outcome).await,
+            outcome_of::<Append>(outcome).await,
             AppendOutcome::Committed(_)
         ));
     }

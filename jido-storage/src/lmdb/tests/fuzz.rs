@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use heed::RoTxn;
-use jido_core::fuzz::{PeakAlloc, bounded};
+use jido_core::fuzz::bounded;
 use jido_core::{Entry, fuzz_target};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -14,11 +14,8 @@ use super::*;
 use crate::lmdb::codec::decode;
 use crate::lmdb::job::Writing;
 use crate::lmdb::schema::check_schema;
-use crate::lmdb::tables::{CheckpointRow, EntryRow, Table};
+use crate::lmdb::tables::{CheckpointRow, EntryRow, Table, due_key};
 use crate::{CommittedRequest, DirectoryQuery, NodeRecord};
-
-#[global_allocator]
-static ALLOCATOR: PeakAlloc = PeakAlloc;
 
 const REQUEST: (u128, u64) = (3, 4);
 
@@ -50,6 +47,10 @@ fn world() -> World {
             covers: Seq(2),
         });
         first.thread_metadata.insert("title".into(), "text".into());
+        first.reminders = Some(Reminders {
+            wake_at: Some(Timestamp(7)),
+            list: Bytes::from_static(b"list"),
+        });
         first.requests.push(RequestRecord {
             request: request(),
             issued_at: Timestamp(1),
@@ -111,6 +112,7 @@ impl World {
             readable(tables.reply(txn, &id("a"), request()));
         drop(reply);
         drop(readable(tables.directory(txn, &query)));
+        drop(readable(tables.due(txn, &due_by(u64::MAX))));
         let nodes: Option<Vec<NodeRecord>> = readable(tables.cluster_nodes(txn, &cluster()));
         drop(nodes);
     }
@@ -118,6 +120,7 @@ impl World {
     /// Everything that is written on top of what is read.
     fn write_all(&self, txn: &mut RwTxn<'_>) {
         let mut next = commit(&id("a"), self.epoch, 1, 5);
+        next.reminders = Some(Reminders::default());
         next.requests.push(RequestRecord {
             request: request(),
             issued_at: Timestamp(2),
@@ -142,7 +145,9 @@ impl World {
         let mut writing = Writing {
             tables: &tables,
             txn,
+            record: Vec::new(),
         };
+        let next = Append::new(next, MAX_COMMIT_BYTES).unwrap();
         drop(readable(next.run(&mut writing)));
         drop(readable(renew.run(&mut writing)));
         drop(readable(claim("a").run(&mut writing)));
@@ -212,10 +217,10 @@ macro_rules! record {
 
 record!(
     agents,
-    AgentRow,
+    AgentRow<AgentId>,
     agents,
     agent_key(&id("a")),
-    |row: &mut AgentRow| {
+    |row: &mut AgentRow<AgentId>| {
         row.slot = u64::MAX;
         row.revision = Revision(u64::MAX);
         row.thread_len = Seq(u64::MAX);
@@ -256,6 +261,21 @@ record!(
     requests,
     request_key(0, request()).to_vec(),
     |row: &mut CommittedRequest| row.issued_at = Timestamp(u64::MAX)
+);
+
+record!(
+    reminders,
+    Reminders,
+    reminders,
+    slot_key(0).to_vec(),
+    |row: &mut Reminders| row.wake_at = Some(Timestamp(u64::MAX))
+);
+record!(
+    due,
+    AgentKey,
+    due,
+    due_key(&id("a"), Timestamp(7)),
+    |row: &mut AgentKey| *row = AgentKey::new("k".repeat(1024)).unwrap()
 );
 
 #[test]

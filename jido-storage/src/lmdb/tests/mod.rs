@@ -5,6 +5,7 @@ mod capacity;
 mod disk;
 mod fuzz;
 mod records;
+mod refused;
 
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ use jido_core::{
 use super::codec::encode;
 use super::tables::{AgentRow, Tables, agent_key, entry_key, node_key, request_key, slot_key};
 use super::*;
-use crate::{ClaimOutcome, RequestRecord};
+use crate::{ClaimOutcome, Reminders, RequestRecord};
 
 const NODE: Incarnation = Incarnation(7);
 
@@ -38,7 +39,7 @@ fn entry(len: usize) -> NewEntry {
     NewEntry::new("noted", Timestamp(1), Bytes::from(vec![7; len])).unwrap()
 }
 
-async fn register(storage: &LmdbStorage) {
+async fn register(storage: &dyn Storage) {
     let node = NodeRegistration {
         cluster: cluster(),
         name: NodeName::new("n1").unwrap(),
@@ -50,7 +51,7 @@ async fn register(storage: &LmdbStorage) {
     storage.register_node(node).await.unwrap();
 }
 
-async fn claim(storage: &LmdbStorage, id: &AgentId) -> Epoch {
+async fn claim(storage: &dyn Storage, id: &AgentId) -> Epoch {
     let claim = ClaimRequest {
         id: id.clone(),
         claimant: NODE,
@@ -67,6 +68,20 @@ fn commit(id: &AgentId, epoch: Epoch, expected: u64, len: usize) -> Commit {
     let mut commit = Commit::new(id.clone(), epoch, Revision(expected), Timestamp(1));
     commit.entries.push(entry(len));
     commit
+}
+
+fn ready(commit: Commit) -> Append {
+    Append::new(commit, MAX_COMMIT_BYTES).unwrap()
+}
+
+fn due_by(until: u64) -> DueQuery {
+    DueQuery {
+        cluster: cluster(),
+        manager: ManagerName::new("agents").unwrap(),
+        until: Timestamp(until),
+        after: None,
+        limit: 10,
+    }
 }
 
 /// Writes past the storage, as a fault of the disk would.
@@ -153,11 +168,11 @@ async fn what_is_queued_is_finished_when_the_storage_is_dropped() {
     let id = id("a");
     let epoch = claim(&storage, &id).await;
     let waiting: Vec<_> = (0..500)
-        .map(|revision| storage.submit(commit(&id, epoch, revision, 100)))
+        .map(|revision| storage.submit(ready(commit(&id, epoch, revision, 100))))
         .collect();
     drop(storage);
     for (at, outcome) in waiting.into_iter().enumerate() {
-        let outcome = outcome_of::<Commit>(outcome).await;
+        let outcome = outcome_of::<Append>(outcome).await;
         assert!(
             matches!(outcome, AppendOutcome::Committed(r) if r.0 == at as u64 + 1),
             "{outcome:?}"

@@ -1,6 +1,7 @@
 //! Records that are not what was written.
 
 use super::*;
+use crate::lmdb::tables::due_key;
 
 #[tokio::test]
 async fn every_changed_byte_of_a_record_is_an_error_that_names_it() {
@@ -18,6 +19,10 @@ async fn every_changed_byte_of_a_record_is_an_error_that_names_it() {
     first
         .thread_metadata
         .insert("title".into(), "of the thread".into());
+    first.reminders = Some(Reminders {
+        wake_at: Some(Timestamp(7)),
+        list: Bytes::from_static(b"list"),
+    });
     first.requests.push(RequestRecord {
         request,
         issued_at: Timestamp(1),
@@ -55,6 +60,16 @@ async fn every_changed_byte_of_a_record_is_an_error_that_names_it() {
             slot_key(0).to_vec(),
             "the thread metadata of agent test/agents/a",
         ),
+        (
+            tables.reminders,
+            slot_key(0).to_vec(),
+            "the reminders of agent test/agents/a",
+        ),
+        (
+            tables.due,
+            due_key(&id, Timestamp(7)),
+            "one that is due of test/agents",
+        ),
         (tables.nodes, node_key(&cluster(), NODE), "node"),
     ];
     for (table, key, name) in records {
@@ -79,6 +94,7 @@ async fn every_changed_byte_of_a_record_is_an_error_that_names_it() {
                 storage.read_thread(&id, Seq(0), 10).await.err(),
                 storage.reply_of(&id, request).await.err(),
                 storage.nodes(&cluster()).await.err(),
+                storage.due(due_by(7)).await.err(),
             ];
             let error = errors.into_iter().flatten().next().expect("an error");
             let expected =
@@ -144,11 +160,9 @@ async fn two_keys_of_one_hash_are_never_taken_for_each_other() {
     claim(&storage, &other).await;
     // The other's record where mine would stand is what a collision looks like.
     tamper(&storage, |tables, txn| {
-        let row: AgentRow = tables.agent(txn, &other).unwrap().unwrap();
-        tables
-            .agents
-            .put(txn, &agent_key(&mine), &encode(&row).unwrap())
-            .unwrap();
+        let record = tables.agents.get(txn, &agent_key(&other)).unwrap();
+        let record = record.unwrap().to_vec();
+        tables.agents.put(txn, &agent_key(&mine), &record).unwrap();
     });
     let error = storage.load(&mine).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
@@ -176,7 +190,7 @@ async fn another_schema_is_refused_and_both_versions_are_named() {
     let error = LmdbStorage::open(folder.path()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Schema);
     assert!(
-        error.to_string().contains("version 9") && error.to_string().contains("has 2"),
+        error.to_string().contains("version 9") && error.to_string().contains("has 3"),
         "{error}"
     );
     // It can be looked at again: nothing of the folder was held back or changed.

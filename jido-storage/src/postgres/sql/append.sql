@@ -8,11 +8,13 @@ with input as (
     select * from unnest(
         $1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[],
         $7::bigint[], $8::boolean[], $9::boolean[], $10::bytea[], $11::bigint[],
-        $12::text[], $13::bigint[], $14::boolean[], $15::bigint[]
+        $12::text[], $13::bigint[], $14::boolean[], $15::bigint[],
+        $16::boolean[], $17::bigint[], $18::bytea[]
     ) with ordinality as t(
         cluster, manager, key, epoch, expected, advance,
         entries, erase_checkpoint, erase_thread, checkpoint, covers,
-        metadata, floor, release, at, ord
+        metadata, floor, release, at,
+        remind, wake_at, reminders, ord
     )
 ), locked as materialized (
     select
@@ -50,6 +52,8 @@ with input as (
             when i.erase_checkpoint or i.erase_thread then 0
             else a.covers
         end,
+        wake_at = case when i.remind then i.wake_at else a.wake_at end,
+        reminders = case when i.remind then i.reminders else a.reminders end,
         floor = greatest(a.floor, i.floor),
         owner = case when i.release then null else a.owner end,
         updated_at = i.at
@@ -71,13 +75,13 @@ with input as (
         u.id, u.thread, u.begins + e.place, u.revision, u.epoch,
         e.kind, e.at, e.payload, e.payload_json::jsonb, e.refs::jsonb
     from unnest(
-        $16::bigint[], $17::bigint[], $18::text[], $19::bigint[], $20::bytea[],
-        $21::text[], $22::text[]
+        $19::bigint[], $20::bigint[], $21::text[], $22::bigint[], $23::bytea[],
+        $24::text[], $25::text[]
     ) as e(ord, place, kind, at, payload, payload_json, refs)
     join updated u on u.ord = e.ord
 ), victims as materialized (
     select u.id, u.life, f.client, f.seq
-    from unnest($28::bigint[], $29::uuid[], $30::bigint[]) as f(ord, client, seq)
+    from unnest($31::bigint[], $32::uuid[], $33::bigint[]) as f(ord, client, seq)
     join updated u on u.ord = f.ord
 ), forgotten as (
     delete from request r using victims v
@@ -87,7 +91,7 @@ with input as (
     insert into request (agent, life, client, seq, issued_at, revision, reply)
     select u.id, u.life, r.client, r.seq, r.issued_at, u.revision, r.reply
     from unnest(
-        $23::bigint[], $24::uuid[], $25::bigint[], $26::bigint[], $27::bytea[]
+        $26::bigint[], $27::uuid[], $28::bigint[], $29::bigint[], $30::bytea[]
     ) as r(ord, client, seq, issued_at, reply)
     join updated u on u.ord = r.ord
     -- Counting makes all that is forgotten go first.

@@ -8,7 +8,8 @@ with locked as materialized (
     update agent a set
         deleted = true, owner = null, revision = a.revision + 1,
         life = a.life + 1, thread = a.thread + 1, thread_len = 0,
-        thread_metadata = null, checkpoint = null, covers = 0, floor = 0,
+        thread_metadata = null, checkpoint = null, covers = 0,
+        wake_at = null, reminders = null, floor = 0,
         updated_at = $5
     from locked l
     where a.id = l.id and l.passes

@@ -1,7 +1,8 @@
--- An agent's record, checkpoint and window of requests, as of one moment.
+-- An agent's record, checkpoint, reminders and window of requests, as of one moment.
 select
     a.owner, a.epoch, a.revision, a.thread_len, a.created_at, a.updated_at,
     a.checkpoint, a.covers, a.thread_metadata::text as thread_metadata, a.floor,
+    a.wake_at, a.reminders,
     r.clients, r.seqs, r.issued, r.revisions
 from agent a cross join lateral (
     select

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use futures_util::FutureExt;
 use jido_cluster::storage::{
     AgentRecord, AppendOutcome, Capabilities, ClaimOutcome, ClaimRequest, Commit, CommittedRequest,
-    DirectoryPage, DirectoryQuery, Error, Loaded, NodeRecord, NodeRegistration, Registration,
-    Renewal, Storage,
+    DirectoryPage, DirectoryQuery, Due, DueQuery, Error, Loaded, NodeRecord, NodeRegistration,
+    Registration, Renewal, Storage,
 };
 use jido_cluster::{AgentId, ClusterName, Entry, Epoch, Incarnation, RequestId, Seq, Timestamp};
 
@@ -152,6 +152,12 @@ impl Storage for Connection {
 
     async fn directory(&self, query: DirectoryQuery) -> Result<DirectoryPage, Error> {
         let apply = apply!(|server| server.0.memory.directory(query).await,
+            _result => String::new());
+        self.try_to("directory", apply).await
+    }
+
+    async fn due(&self, query: DueQuery) -> Result<Vec<Due>, Error> {
+        let apply = apply!(|server| server.0.memory.due(query).await,
             _result => String::new());
         self.try_to("directory", apply).await
     }

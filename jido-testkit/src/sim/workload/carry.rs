@@ -56,6 +56,7 @@ pub(super) async fn carry_out(world: World, plan: Plan) -> Ran {
         stays: number >= PROBERS,
         history: history.clone(),
         inquiries: inquiries.clone(),
+        held: Arc::default(),
     };
     let mut work = Vec::new();
     for client in 0..plan.options.clients {
@@ -123,6 +124,8 @@ fn cluster(world: &World, plan: &Plan) -> SimCluster<Ledger> {
         remembered_for,
         hooks,
         idle_timeout,
+        park_after,
+        capacity,
         mailbox_limit,
         activations,
         ..
@@ -142,6 +145,8 @@ fn cluster(world: &World, plan: &Plan) -> SimCluster<Ledger> {
             .reads(reads)
             .request_window(remembered, remembered_for)
             .idle_timeout(idle_timeout)
+            .park_after(park_after)
+            .capacity(capacity)
             .mailbox_limit(mailbox_limit)
             .concurrent_activations(activations)
             .prepare(move |ledger: &mut Ledger, _| ledger.notes_hooks = hooks)

@@ -3,9 +3,11 @@
 mod doubt;
 mod tries;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jido_cluster::Attachment;
 use parking_lot::Mutex;
 
 use super::ledger::Ledger;
@@ -22,6 +24,9 @@ const TRIES: Duration = Duration::from_secs(8);
 /// The pause before the next try.
 const PAUSE: Duration = Duration::from_millis(40);
 
+/// How many agents a client keeps awake at a time.
+const HELD: usize = 2;
+
 /// How often a request is sent again whose outcome is unknown.
 const RETRIES: usize = 4;
 
@@ -36,6 +41,8 @@ pub(super) struct Worker {
     pub(super) stays: bool,
     pub(super) history: Arc<Mutex<Vec<Operation>>>,
     pub(super) inquiries: Inquiries,
+    /// What it keeps awake.
+    pub(super) held: Arc<Mutex<VecDeque<Attachment<Ledger>>>>,
 }
 
 impl Worker {
@@ -75,7 +82,35 @@ impl Worker {
             }
             Ask::Cast(place, action) => self.cast(id, place, action, task).await,
             Ask::Hibernate(place) => self.errand(place, false).await,
+            Ask::Attach(place) => self.attach(place).await,
             Ask::Delete => self.errand(plan::SCRATCH, true).await,
+        }
+    }
+
+    /// Keeps an agent awake from now on, and the one before the last no longer.
+    async fn attach(&self, place: usize) {
+        let key = plan::key(place);
+        let Some(client) = self.cluster.client(&plan::node(self.home)) else {
+            return;
+        };
+        let asked = client.ask(|handle| {
+            let key = key.clone();
+            async move { handle.attach(&key).await }
+        });
+        let (asked, world) = (asked.await, self.cluster.world());
+        let how = match &asked {
+            Some(Ok(_)) => "attached".to_owned(),
+            Some(Err(error)) => error.to_string(),
+            None => "gone".to_owned(),
+        };
+        world.note(format_args!("cli {} attaches {key}: {how}", self.number));
+        if let Some(Ok(attachment)) = asked {
+            world.count("attached");
+            let mut held = self.held.lock();
+            held.push_back(attachment);
+            if held.len() > HELD {
+                held.pop_front();
+            }
         }
     }
 

@@ -50,6 +50,8 @@ pub enum Ask {
     Cast(usize, Action),
     /// Lets an agent hibernate.
     Hibernate(usize),
+    /// Keeps an agent awake until the client does so with two more, or has done all.
+    Attach(usize),
     /// Deletes the one agent that is not judged by its history.
     Delete,
 }
@@ -175,6 +177,10 @@ pub struct Plan {
     pub lease_ttl: Duration,
     /// After how long agents hibernate by themselves, if they do.
     pub idle_timeout: Option<Duration>,
+    /// After how long agents are parked, if they are.
+    pub park_after: Option<Duration>,
+    /// How many agents a node keeps, if that is bounded.
+    pub capacity: Option<usize>,
     /// Whether agents are taken over as soon as their owner is out of reach.
     pub on_disconnect: bool,
     /// How sure owners have to be before they answer without a commit.

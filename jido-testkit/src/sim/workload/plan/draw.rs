@@ -20,9 +20,21 @@ impl Plan {
             task
         });
         let mut tasks: Vec<Task> = tasks.collect();
+        let ops = options.ops as u64;
+        tasks.extend((ops..ops + ops / 20).map(|number| Task {
+            number,
+            client: chance.usize(..options.clients.max(1)),
+            at: chance.u64(0..span),
+            ..Task::plain(Ask::Attach(chance.usize(..options.keys.max(1))), 1_000)
+        }));
         tasks.sort_by_key(|task| (task.at, task.number));
-        let on_disconnect = chance.bool();
-        let reads = [ReadMode::Leased, ReadMode::Strict, ReadMode::Local][chance.usize(..3)];
+        // Most often what promises most.
+        let on_disconnect = chance.u8(..3) == 0;
+        let reads = match chance.u8(..6) {
+            0..3 => ReadMode::Leased,
+            3 | 4 => ReadMode::Strict,
+            _ => ReadMode::Local,
+        };
         let mut faults: Vec<Fault> = (0..options.faults)
             .map(|_| fault(&mut chance, options.nodes, span))
             .collect();
@@ -50,6 +62,8 @@ impl Plan {
             options,
             lease_ttl: Duration::from_millis([400, 1_000, 3_000][chance.usize(..3)]),
             idle_timeout: [None, Some(Duration::from_millis(500))][chance.usize(..2)],
+            park_after: [None, Some(Duration::from_millis(60))][chance.usize(..2)],
+            capacity: [None, Some(1), Some(3)][chance.usize(..3)],
             on_disconnect,
             reads,
             remembered,
@@ -116,14 +130,14 @@ fn fault(chance: &mut Rng, nodes: usize, span: u64) -> Fault {
     let other = (node + 1 + chance.usize(..nodes.max(2) - 1)) % nodes;
     let who = [None, Some(super::node(node))][chance.usize(..2)].clone();
     let kind = match chance.u8(..100) {
-        0..18 => FaultKind::Crash {
+        0..14 => FaultKind::Crash {
             node,
             power: chance.u8(..3) == 0,
         },
-        18..25 => FaultKind::Drain { node },
-        25..37 => FaultKind::Pause { node },
-        37..44 => FaultKind::Partition { side: vec![node] },
-        44..49 => FaultKind::Deaf { node },
+        14..20 => FaultKind::Drain { node },
+        20..32 => FaultKind::Pause { node },
+        32..39 => FaultKind::Partition { side: vec![node] },
+        39..49 => FaultKind::Deaf { node },
         49..55 => FaultKind::OneWay {
             from: node,
             to: other,

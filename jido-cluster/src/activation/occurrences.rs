@@ -1,0 +1,212 @@
+//! What an agent is sent by itself: its reminders that are due, and what it has scheduled.
+//!
+//! An occurrence's message is handled as any other, with the list of reminders that
+//! has gone on already. Both are staged together, so that the occurrence and its effect
+//! are one commit, and undone together.
+
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use jido_core::{Agent, DueReminder, Occurrence, ReminderList, Timer, decode_payload};
+use ractor::ActorRef;
+
+use super::ActivationMessage;
+use super::running::{Running, context};
+use super::timers::{Alarm, Timers};
+use crate::error::Error;
+use crate::reminders::Listing;
+
+/// How long an occurrence that failed waits before it is tried again: from the first to the
+/// second.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// How often something failed in a row, and until when it waits. Times are those of
+/// `Deadlines`.
+#[derive(Debug, Clone, Copy, Default)]
+struct Failing {
+    times: u32,
+    until: Duration,
+}
+
+impl Failing {
+    fn again(&mut self, now: Duration, jitter: impl FnOnce(Duration) -> Duration) {
+        let doubled = PAUSES.0.saturating_mul(1 << self.times.min(16));
+        let pause = doubled.min(PAUSES.1);
+        self.times += 1;
+        self.until = now + pause + jitter(pause / 4);
+    }
+}
+
+/// What an activation keeps about what it is sent by itself.
+#[derive(Debug, Default)]
+pub(super) struct Own {
+    pub(super) timers: Timers,
+    pub(super) retries: Retries,
+    alarm: Alarm,
+}
+
+/// Occurrences that failed, to be tried again later.
+#[derive(Debug, Default)]
+pub(super) struct Retries {
+    /// Commits failed: none is tried before.
+    all: Failing,
+    each: BTreeMap<String, Failing>,
+}
+
+impl Retries {
+    /// From when on a reminder may be tried.
+    fn ready_at(&self, name: &str) -> Duration {
+        let each = self.each.get(name).map_or(Duration::ZERO, |one| one.until);
+        each.max(self.all.until)
+    }
+
+    /// A commit went well.
+    pub(super) fn committed(&mut self) {
+        self.all = Failing::default();
+    }
+}
+
+impl<A: Agent> Running<A> {
+    /// Handles one of the messages that have come due, if any has; answers whether it did. `now`
+    /// is that of `Deadlines`.
+    pub(super) async fn wake(&mut self, now: Duration) -> bool {
+        self.own.alarm.stale = true;
+        if let Some(message) = self.own.timers.pop(now) {
+            if let Err(error) = self.own_turn(&message, None).await {
+                tracing::warn!(agent = %self.id, %error, "a message that an agent scheduled failed");
+            }
+            return true;
+        }
+        let wall = self.router.core().environment.wall();
+        let ready = |name: &str| self.own.retries.ready_at(name) <= now;
+        let (name, result) = match self.pipeline.reminders().due(wall, ready) {
+            Ok(None) => return false,
+            Err((name, error)) => (name, Err(error.into())),
+            Ok(Some(DueReminder { name, comes, after })) => {
+                let result = match comes {
+                    Some((occurrence, message)) => {
+                        self.own_turn(&message, Some((&occurrence, after))).await
+                    }
+                    None => Listing::new(after).map(|after| self.remind(Some(after))),
+                };
+                (name, result)
+            }
+        };
+        match result {
+            Ok(()) => {
+                self.own.retries.each.remove(&name);
+            }
+            Err(error) => {
+                tracing::warn!(agent = %self.id, reminder = name, %error, "a reminder failed, and is tried again");
+                let environment = &self.router.core().environment;
+                let failing = self.own.retries.each.entry(name).or_default();
+                failing.again(now, |limit| environment.jitter(limit));
+            }
+        }
+        true
+    }
+
+    /// Handles a message that nobody waits for. With a reminder's occurrence comes the list of
+    /// reminders after it.
+    async fn own_turn(
+        &mut self,
+        message: &[u8],
+        reminder: Option<(&Occurrence, ReminderList)>,
+    ) -> Result<(), Error> {
+        let message = decode_payload(message)?;
+        let (list, occurrence) = match &reminder {
+            Some((occurrence, after)) => (after, Some(*occurrence)),
+            None => (self.pipeline.reminders(), None),
+        };
+        let mut ctx = context(&self.router, &self.id, self.epoch, self.revision, None)
+            .with_reminders(list, occurrence)
+            .with_timers(self.own.timers.len());
+        let ended = AssertUnwindSafe(self.agent.handle(message, &mut ctx))
+            .catch_unwind()
+            .await;
+        let mut effects = ctx.into_effects();
+        if let Some((_, after)) = reminder {
+            effects.reminders.get_or_insert(after);
+        }
+        let ended = ended.map(|handled| handled.map(drop));
+        self.end_alone(ended, effects, "handle")
+    }
+
+    /// The reminders that a message has left behind, if they are others than before.
+    pub(super) fn changed_reminders(
+        &self,
+        reminders: Option<ReminderList>,
+    ) -> Result<Option<Listing>, Error> {
+        let changed = reminders.filter(|list| list != self.pipeline.reminders());
+        changed.map(Listing::new).transpose()
+    }
+
+    /// Takes in the reminders that a message has changed, before its state.
+    pub(super) fn remind(&mut self, reminders: Option<Listing>) {
+        if let Some(reminders) = reminders {
+            self.pipeline.remind(reminders);
+            self.own.alarm.stale = true;
+        }
+    }
+
+    /// Takes in what a message has scheduled, after its state.
+    pub(super) fn schedule(&mut self, timers: Vec<Timer>) {
+        if !timers.is_empty() {
+            let now = self.router.core().deadlines.now();
+            self.own.timers.add(now, timers, self.pipeline.is_dirty());
+            self.own.alarm.stale = true;
+        }
+    }
+
+    /// A commit failed, and all that was built on it is undone.
+    pub(super) fn undo_own(&mut self) {
+        self.own.timers.undo();
+        let core = self.router.core();
+        let now = core.deadlines.now();
+        let environment = &core.environment;
+        self.own
+            .retries
+            .all
+            .again(now, |limit| environment.jitter(limit));
+        self.own.alarm.stale = true;
+    }
+
+    /// Sets the alarm for what is due next.
+    pub(super) fn arm(&mut self, myself: &ActorRef<ActivationMessage<A>>) {
+        if !std::mem::take(&mut self.own.alarm.stale) {
+            return;
+        }
+        let now = self.router.core().deadlines.now();
+        let wall = self.router.core().environment.wall().since_unix_epoch();
+        let reminders = self.pipeline.reminders().iter().map(|one| {
+            let due = now + one.due.since_unix_epoch().saturating_sub(wall);
+            due.max(self.own.retries.ready_at(one.name))
+        });
+        let next = reminders.chain(self.own.timers.next()).min();
+        let myself = myself.clone();
+        self.own.alarm.set(next, now, move || {
+            // One that has ended has nothing to be woken for.
+            let _ = myself.send_message(ActivationMessage::Wake);
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_up_to_a_bound() {
+        let mut failing = Failing::default();
+        let mut pauses = Vec::new();
+        for _ in 0..40 {
+            let now = failing.until;
+            failing.again(now, |_| Duration::ZERO);
+            pauses.push((failing.until - now).as_secs());
+        }
+        assert_eq!(pauses[..8], [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(pauses.last(), Some(&60));
+    }
+}
