@@ -23,7 +23,7 @@ async fn a_commit_that_moves_no_time_follows_no_index() {
     let url = server.fresh_database().await.unwrap();
     let (storage, epochs) = claimed(options(&url), &["a"]).await;
     let mut revision = 0;
-    let mut append = async |wake_at: Option<u64>, revision: &mut u64| {
+    let append = async |wake_at: Option<u64>, revision: &mut u64| {
         let mut commit = note("a", epochs[0], *revision);
         commit.reminders = wake_at.map(|wake_at| Reminders {
             wake_at: Some(Timestamp(wake_at)),
