@@ -2,8 +2,9 @@
 //! is the machine's cache of the file.
 #![allow(
     clippy::unwrap_used,
+    clippy::print_stdout,
     clippy::panic,
-    reason = "this is test code: what goes wrong ends the test"
+    reason = "this is test code: what goes wrong ends the test, and it tells what it measured"
 )]
 
 #[path = "common/paging.rs"]
@@ -15,24 +16,24 @@ use jido_storage::{LmdbStorage, MemoryStorage};
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;
 
-/// One test for both, since they measure the memory of the whole process.
+/// One test for all, since they measure the memory of the whole process.
 #[tokio::test]
 async fn a_thread_of_100_000_entries_is_read_in_the_memory_of_a_page() {
     paging::pages_take_the_memory_of_a_page(&MemoryStorage::new()).await;
     let folder = tempfile::tempdir().unwrap();
     let storage = LmdbStorage::open(folder.path()).unwrap();
     paging::pages_take_the_memory_of_a_page(&storage).await;
+    #[cfg(feature = "postgres")]
+    postgres().await;
 }
 
 #[cfg(feature = "postgres")]
-#[tokio::test]
-async fn on_postgres_too() {
+async fn postgres() {
+    use jido_storage::{PostgresOptions, PostgresStorage};
     let builder = jido_testkit::postgres::TemporaryPostgres::builder().fsync_off();
     let server = builder.start().await.unwrap();
     let url = server.fresh_database().await.unwrap();
-    let options = jido_storage::PostgresOptions::new(&url).unwrap();
-    let storage = jido_storage::PostgresStorage::connect(options)
-        .await
-        .unwrap();
+    let options = PostgresOptions::new(&url).unwrap();
+    let storage = PostgresStorage::connect(options).await.unwrap();
     paging::pages_take_the_memory_of_a_page(&storage).await;
 }

@@ -153,6 +153,29 @@ async fn a_given_server_is_used_and_not_stopped() {
 }
 
 #[tokio::test]
+async fn a_given_role_needs_no_right_but_to_make_databases() {
+    let real = start().await;
+    let roles =
+        "create role may login createdb password 'x'; create role may_not login password 'x'";
+    real.execute(real.url(), roles).await.unwrap();
+    let (_, rest) = real.url().split_once('@').unwrap();
+    let given = async |role: &str| {
+        let builder = TemporaryPostgres::builder();
+        let url = format!("postgres://{role}:x@{rest}");
+        builder.database_url(url).start().await.unwrap()
+    };
+    let url = given("may").await.fresh_database().await.unwrap();
+    assert!(url.contains("//may:x@"), "{url}");
+    let refused = given("may_not").await.fresh_database().await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Refused);
+    let told = refused.to_string();
+    assert!(
+        told.contains("permission denied to create database"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
 async fn a_server_with_a_certificate_takes_connections_over_tls_alone() {
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
     let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());

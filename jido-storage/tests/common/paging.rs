@@ -93,6 +93,7 @@ async fn peak(storage: &dyn Storage, id: &AgentId, mut keep: impl FnMut(Vec<Entr
 
 /// Holds that loading a thread of 100,000 entries by pages of 1,000 takes the memory
 /// of a page or two, whatever the adapter, and prints what it took.
+#[allow(clippy::print_stdout, reason = "it tells what it measured")]
 pub(crate) async fn pages_take_the_memory_of_a_page(storage: &dyn Storage) {
     let id = fill(storage).await;
     let bound = BASE + PAGES * PAGE * (PAYLOAD + BESIDE);

@@ -116,7 +116,9 @@ impl Ground {
     /// Kills one process, or two that append at the same time, and checks.
     async fn round(&mut self, round: u64) -> Result<(), String> {
         // In every other round this process has the folder open while others die.
-        let mine = (round % 2 == 0).then(|| LmdbStorage::open(self.folder.path()).unwrap());
+        let mine = round
+            .is_multiple_of(2)
+            .then(|| LmdbStorage::open(self.folder.path()).unwrap());
         let processes: Vec<_> = (0..1 + u64::from(round % 4 == 3))
             .map(|n| Process::start(self.role, self.folder.path(), round * 2 + n))
             .collect();

@@ -213,7 +213,8 @@ async fn the_check_sees_what_is_lost_and_what_nobody_acknowledged() {
 
 #[tokio::test]
 async fn the_check_sees_a_commit_that_is_not_whole() {
-    let tear: [(&str, fn(&mut Commit)); 5] = [
+    type Tear = fn(&mut Commit);
+    let tears: [(&str, Tear); 5] = [
         ("entries of", |torn| {
             torn.entries.pop();
             torn.checkpoint = None;
@@ -223,7 +224,7 @@ async fn the_check_sees_a_commit_that_is_not_whole() {
         ("request", |torn| torn.requests.clear()),
         ("request", |torn| torn.requests[0].reply = Bytes::new()),
     ];
-    for (what, tear) in tear {
+    for (what, tear) in tears {
         let storage = MemoryStorage::new();
         let (epoch, mut ledger) = two_commits(&storage).await;
         let mut torn = whole(&id("a"), epoch, 3);

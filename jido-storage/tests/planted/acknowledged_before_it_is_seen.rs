@@ -22,19 +22,15 @@ struct AcknowledgedBeforeItIsSeen {
 impl Flaw for AcknowledgedBeforeItIsSeen {
     async fn append(&self, rows: &Rows, commit: Commit) -> AppendOutcome {
         let foreseen = Foreseen::default().outcome(rows, &commit).await;
-        let writing = {
-            let (rows, on) = (rows.clone(), self.on);
-            tokio::spawn(async move {
-                if on {
-                    tokio::time::sleep(A_MOMENT).await;
-                }
-                rows.append(commit).await
-            })
-        };
-        if self.on && matches!(foreseen, AppendOutcome::Committed(_)) {
-            return foreseen;
+        if !self.on || !matches!(foreseen, AppendOutcome::Committed(_)) {
+            return rows.append(commit).await;
         }
-        writing.await.unwrap()
+        let rows = rows.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(A_MOMENT).await;
+            rows.append(commit).await
+        });
+        foreseen
     }
 }
 

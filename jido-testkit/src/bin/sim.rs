@@ -58,7 +58,7 @@ struct Arguments {
     /// Plant a bug, to see that it is found
     #[cfg(feature = "planted-bugs")]
     #[arg(long)]
-    plant: Option<jido_cluster::storage::planted::Bug>,
+    plant: Option<jido_testkit::sim::workload::planted::Bug>,
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {
@@ -95,7 +95,7 @@ impl Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     #[cfg(feature = "planted-bugs")]
-    jido_cluster::storage::planted::plant(arguments.plant);
+    jido_testkit::sim::workload::planted::plant(arguments.plant);
     let mut out = std::io::stdout().lock();
     let done = match arguments.seed {
         Some(seed) if arguments.replay || arguments.is_part() => one(&arguments, seed, &mut out),

@@ -68,7 +68,7 @@ impl TemporaryPostgresBuilder {
     }
 
     /// Uses the server of this URL, as if it stood in `DATABASE_URL`. Its user has
-    /// to be allowed to make databases.
+    /// to be allowed to make databases (`createdb`), and needs no right beyond that.
     #[must_use]
     pub fn database_url(mut self, url: impl Into<String>) -> Self {
         self.url = Some(url.into());

@@ -1,5 +1,7 @@
 //! Many clients that increment and read at once and keep a history.
 
+mod told;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
@@ -13,65 +15,18 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::balancer::{Balancer, Picked};
-use super::client::{DemoClient, Inc};
+use super::client::Inc;
 use super::replies::CounterReply;
 use crate::history::{Action, Answer, By, History, Operation, Outcome};
 use crate::wiring::{now, spawn};
 use crate::{Error, ErrorKind};
+pub use told::{LoadCounts, LoadOptions, LoadReport};
 
 /// How long a client waits before it tries again elsewhere.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// How many errors are kept in words.
 const KEPT_ERRORS: usize = 20;
-
-/// What the load consists of.
-#[derive(Debug, Clone)]
-pub struct LoadOptions {
-    /// The nodes to ask.
-    pub nodes: Vec<DemoClient>,
-    /// How many clients there are, each with one request under way.
-    pub clients: usize,
-    /// Keys whose increments have an id each, and are tried again also when nobody can
-    /// tell whether they were executed: each takes effect once all the same.
-    pub keys: Vec<String>,
-    /// Keys whose increments have none. Each operation is on one of all keys, chosen at
-    /// random.
-    pub plain_keys: Vec<String>,
-    /// How many of a hundred operations are reads; the others are increments.
-    pub reads: u32,
-    /// What their choices are drawn from.
-    pub seed: u64,
-    /// How long a read, or an increment that was refused without being executed, is
-    /// tried again, at whichever node is ready.
-    pub patience: Duration,
-}
-
-/// How the operations of a load went so far.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct LoadCounts {
-    /// Increments that were acknowledged with a value.
-    pub acknowledged: u64,
-    /// Reads that were answered.
-    pub reads: u64,
-    /// Increments that failed for their client: the outcome is unknown, the answer got lost, or
-    /// nobody took it while the patience lasted.
-    pub failed: u64,
-    /// Requests that were refused without being executed, and were sent again.
-    pub refused: u64,
-}
-
-/// What came of a load.
-#[derive(Debug)]
-pub struct LoadReport {
-    /// All reads that were answered, and all increments that were executed, or may have
-    /// been; times count from [`Load::start`].
-    pub history: History,
-    /// How all of them went.
-    pub counts: LoadCounts,
-    /// The last 20 errors with which operations failed, in words.
-    pub errors: Vec<String>,
-}
 
 /// Who answered for a key last.
 #[derive(Debug, Clone, PartialEq, Eq)]

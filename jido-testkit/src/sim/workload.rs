@@ -13,6 +13,9 @@ mod run;
 mod shrink;
 mod sweep;
 
+/// Bugs that can be planted in what is simulated.
+#[cfg(feature = "planted-bugs")]
+pub use jido_cluster::storage::planted;
 pub use ledger::{Ledger, LedgerAnswer, LedgerMessage};
 pub use plan::{Ask, Doubt, Fault, FaultKind, Options, Plan, ReadMode, Task};
 pub use report::Numbers;

@@ -9,7 +9,7 @@
 
 use std::time::Instant;
 
-use jido_cluster::storage::planted::{Bug, plant};
+use jido_testkit::sim::workload::planted::{Bug, plant};
 use jido_testkit::sim::workload::{Options, Plan, Report, Sweep, run, shrink};
 
 mod program;

@@ -1,5 +1,6 @@
 use super::*;
 use crate::counters::{self, Verdict};
+use crate::process::DemoClient;
 use std::collections::BTreeMap;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};

@@ -91,7 +91,7 @@ impl Report {
             add("only-ops", tasks.to_string());
         }
         #[cfg(feature = "planted-bugs")]
-        if let Some(bug) = jido_cluster::storage::planted::planted() {
+        if let Some(bug) = super::planted::planted() {
             add("plant", bug.to_string());
         }
         arguments

@@ -83,10 +83,10 @@ impl Sweep {
         let over = AtomicBool::new(false);
         let swept = Mutex::new(Swept::default());
         #[cfg(feature = "planted-bugs")]
-        let bug = jido_cluster::storage::planted::planted();
+        let bug = super::planted::planted();
         let work = || {
             #[cfg(feature = "planted-bugs")]
-            jido_cluster::storage::planted::plant(bug);
+            super::planted::plant(bug);
             while !over.load(Ordering::Relaxed) {
                 let seed = next.fetch_add(1, Ordering::Relaxed);
                 if seed >= self.seeds.end {

@@ -1,0 +1,54 @@
+//! What a load is told, and what it tells.
+
+use std::time::Duration;
+
+use crate::history::History;
+use crate::process::DemoClient;
+
+/// What the load consists of.
+#[derive(Debug, Clone)]
+pub struct LoadOptions {
+    /// The nodes to ask.
+    pub nodes: Vec<DemoClient>,
+    /// How many clients there are, each with one request under way.
+    pub clients: usize,
+    /// Keys whose increments have an id each, and are tried again also when nobody can
+    /// tell whether they were executed: each takes effect once all the same.
+    pub keys: Vec<String>,
+    /// Keys whose increments have none. Each operation is on one of all keys, chosen at
+    /// random.
+    pub plain_keys: Vec<String>,
+    /// How many of a hundred operations are reads; the others are increments.
+    pub reads: u32,
+    /// What their choices are drawn from.
+    pub seed: u64,
+    /// How long a read, or an increment that was refused without being executed, is
+    /// tried again, at whichever node is ready.
+    pub patience: Duration,
+}
+
+/// How the operations of a load went so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LoadCounts {
+    /// Increments that were acknowledged with a value.
+    pub acknowledged: u64,
+    /// Reads that were answered.
+    pub reads: u64,
+    /// Increments that failed for their client: the outcome is unknown, the answer got lost, or
+    /// nobody took it while the patience lasted.
+    pub failed: u64,
+    /// Requests that were refused without being executed, and were sent again.
+    pub refused: u64,
+}
+
+/// What came of a load.
+#[derive(Debug)]
+pub struct LoadReport {
+    /// All reads that were answered, and all increments that were executed, or may have
+    /// been; times count from [`Load::start`](super::Load::start).
+    pub history: History,
+    /// How all of them went.
+    pub counts: LoadCounts,
+    /// The last 20 errors with which operations failed, in words.
+    pub errors: Vec<String>,
+}
