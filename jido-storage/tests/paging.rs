@@ -2,7 +2,6 @@
 //! is the machine's cache of the file.
 #![allow(
     clippy::unwrap_used,
-    clippy::print_stdout,
     clippy::panic,
     reason = "this is test code: what goes wrong ends the test, and it tells what it measured"
 )]
