@@ -3,6 +3,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::print_stdout,
     reason = "this is test code: what goes wrong ends the test, and it tells what it measured"
 )]
 
