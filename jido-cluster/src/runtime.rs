@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::JoinHandle;
 
 /// Starts a task. Its owner keeps the handle, or the task ends by itself when
@@ -25,12 +26,17 @@ thread_local! {
 }
 
 /// A small number of this thread, to choose a part of what is split so that threads
-/// seldom meet. Nothing but speed may depend on it.
+/// seldom meet. It is 0 where the runtime has one thread alone, so that a run there is
+/// the same on every thread.
 pub(crate) fn thread_number() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     NUMBER.with(|mine| {
         mine.get().unwrap_or_else(|| {
-            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let flavor = Handle::try_current().map(|runtime| runtime.runtime_flavor());
+            let number = match flavor {
+                Ok(RuntimeFlavor::CurrentThread) => 0,
+                _ => NEXT.fetch_add(1, Ordering::Relaxed),
+            };
             mine.set(Some(number));
             number
         })

@@ -259,8 +259,8 @@ impl<A: Agent> SimCluster<A> {
         true
     }
 
-    /// Waits until a node is down, whoever took it down; a node that was declared dead
-    /// ends by itself.
+    /// Waits until a node is down, whoever took it down; a node that can't
+    /// begin a new life after it was declared dead ends by itself.
     pub async fn down(&self, name: &str) {
         let Some(life) = self.life(name) else {
             return;

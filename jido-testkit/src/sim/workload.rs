@@ -57,7 +57,7 @@ pub const EXPECTED: &[&str] = &[
     "hook: started",
     "hook: stopping",
     "late append fenced",
-    "node ended by itself",
+    "node found itself declared dead",
     "node restarted",
     "operation: answered",
     "operation: not executed",

@@ -48,8 +48,11 @@ impl Storage for Connection {
 
     async fn renew_node(&self, cluster: &ClusterName, life: Incarnation) -> Result<Renewal, Error> {
         let cluster = cluster.clone();
-        let apply = apply!(|server| server.0.memory.renew_node(&cluster, life).await,
-            result => format!("{result:?}"));
+        let apply = apply!(|server| {
+            let renewal = server.0.memory.renew_node(&cluster, life).await;
+            server.count_if(matches!(renewal, Ok(Renewal::Dead)), "node found itself declared dead");
+            renewal
+        }, result => format!("{result:?}"));
         self.try_to("renew", apply).await
     }
 
