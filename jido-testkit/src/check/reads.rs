@@ -53,11 +53,9 @@ pub fn check(key: &str, history: &History, record: &Record, promise: Promise) ->
             let (value, done) = op.action.apply(values.get(*place).copied().unwrap_or(0));
             value == answer.value && !done
         };
-        // A commit that wrote nothing shows what was there before it.
-        let first = upto.min(before + 1);
-        let Some(place) = (first..=upto).rev().find(fits) else {
+        let Some(place) = (before..=upto).rev().find(fits) else {
             let what = format!(
-                "{:?} answered {answer:?}, which places {first} to {upto} never showed",
+                "{:?} answered {answer:?}, which places {before} to {upto} never showed",
                 op.action
             );
             found
@@ -80,8 +78,8 @@ pub fn check(key: &str, history: &History, record: &Record, promise: Promise) ->
         } else if promise == Promise::Latest {
             // The earliest place that it can have seen binds those that come after.
             let least = least.unwrap_or(0);
-            let earliest = (first.max(least)..=upto).find(fits).unwrap_or(place);
-            shown.add(op.ended, earliest);
+            let first = (before.max(least)..=upto).find(fits).unwrap_or(place);
+            shown.add(op.ended, first);
         }
     }
     found

@@ -270,12 +270,14 @@ fn a_further_try_that_is_answered_otherwise_is_refused() {
 
 #[test]
 fn reads_of_another_revision_than_they_show_are_refused() {
-    // The revision is newer than the number that it is said to hold.
+    // The revision is newer than the number that it is said to hold, by more than the
+    // commit that the read may have waited for.
     let all = [
         add(1, (0, 10), 1, 1, 1),
         add(2, (20, 30), 1, 2, 2),
-        read(3, (20, 30), 1, 2),
+        add(3, (40, 50), 1, 3, 3),
+        read(4, (40, 50), 1, 3),
     ];
-    let found = judge(&all, &record(2, &[1, 2]), Promise::Committed);
+    let found = judge(&all, &record(3, &[1, 2, 3]), Promise::Committed);
     assert_eq!(found, ["an answer shows a number that was committed"]);
 }
