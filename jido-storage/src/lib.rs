@@ -23,6 +23,7 @@ mod error;
 mod foundationdb;
 mod group;
 mod journal;
+mod layer;
 #[cfg(feature = "lmdb")]
 mod lmdb;
 mod memory;
@@ -43,6 +44,7 @@ pub use commit::{AppendOutcome, Commit, Erase, RequestRecord};
 pub use error::{Error, ErrorKind};
 pub use group::{GroupCommitter, GroupDriver, GroupOptions};
 pub use journal::{Journal, JournalError, Thread};
+pub use layer::Layer;
 #[cfg(feature = "lmdb")]
 pub use lmdb::{LmdbOptions, LmdbStorage};
 pub use memory::MemoryStorage;

@@ -6,11 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jido_cluster::storage::{
-    AgentRecord, AppendOutcome, Capabilities, ClaimOutcome, ClaimRequest, Commit, CommittedRequest,
-    DirectoryPage, DirectoryQuery, Due, DueQuery, Error, Loaded, MemoryStorage, NodeRecord,
-    NodeRegistration, Registration, Renewal, Storage,
+    AppendOutcome, ClaimOutcome, ClaimRequest, Commit, Error, Loaded, MemoryStorage, Storage,
 };
-use jido_cluster::{AgentId, ClusterName, Entry, Epoch, Incarnation, RequestId, Seq, Timestamp};
+use jido_cluster::{AgentId, Entry, Seq};
 
 /// How long a load takes.
 const LOAD: Duration = Duration::from_millis(2);
@@ -50,30 +48,9 @@ pub(crate) fn counting() -> (Arc<dyn Storage>, Arc<Counts>) {
 }
 
 #[async_trait]
-impl Storage for Counting {
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
-    }
-
-    async fn register_node(&self, node: NodeRegistration) -> Result<Registration, Error> {
-        self.inner.register_node(node).await
-    }
-
-    async fn renew_node(&self, cluster: &ClusterName, life: Incarnation) -> Result<Renewal, Error> {
-        self.inner.renew_node(cluster, life).await
-    }
-
-    async fn declare_dead(
-        &self,
-        cluster: &ClusterName,
-        life: Incarnation,
-        observed: Option<u64>,
-    ) -> Result<bool, Error> {
-        self.inner.declare_dead(cluster, life, observed).await
-    }
-
-    async fn nodes(&self, cluster: &ClusterName) -> Result<Vec<NodeRecord>, Error> {
-        self.inner.nodes(cluster).await
+impl jido_cluster::storage::Layer for Counting {
+    fn inner(&self) -> &dyn Storage {
+        &self.inner
     }
 
     async fn claim(&self, claim: ClaimRequest) -> Result<ClaimOutcome, Error> {
@@ -90,21 +67,9 @@ impl Storage for Counting {
         self.inner.load(id).await
     }
 
-    async fn head(&self, id: &AgentId) -> Result<Option<AgentRecord>, Error> {
-        self.inner.head(id).await
-    }
-
     async fn read_thread(&self, id: &AgentId, from: Seq, n: usize) -> Result<Vec<Entry>, Error> {
         self.counts.pages.fetch_add(1, Ordering::SeqCst);
         self.inner.read_thread(id, from, n).await
-    }
-
-    async fn reply_of(
-        &self,
-        id: &AgentId,
-        request: RequestId,
-    ) -> Result<Option<CommittedRequest>, Error> {
-        self.inner.reply_of(id, request).await
     }
 
     async fn append_many(&self, commits: Vec<Commit>) -> Vec<AppendOutcome> {
@@ -112,17 +77,5 @@ impl Storage for Counting {
             .commits
             .fetch_add(commits.len(), Ordering::SeqCst);
         self.inner.append_many(commits).await
-    }
-
-    async fn delete(&self, id: &AgentId, epoch: Epoch, at: Timestamp) -> AppendOutcome {
-        self.inner.delete(id, epoch, at).await
-    }
-
-    async fn directory(&self, query: DirectoryQuery) -> Result<DirectoryPage, Error> {
-        self.inner.directory(query).await
-    }
-
-    async fn due(&self, query: DueQuery) -> Result<Vec<Due>, Error> {
-        self.inner.due(query).await
     }
 }

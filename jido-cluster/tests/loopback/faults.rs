@@ -6,13 +6,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jido_cluster::storage::{
-    AgentRecord, AppendOutcome, Capabilities, ClaimOutcome, ClaimRequest, Commit, CommittedRequest,
-    DirectoryPage, DirectoryQuery, Due, DueQuery, Error, ErrorKind, Loaded, MemoryStorage,
-    NodeRecord, NodeRegistration, Registration, Renewal, Storage,
+    AgentRecord, AppendOutcome, ClaimOutcome, ClaimRequest, Commit, Error, ErrorKind, Layer,
+    Loaded, MemoryStorage, NodeRegistration, Renewal, Storage,
 };
 use jido_cluster::{
-    AgentId, Checkpoint, ClusterName, Durability, Entry, Epoch, Executed, Incarnation, NodeName,
-    RequestId, Seq, Timestamp,
+    AgentId, Checkpoint, ClusterName, Durability, Executed, Incarnation, NodeName, Seq,
 };
 
 use crate::harness::{Cluster, Message};
@@ -115,13 +113,9 @@ pub(crate) fn slow() -> Arc<dyn Storage> {
 }
 
 #[async_trait]
-impl Storage for Faulty {
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
-    }
-
-    async fn register_node(&self, node: NodeRegistration) -> Result<Registration, Error> {
-        self.inner.register_node(node).await
+impl Layer for Faulty {
+    fn inner(&self) -> &dyn Storage {
+        &self.inner
     }
 
     async fn renew_node(&self, cluster: &ClusterName, life: Incarnation) -> Result<Renewal, Error> {
@@ -130,19 +124,6 @@ impl Storage for Faulty {
             return Err(Error::new(ErrorKind::Unavailable, "failed as asked"));
         }
         self.inner.renew_node(cluster, life).await
-    }
-
-    async fn declare_dead(
-        &self,
-        cluster: &ClusterName,
-        life: Incarnation,
-        observed: Option<u64>,
-    ) -> Result<bool, Error> {
-        self.inner.declare_dead(cluster, life, observed).await
-    }
-
-    async fn nodes(&self, cluster: &ClusterName) -> Result<Vec<NodeRecord>, Error> {
-        self.inner.nodes(cluster).await
     }
 
     async fn claim(&self, claim: ClaimRequest) -> Result<ClaimOutcome, Error> {
@@ -155,32 +136,11 @@ impl Storage for Faulty {
         self.inner.load(id).await
     }
 
-    async fn head(&self, id: &AgentId) -> Result<Option<AgentRecord>, Error> {
-        self.inner.head(id).await
-    }
-
     async fn heads(&self, ids: &[AgentId]) -> Result<Vec<Option<AgentRecord>>, Error> {
         self.heads.fetch_add(1, Ordering::SeqCst);
         tokio::time::sleep(Duration::from_millis(5)).await;
         self.reachable()?;
         self.inner.heads(ids).await
-    }
-
-    async fn read_thread(
-        &self,
-        id: &AgentId,
-        from: Seq,
-        limit: usize,
-    ) -> Result<Vec<Entry>, Error> {
-        self.inner.read_thread(id, from, limit).await
-    }
-
-    async fn reply_of(
-        &self,
-        id: &AgentId,
-        request: RequestId,
-    ) -> Result<Option<CommittedRequest>, Error> {
-        self.inner.reply_of(id, request).await
     }
 
     async fn append_many(&self, commits: Vec<Commit>) -> Vec<AppendOutcome> {
@@ -223,18 +183,6 @@ impl Storage for Faulty {
                 .collect();
         }
         outcomes
-    }
-
-    async fn delete(&self, id: &AgentId, epoch: Epoch, at: Timestamp) -> AppendOutcome {
-        self.inner.delete(id, epoch, at).await
-    }
-
-    async fn directory(&self, query: DirectoryQuery) -> Result<DirectoryPage, Error> {
-        self.inner.directory(query).await
-    }
-
-    async fn due(&self, query: DueQuery) -> Result<Vec<Due>, Error> {
-        self.inner.due(query).await
     }
 }
 
@@ -334,9 +282,16 @@ async fn while_storage_is_away_callers_are_told_and_it_heals_by_itself() {
     let handle = &nodes[0].1;
     handle.call("running", Message::Add(1)).await.unwrap();
     storage.set(Fault::Unavailable);
-    let error = handle.call("running", Message::Add(1)).await.unwrap_err();
-    assert!(error.is_retryable());
-    assert_eq!(error.executed(), Executed::No);
+    // Wherever a caller's time ends between the tries, it is told for certain.
+    for more in 0..40 {
+        let time = Duration::from_millis(1000 + 7 * more);
+        let error = handle
+            .call_timeout("running", Message::Add(1), time)
+            .await
+            .unwrap_err();
+        assert!(error.is_retryable());
+        assert_eq!(error.executed(), Executed::No);
+    }
     assert_eq!(handle.call("running", Message::Get).await.unwrap(), 1);
     let error = handle
         .call_timeout("cold", Message::Get, Duration::from_secs(1))

@@ -7,14 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use jido_cluster::storage::{
-    AgentRecord, AppendOutcome, Batching, Capabilities, ClaimOutcome, ClaimRequest, Commit,
-    CommittedRequest, DirectoryPage, DirectoryQuery, Due, DueQuery, Error, GroupOptions, Loaded,
-    MemoryStorage, NodeRecord, NodeRegistration, Registration, Renewal, Storage,
+    AppendOutcome, Batching, Capabilities, Commit, DirectoryQuery, GroupOptions, MemoryStorage,
+    Storage,
 };
-use jido_cluster::{
-    AgentId, ClusterName, Durability, Entry, Epoch, ErrorKind, Executed, Incarnation,
-    InstanceManager, ManagerName, Revision, Seq, Timestamp,
-};
+use jido_cluster::{Durability, ErrorKind, Executed, InstanceManager, ManagerName, Revision};
 use tokio::sync::Semaphore;
 
 use crate::harness::{Cluster, Counter, Message, eventually};
@@ -42,57 +38,16 @@ impl Batched {
 }
 
 #[async_trait]
-impl Storage for Batched {
+impl jido_cluster::storage::Layer for Batched {
+    fn inner(&self) -> &dyn Storage {
+        &self.inner
+    }
+
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             batching: Batching::Lanes(NonZeroUsize::MIN),
             ..self.inner.capabilities()
         }
-    }
-
-    async fn register_node(&self, node: NodeRegistration) -> Result<Registration, Error> {
-        self.inner.register_node(node).await
-    }
-
-    async fn renew_node(&self, cluster: &ClusterName, life: Incarnation) -> Result<Renewal, Error> {
-        self.inner.renew_node(cluster, life).await
-    }
-
-    async fn declare_dead(
-        &self,
-        cluster: &ClusterName,
-        life: Incarnation,
-        observed: Option<u64>,
-    ) -> Result<bool, Error> {
-        self.inner.declare_dead(cluster, life, observed).await
-    }
-
-    async fn nodes(&self, cluster: &ClusterName) -> Result<Vec<NodeRecord>, Error> {
-        self.inner.nodes(cluster).await
-    }
-
-    async fn claim(&self, claim: ClaimRequest) -> Result<ClaimOutcome, Error> {
-        self.inner.claim(claim).await
-    }
-
-    async fn load(&self, id: &AgentId) -> Result<Option<Loaded>, Error> {
-        self.inner.load(id).await
-    }
-
-    async fn head(&self, id: &AgentId) -> Result<Option<AgentRecord>, Error> {
-        self.inner.head(id).await
-    }
-
-    async fn read_thread(&self, id: &AgentId, from: Seq, n: usize) -> Result<Vec<Entry>, Error> {
-        self.inner.read_thread(id, from, n).await
-    }
-
-    async fn reply_of(
-        &self,
-        id: &AgentId,
-        request: jido_cluster::RequestId,
-    ) -> Result<Option<CommittedRequest>, Error> {
-        self.inner.reply_of(id, request).await
     }
 
     async fn append_many(&self, commits: Vec<Commit>) -> Vec<AppendOutcome> {
@@ -101,18 +56,6 @@ impl Storage for Batched {
         self.gate.acquire().await.unwrap().forget();
         tokio::time::sleep(Duration::from_millis(5)).await;
         self.inner.append_many(commits).await
-    }
-
-    async fn delete(&self, id: &AgentId, epoch: Epoch, at: Timestamp) -> AppendOutcome {
-        self.inner.delete(id, epoch, at).await
-    }
-
-    async fn directory(&self, query: DirectoryQuery) -> Result<DirectoryPage, Error> {
-        self.inner.directory(query).await
-    }
-
-    async fn due(&self, query: DueQuery) -> Result<Vec<Due>, Error> {
-        self.inner.due(query).await
     }
 }
 

@@ -9,14 +9,12 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use jido_core::{
-    AgentId, AgentKey, ClusterName, Entry, Epoch, Incarnation, ManagerName, NewEntry, NodeName,
-    RequestId, Revision, Seq, Timestamp,
+    AgentId, AgentKey, ClusterName, Epoch, Incarnation, ManagerName, NewEntry, NodeName, Revision,
+    Timestamp,
 };
 use jido_storage::{
-    AgentRecord, AppendOutcome, Batching, Capabilities, ClaimOutcome, ClaimRequest, Commit,
-    CommittedRequest, DirectoryPage, DirectoryQuery, Due, DueQuery, Error, GroupCommitter,
-    GroupOptions, Loaded, NodeRecord, NodeRegistration, PostgresOptions, PostgresStorage,
-    Registration, Renewal, Storage,
+    AppendOutcome, Batching, ClaimOutcome, ClaimRequest, Commit, GroupCommitter, GroupOptions,
+    NodeRegistration, PostgresOptions, PostgresStorage, Storage,
 };
 
 use crate::{BYTES, LANES};
@@ -177,54 +175,9 @@ struct Counted {
 }
 
 #[async_trait]
-impl Storage for Counted {
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
-    }
-
-    async fn register_node(&self, node: NodeRegistration) -> Result<Registration, Error> {
-        self.inner.register_node(node).await
-    }
-
-    async fn renew_node(&self, of: &ClusterName, life: Incarnation) -> Result<Renewal, Error> {
-        self.inner.renew_node(of, life).await
-    }
-
-    async fn declare_dead(
-        &self,
-        cluster: &ClusterName,
-        life: Incarnation,
-        observed: Option<u64>,
-    ) -> Result<bool, Error> {
-        self.inner.declare_dead(cluster, life, observed).await
-    }
-
-    async fn nodes(&self, cluster: &ClusterName) -> Result<Vec<NodeRecord>, Error> {
-        self.inner.nodes(cluster).await
-    }
-
-    async fn claim(&self, claim: ClaimRequest) -> Result<ClaimOutcome, Error> {
-        self.inner.claim(claim).await
-    }
-
-    async fn load(&self, id: &AgentId) -> Result<Option<Loaded>, Error> {
-        self.inner.load(id).await
-    }
-
-    async fn head(&self, id: &AgentId) -> Result<Option<AgentRecord>, Error> {
-        self.inner.head(id).await
-    }
-
-    async fn read_thread(&self, id: &AgentId, from: Seq, n: usize) -> Result<Vec<Entry>, Error> {
-        self.inner.read_thread(id, from, n).await
-    }
-
-    async fn reply_of(
-        &self,
-        id: &AgentId,
-        request: RequestId,
-    ) -> Result<Option<CommittedRequest>, Error> {
-        self.inner.reply_of(id, request).await
+impl jido_storage::Layer for Counted {
+    fn inner(&self) -> &dyn Storage {
+        &self.inner
     }
 
     async fn append_many(&self, commits: Vec<Commit>) -> Vec<AppendOutcome> {
@@ -232,17 +185,5 @@ impl Storage for Counted {
         self.commits
             .fetch_add(commits.len() as u64, Ordering::Relaxed);
         self.inner.append_many(commits).await
-    }
-
-    async fn delete(&self, id: &AgentId, epoch: Epoch, at: Timestamp) -> AppendOutcome {
-        self.inner.delete(id, epoch, at).await
-    }
-
-    async fn directory(&self, query: DirectoryQuery) -> Result<DirectoryPage, Error> {
-        self.inner.directory(query).await
-    }
-
-    async fn due(&self, query: DueQuery) -> Result<Vec<Due>, Error> {
-        self.inner.due(query).await
     }
 }

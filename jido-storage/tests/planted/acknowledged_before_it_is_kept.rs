@@ -6,11 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use jido_core::{AgentId, ClusterName, Entry, Epoch, Incarnation, RequestId, Seq, Timestamp};
+use jido_core::{AgentId, ClusterName, Epoch, Incarnation, Timestamp};
 use jido_storage::conformance::{Report, Rule, Suite};
 use jido_storage::{
-    AgentRecord, AppendOutcome, Capabilities, ClaimOutcome, ClaimRequest, Commit, CommittedRequest,
-    DirectoryPage, DirectoryQuery, Due, DueQuery, Error, Loaded, MemoryStorage, NodeRecord,
+    AppendOutcome, Capabilities, ClaimOutcome, ClaimRequest, Commit, Error, MemoryStorage,
     NodeRegistration, Registration, Renewal, Storage,
 };
 use parking_lot::Mutex;
@@ -93,7 +92,11 @@ impl Logged {
 }
 
 #[async_trait]
-impl Storage for Logged {
+impl jido_storage::Layer for Logged {
+    fn inner(&self) -> &dyn Storage {
+        &self.rows
+    }
+
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             durable: true,
@@ -125,39 +128,10 @@ impl Storage for Logged {
         self.rows.declare_dead(cluster, life, observed).await
     }
 
-    async fn nodes(&self, cluster: &ClusterName) -> Result<Vec<NodeRecord>, Error> {
-        self.rows.nodes(cluster).await
-    }
-
     async fn claim(&self, claim: ClaimRequest) -> Result<ClaimOutcome, Error> {
         let _turn = self.turn.lock().await;
         self.log(Change::Claim(claim.clone()));
         self.rows.claim(claim).await
-    }
-
-    async fn load(&self, id: &AgentId) -> Result<Option<Loaded>, Error> {
-        self.rows.load(id).await
-    }
-
-    async fn head(&self, id: &AgentId) -> Result<Option<AgentRecord>, Error> {
-        self.rows.head(id).await
-    }
-
-    async fn read_thread(
-        &self,
-        id: &AgentId,
-        from: Seq,
-        limit: usize,
-    ) -> Result<Vec<Entry>, Error> {
-        self.rows.read_thread(id, from, limit).await
-    }
-
-    async fn reply_of(
-        &self,
-        id: &AgentId,
-        request: RequestId,
-    ) -> Result<Option<CommittedRequest>, Error> {
-        self.rows.reply_of(id, request).await
     }
 
     async fn append_many(&self, commits: Vec<Commit>) -> Vec<AppendOutcome> {
@@ -174,14 +148,6 @@ impl Storage for Logged {
         let _turn = self.turn.lock().await;
         self.log(Change::Delete(id.clone(), epoch, at));
         self.rows.delete(id, epoch, at).await
-    }
-
-    async fn directory(&self, query: DirectoryQuery) -> Result<DirectoryPage, Error> {
-        self.rows.directory(query).await
-    }
-
-    async fn due(&self, query: DueQuery) -> Result<Vec<Due>, Error> {
-        self.rows.due(query).await
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jido_core::{
-    AgentId, AgentKey, ClusterName, Entry, Epoch, Incarnation, ManagerName, NewEntry, NodeName,
-    RequestId, Revision, Seq, Timestamp,
+    AgentId, AgentKey, ClusterName, Epoch, Incarnation, ManagerName, NewEntry, NodeName, Revision,
+    Timestamp,
 };
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
@@ -113,7 +113,11 @@ pub(super) fn note((id, epoch): &(AgentId, Epoch), expected: u64, bytes: usize) 
 }
 
 #[async_trait]
-impl Storage for Scripted {
+impl crate::Layer for Scripted {
+    fn inner(&self) -> &dyn Storage {
+        &self.inner
+    }
+
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             batching: Batching::Lanes(NonZeroUsize::MIN),
@@ -121,54 +125,9 @@ impl Storage for Scripted {
         }
     }
 
-    async fn register_node(&self, node: NodeRegistration) -> Result<Registration, Error> {
-        self.inner.register_node(node).await
-    }
-
-    async fn renew_node(&self, of: &ClusterName, life: Incarnation) -> Result<Renewal, Error> {
-        self.inner.renew_node(of, life).await
-    }
-
-    async fn declare_dead(
-        &self,
-        cluster: &ClusterName,
-        life: Incarnation,
-        observed: Option<u64>,
-    ) -> Result<bool, Error> {
-        self.inner.declare_dead(cluster, life, observed).await
-    }
-
-    async fn nodes(&self, cluster: &ClusterName) -> Result<Vec<NodeRecord>, Error> {
-        self.inner.nodes(cluster).await
-    }
-
-    async fn claim(&self, claim: ClaimRequest) -> Result<ClaimOutcome, Error> {
-        self.inner.claim(claim).await
-    }
-
-    async fn load(&self, id: &AgentId) -> Result<Option<Loaded>, Error> {
-        self.inner.load(id).await
-    }
-
-    async fn head(&self, id: &AgentId) -> Result<Option<AgentRecord>, Error> {
-        self.inner.head(id).await
-    }
-
     async fn heads(&self, ids: &[AgentId]) -> Result<Vec<Option<AgentRecord>>, Error> {
         self.seen.lock().push(Seen::Heads(ids.len()));
         self.inner.heads(ids).await
-    }
-
-    async fn read_thread(&self, id: &AgentId, from: Seq, n: usize) -> Result<Vec<Entry>, Error> {
-        self.inner.read_thread(id, from, n).await
-    }
-
-    async fn reply_of(
-        &self,
-        id: &AgentId,
-        request: RequestId,
-    ) -> Result<Option<CommittedRequest>, Error> {
-        self.inner.reply_of(id, request).await
     }
 
     async fn append_many(&self, commits: Vec<Commit>) -> Vec<AppendOutcome> {
@@ -189,13 +148,5 @@ impl Storage for Scripted {
     async fn delete(&self, id: &AgentId, epoch: Epoch, at: Timestamp) -> AppendOutcome {
         self.pass(Seen::Delete(id.key.to_string())).await;
         self.inner.delete(id, epoch, at).await
-    }
-
-    async fn directory(&self, query: DirectoryQuery) -> Result<DirectoryPage, Error> {
-        self.inner.directory(query).await
-    }
-
-    async fn due(&self, query: DueQuery) -> Result<Vec<Due>, Error> {
-        self.inner.due(query).await
     }
 }
