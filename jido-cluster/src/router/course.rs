@@ -15,6 +15,13 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 /// hint by way of the placed node to the owner.
 const QUICK_TRIES: u32 = 3;
 
+/// How much of the caller's time a try is worth beginning for, after one that
+/// took so long: twice that. Of a long one, which waited for a lease perhaps,
+/// nothing follows for the next.
+pub(crate) fn time_for_a_try(last_took: Duration) -> Duration {
+    (2 * last_took).min(LONGEST_PAUSE)
+}
+
 /// The tries of one request.
 #[derive(Debug, Default)]
 pub(crate) struct Course {
@@ -205,6 +212,14 @@ mod tests {
             })
             .count();
         assert_eq!(quick, QUICK_TRIES as usize);
+    }
+
+    #[test]
+    fn a_try_is_given_twice_what_the_last_one_took_but_no_more_than_a_pause() {
+        let ms = Duration::from_millis;
+        assert_eq!(time_for_a_try(Duration::ZERO), Duration::ZERO);
+        assert_eq!(time_for_a_try(ms(5)), ms(10));
+        assert_eq!(time_for_a_try(ms(3000)), LONGEST_PAUSE);
     }
 
     #[test]

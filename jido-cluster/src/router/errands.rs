@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use super::attempt::interrupted;
 use super::course::Course;
 use super::passivation::CONCURRENCY;
-use super::request::timed_out;
+use super::request::{Wait, timed_out};
 use super::{Router, Target};
 use crate::activation::{ActivationMessage, Errand};
 use crate::delivery::Refusal;
@@ -38,7 +38,8 @@ impl<A: Agent> Router<A> {
                 true => Target::Here,
                 false => router.target(key.as_str(), self.key_hash(key.as_str()), course.verify()),
             };
-            let budget = expires.saturating_sub(self.core.deadlines.now());
+            let begun_at = self.core.deadlines.now();
+            let budget = expires.saturating_sub(begun_at);
             let tried = router.try_errand(key, errand, target, course.verify(), budget);
             let ended = tokio::select! {
                 biased;
@@ -56,8 +57,14 @@ impl<A: Agent> Router<A> {
                     (course.unreachable(), None)
                 }
             };
-            self.pause(next, refusal, timeout, time_out.as_mut())
-                .await?;
+            let wait = Wait {
+                next,
+                refusal,
+                timeout,
+                begun_at,
+                expires,
+            };
+            self.pause(wait, time_out.as_mut()).await?;
         }
     }
 

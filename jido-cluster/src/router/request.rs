@@ -6,7 +6,7 @@ use std::time::Duration;
 use jido_core::{Agent, AgentKey, Executed, NodeName, RequestTry};
 
 use super::attempt::{Ended, Message};
-use super::course::{Course, Learned, Next};
+use super::course::{self, Course, Learned, Next};
 use super::{Router, Target};
 use crate::deadlines::Deadline;
 use crate::delivery::{Answered, Delivery, Refusal, ReplyTo, Sender};
@@ -19,6 +19,18 @@ pub(crate) struct RequestOptions {
     pub(crate) cast: bool,
     pub(crate) request: Option<RequestTry>,
     pub(crate) timeout: Duration,
+}
+
+/// What stands between one try and the next.
+pub(super) struct Wait {
+    pub(super) next: Next,
+    /// Why the last try was refused.
+    pub(super) refusal: Option<Refusal>,
+    /// The caller's time, of which errors tell.
+    pub(super) timeout: Duration,
+    /// When the last try was begun.
+    pub(super) begun_at: Duration,
+    pub(super) expires: Duration,
 }
 
 /// An answer, and the node that gave it; none for this one.
@@ -43,6 +55,7 @@ impl<A: Agent> Router<A> {
         loop {
             // The node may have begun another life since the last try.
             let router = self.current();
+            let begun_at = self.core.deadlines.now();
             let begun = router.begin(key, message, options, expires, &course);
             let (target, attempt) = begun.map_err(|error| error.with_executed(executed))?;
             let ended = tokio::select! {
@@ -92,7 +105,14 @@ impl<A: Agent> Router<A> {
                     )
                 }
             };
-            self.pause(next, refusal, options.timeout, time_out.as_mut())
+            let wait = Wait {
+                next,
+                refusal,
+                timeout: options.timeout,
+                begun_at,
+                expires,
+            };
+            self.pause(wait, time_out.as_mut())
                 .await
                 .map_err(|error| error.with_executed(executed))?;
         }
@@ -107,16 +127,14 @@ impl<A: Agent> Router<A> {
     /// Waits before the next try, or tells the caller why there is none.
     pub(super) async fn pause(
         &self,
-        next: Next,
-        refusal: Option<Refusal>,
-        timeout: Duration,
+        wait: Wait,
         time_out: Pin<&mut Deadline<'_>>,
     ) -> Result<(), Error> {
-        let why = || match refusal {
+        let why = || match wait.refusal {
             Some(refusal) => refusal.into_error(),
             None => Error::new(ErrorKind::Unavailable, "the agent's node is out of reach"),
         };
-        let Next::Retry { pause } = next else {
+        let Next::Retry { pause } = wait.next else {
             return Err(why());
         };
         if pause.is_zero() {
@@ -125,9 +143,17 @@ impl<A: Agent> Router<A> {
             return Ok(());
         }
         let pause = pause / 2 + self.core.environment.jitter(pause / 2);
+        let late = || timed_out(wait.timeout, Executed::No);
+        // A try that can't be answered in time would only make uncertain what is
+        // certain now.
+        let now = self.core.deadlines.now();
+        let needed = course::time_for_a_try(now.saturating_sub(wait.begun_at));
+        if now + pause + needed > wait.expires {
+            return Err(late().caused_by(why()));
+        }
         tokio::select! {
             biased;
-            () = time_out => Err(timed_out(timeout, Executed::No).caused_by(why())),
+            () = time_out => Err(late().caused_by(why())),
             () = tokio::time::sleep(pause) => Ok(()),
         }
     }
