@@ -25,7 +25,6 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, criterion_group, criterion_main};
 use jido_cluster::loopback::LoopbackNetwork;
 use jido_cluster::storage::MemoryStorage;
-use jido_cluster::transport::Peer;
 use jido_cluster::{Agent, AgentError, AgentKey, Context, Handle, InstanceManager, Node};
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use serde::{Deserialize, Serialize};
@@ -221,14 +220,7 @@ impl Bench {
         let (node, handle, actors) = runtime.block_on(async {
             let network = LoopbackNetwork::new();
             let node = Node::builder("n1")
-                .transport(move |name, incarnation| {
-                    let (name, address) = (name.clone(), String::new());
-                    network.transport(Peer {
-                        name,
-                        incarnation,
-                        address,
-                    })
-                })
+                .transport(network.transports())
                 .start()
                 .await
                 .unwrap();

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use jido_core::Incarnation;
+use jido_core::{Incarnation, NodeName};
 use parking_lot::RwLock;
 use tokio::sync::mpsc;
 
@@ -45,6 +45,22 @@ impl LoopbackNetwork {
             network: self.clone(),
             peer,
             port: OnceLock::new(),
+        }
+    }
+
+    /// Makes the transports of a node's lives, for
+    /// [`NodeBuilder::transport`](crate::NodeBuilder::transport). Their address is
+    /// `<name>.loopback`.
+    pub fn transports(
+        &self,
+    ) -> impl Fn(&NodeName, Incarnation) -> LoopbackTransport + Send + Sync + 'static {
+        let network = self.clone();
+        move |name, incarnation| {
+            network.transport(Peer {
+                name: name.clone(),
+                incarnation,
+                address: format!("{name}.loopback"),
+            })
         }
     }
 

@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use jido_cluster::loopback::LoopbackNetwork;
-use jido_cluster::transport::Peer;
 use jido_cluster::{Agent, AgentError, Context, Handle, InstanceManager, Node};
 use serde::{Deserialize, Serialize};
 
@@ -50,14 +49,7 @@ async fn start(park_after: Option<Duration>) -> (Node, Handle<Profile>) {
     assert_eq!(state.len() - jido_core::BLOB_HEADER_LEN, STATE);
     let network = LoopbackNetwork::new();
     let node = Node::builder("n1")
-        .transport(move |name, incarnation| {
-            let (name, address) = (name.clone(), String::new());
-            network.transport(Peer {
-                name,
-                incarnation,
-                address,
-            })
-        })
+        .transport(network.transports())
         .start()
         .await
         .unwrap();

@@ -7,7 +7,6 @@ use std::time::Duration;
 use jido_cluster::environment::Environment;
 use jido_cluster::loopback::LoopbackNetwork;
 use jido_cluster::storage::{MemoryStorage, Storage};
-use jido_cluster::transport::Peer;
 use jido_cluster::{
     Agent, AgentError, Context, Durability, Handle, InstanceManager, ManagerBuilder, Node,
     NodeBuilder, Takeover, Timestamp,
@@ -79,16 +78,9 @@ impl Cluster {
     }
 
     pub(crate) fn node(&self, name: &str) -> NodeBuilder {
-        let network = self.network.clone();
         Node::builder(name)
             .cluster("test")
-            .transport(move |name, incarnation| {
-                network.transport(Peer {
-                    name: name.clone(),
-                    incarnation,
-                    address: format!("{name}.loopback"),
-                })
-            })
+            .transport(self.network.transports())
     }
 
     pub(crate) fn manager(&self) -> ManagerBuilder<Counter> {
