@@ -15,10 +15,10 @@ mod drain;
 mod failover;
 mod input;
 mod membership;
+mod paused;
 mod postgres;
 mod startup;
 
-use std::future::Future;
 use std::time::{Duration, Instant};
 
 use jido_cluster::Executed;
@@ -43,10 +43,16 @@ fn cluster() -> ProcessClusterBuilder {
 }
 
 /// Asks until the answer is what it should be.
-async fn eventually<T, F>(what: &str, mut ask: impl FnMut() -> F) -> T
-where
-    F: Future<Output = Result<T, String>>,
-{
+async fn eventually<T>(what: &str, ask: impl AsyncFnMut() -> Result<T, String>) -> T {
+    within(LIMIT, what, ask).await
+}
+
+/// Asks until the answer is what it should be, for a time of the test's own.
+async fn within<T>(
+    limit: Duration,
+    what: &str,
+    mut ask: impl AsyncFnMut() -> Result<T, String>,
+) -> T {
     let mut last = String::new();
     let asking = async {
         loop {
@@ -57,8 +63,8 @@ where
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    let outcome = tokio::time::timeout(LIMIT, asking).await;
-    outcome.unwrap_or_else(|_| panic!("{what}: not in {LIMIT:?}; the last answer: {last}"))
+    let outcome = tokio::time::timeout(limit, asking).await;
+    outcome.unwrap_or_else(|_| panic!("{what}: not in {limit:?}; the last answer: {last}"))
 }
 
 /// Waits until every node that runs sees all those that run.

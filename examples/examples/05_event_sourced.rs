@@ -1,7 +1,7 @@
 //! An account whose thread tells its balance: what happened is kept, and the state follows
 //! from it.
 //!
-//! `cargo run -p jido-examples --example 04_event_sourced`
+//! `cargo run -p jido-examples --example 05_event_sourced`
 #![allow(clippy::print_stdout, reason = "a program for people")]
 
 use jido_cluster::storage::LmdbStorage;

@@ -7,29 +7,13 @@ use jido_testkit::postgres::TemporaryPostgres;
 use jido_testkit::process::{DemoClient, Inc, ProcessCluster};
 use tokio::task::JoinSet;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_counter-node");
+use crate::{PROGRAM, within};
 
 /// A lease that isn't missed by a process that waits for its turn on a busy machine.
 const TTL: Duration = Duration::from_secs(4);
 
 /// Long enough for anything on two busy cores, where a fault would last for ever.
 const LIMIT: Duration = Duration::from_secs(60);
-
-#[allow(clippy::panic, reason = "a test may panic")]
-async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Result<T, String>) -> T {
-    let mut last = String::new();
-    let asking = async {
-        loop {
-            match ask().await {
-                Ok(answer) => return answer,
-                Err(not_yet) => last = not_yet,
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let outcome = tokio::time::timeout(LIMIT, asking).await;
-    outcome.unwrap_or_else(|_| panic!("{what}: not in {LIMIT:?}; the last answer: {last}"))
-}
 
 /// The life of a node, as another one sees it.
 async fn life_of(name: &str, client: &DemoClient) -> Result<String, String> {
@@ -64,7 +48,7 @@ async fn a_paused_owner_neither_commits_nor_answers_and_begins_a_new_life() {
         cluster.node("n1").unwrap().pid(),
         life_of("n1", &other).await.unwrap(),
     );
-    let key = eventually("a key is placed on n1", async || {
+    let key = within(LIMIT, "a key is placed on n1", async || {
         let key = format!("paused-{}", fastrand::u64(..));
         match other.inc(&key).await {
             Ok(reply) if reply.owner == "n1" => Ok(key),
@@ -85,7 +69,7 @@ async fn a_paused_owner_neither_commits_nor_answers_and_begins_a_new_life() {
             }
         });
     }
-    let taken = eventually("another node takes the key over", async || {
+    let taken = within(LIMIT, "another node takes the key over", async || {
         other.inc(&key).await.map_err(|error| error.to_string())
     })
     .await;
@@ -115,7 +99,7 @@ async fn a_paused_owner_neither_commits_nor_answers_and_begins_a_new_life() {
     assert_eq!(values.len(), acknowledged, "two have one value: {values:?}");
 
     // The same process, in a new life, which keys run on again.
-    let life = eventually("n1 begins a new life", async || {
+    let life = within(LIMIT, "n1 begins a new life", async || {
         match life_of("n1", &other).await? {
             life if life == former => Err("it is in its former life".to_owned()),
             life => Ok(life),
@@ -127,7 +111,7 @@ async fn a_paused_owner_neither_commits_nor_answers_and_begins_a_new_life() {
     assert_eq!(cluster.node("n1").unwrap().pid(), pid);
     assert_eq!(life_of("n1", &owner).await.unwrap(), life);
     for client in [&owner, &other] {
-        eventually("a key runs on n1", async || {
+        within(LIMIT, "a key runs on n1", async || {
             match client.inc(&format!("later-{}", fastrand::u64(..))).await {
                 Ok(reply) if reply.owner == "n1" => Ok(()),
                 other => Err(format!("{other:?}")),
