@@ -1,12 +1,10 @@
 //! The ownership protocol as a model that is searched exhaustively within bounds.
 //!
 //! It leads the code: what it does, `jido-cluster/src/activation`, its
-//! `lease.rs` and the adapters of `jido-storage` have to do. Of what it has, the
-//! code does not have yet: requests that are recorded with their effect and looked
-//! up (planned; an unknown commit is settled by its revision instead), reads that
-//! are answered within the lease alone (planned), and a new life in the same
-//! process after a node was declared dead (planned; the process stops what it
-//! runs, which the model has as well, as a node without lives left).
+//! `lease.rs` and the adapters of `jido-storage` have to do. An unknown commit is
+//! settled here by looking its requests up, and in the code by its revision and epochs. A
+//! node begins as many lives as the bounds give it, whether in a new process or, as a
+//! node that was declared dead does, in the same one.
 //!
 //! # State
 //!
@@ -48,8 +46,8 @@
 //! Ticks are of the true time. A lease may be thought to hold for `LEASE_TICKS` from
 //! before its renewal was sent, on the slowest clock; a beat has to stand still for
 //! `WATCH_TICKS`, on the fastest. That the one is no longer than the other is what
-//! the drift allowance is for, and arithmetic outside the model: with `ttl / 4` in
-//! `lease.rs`, clocks may be wrong by one part in nine. Clocks that jump, stand still
+//! the drift allowance is for, and arithmetic outside the model: as `lease.rs`
+//! counts them, the one is four fifths of the other, and clocks may be wrong by one part in nine. Clocks that jump, stand still
 //! during suspend, or drift beyond that are not covered for reads. Writes are searched
 //! with `Clocks::None`, where any node may be declared dead at any time: they do not
 //! depend on clocks.
