@@ -79,6 +79,7 @@ mod request;
 mod router;
 mod runtime;
 pub mod transport;
+mod watched;
 
 /// Storage adapters, and the contract that they keep.
 pub mod storage {

@@ -8,7 +8,6 @@ use futures_util::future::join_all;
 use jido_core::{ClusterName, Incarnation, ManagerName, NodeName, Operation};
 use jido_storage::{Batching, GroupCommitter, GroupOptions, Storage};
 use parking_lot::Mutex;
-use tokio::sync::watch;
 
 use crate::deadlines::Deadlines;
 use crate::environment::Environment;
@@ -18,6 +17,7 @@ use crate::lease::{HeldLease, Lease};
 use crate::members::{Member, Members};
 use crate::runtime;
 use crate::transport::Transport;
+use crate::watched::Watched;
 
 /// How long a storage is given to answer when it is asked whether it does.
 const STORAGE_CHECK: Duration = Duration::from_secs(2);
@@ -73,7 +73,7 @@ pub(crate) struct Core {
     group_commit: GroupOptions,
     storages: tokio::sync::Mutex<Vec<Held>>,
     managers: Mutex<Vec<Arc<dyn Managed>>>,
-    life: watch::Sender<Life>,
+    life: Watched<Life>,
 }
 
 impl Core {
@@ -101,7 +101,7 @@ impl Core {
             group_commit,
             storages: tokio::sync::Mutex::default(),
             managers: Mutex::default(),
-            life: watch::Sender::new(Life::Up),
+            life: Watched::new(Life::Up),
         }
     }
 
@@ -158,13 +158,8 @@ impl Core {
     }
 
     pub(super) fn leave(&self) {
-        self.life.send_if_modified(|life| {
-            let up = *life == Life::Up;
-            if up {
-                *life = Life::Leaving;
-            }
-            up
-        });
+        self.life
+            .update(|life| (life == Life::Up).then_some(Life::Leaving));
         self.members.leaving(self.incarnation);
     }
 
@@ -177,19 +172,17 @@ impl Core {
 
     /// Storage says that this life is over. Whoever keeps the node hears of it.
     pub(crate) fn declared_dead(&self) {
-        self.life.send_replace(Life::Dead);
+        self.life.update(|_| Some(Life::Dead));
     }
 
     /// Waits until this life is declared dead.
     pub(super) async fn dead(&self) {
-        let mut life = self.life.subscribe();
-        // The sender is this life's own, so that it is there.
-        let _ = life.wait_for(|life| *life == Life::Dead).await;
+        self.life.wait_for(|life| life == Life::Dead).await;
     }
 
     /// Whether this life was declared dead; another follows then, unless the node ends.
     pub(crate) fn is_dead(&self) -> bool {
-        *self.life.borrow() == Life::Dead
+        self.life.get() == Life::Dead
     }
 
     pub(super) async fn end_leases(&self) {
@@ -204,7 +197,7 @@ impl Core {
 
     pub(super) async fn ready(&self) -> Result<(), Error> {
         let unavailable = |why: String| Error::new(ErrorKind::Unavailable, why);
-        match *self.life.borrow() {
+        match self.life.get() {
             Life::Up => {}
             Life::Leaving => return Err(Error::new(ErrorKind::Stopped, "the node is leaving")),
             Life::Dead => {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use jido_core::ClusterName;
 use ractor::ActorRef;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
 
 use super::core::{Core, Managed};
@@ -20,6 +20,7 @@ use super::makings::Makings;
 use super::supervisor::SupervisorMessage;
 use crate::error::{Error, ErrorKind};
 use crate::runtime;
+use crate::watched::Watched;
 
 /// How long the agents of a life that is over are given to end. One whose handler takes
 /// longer can neither commit nor answer from its state any more, and is not waited for.
@@ -45,7 +46,7 @@ pub(super) struct Lives {
     makings: Makings,
     pub(super) supervisor: ActorRef<SupervisorMessage>,
     present: ArcSwap<Core>,
-    course: watch::Sender<Course>,
+    course: Watched<Course>,
     /// Held while a life begins, and while the last one ends.
     turn: Mutex<()>,
 }
@@ -61,7 +62,7 @@ impl Lives {
             makings,
             supervisor,
             present: ArcSwap::new(first),
-            course: watch::Sender::new(Course::GoesOn),
+            course: Watched::new(Course::GoesOn),
             turn: Mutex::new(()),
         });
         // Ends with the node.
@@ -80,11 +81,9 @@ impl Lives {
 
     /// Waits until the node has ended; answers whether it did so by itself.
     pub(super) async fn ended(&self) -> bool {
-        let mut course = self.course.subscribe();
-        let ended = course
-            .wait_for(|course| matches!(course, Course::Ended { .. }))
-            .await;
-        matches!(ended.as_deref(), Ok(Course::Ended { by_itself: true }))
+        let is_over = |course| matches!(course, Course::Ended { .. });
+        let ended = self.course.wait_for(is_over).await;
+        ended == Course::Ended { by_itself: true }
     }
 
     /// Begins a life whenever one is declared dead, until the node is told to end.
@@ -97,7 +96,7 @@ impl Lives {
                 () = core.dead() => {}
             }
             let _turn = self.turn.lock().await;
-            if *self.course.borrow() != Course::GoesOn {
+            if self.course.get() != Course::GoesOn {
                 return;
             }
             tracing::error!(node = %core.name, incarnation = %core.incarnation, "this life of the node was declared dead: its agents end, and another begins");
@@ -112,9 +111,8 @@ impl Lives {
     }
 
     async fn told_to_end(&self) {
-        let mut course = self.course.subscribe();
-        // The sender is this node's own, so that it is there.
-        let _ = course.wait_for(|course| *course != Course::GoesOn).await;
+        let is_told = |course| course != Course::GoesOn;
+        self.course.wait_for(is_told).await;
     }
 
     /// Ends a life that is dead, and begins another, trying until that goes well or the
@@ -196,13 +194,8 @@ impl Lives {
     }
 
     fn end(&self, course: Course) {
-        self.course.send_if_modified(|now| {
-            let goes_on = !matches!(now, Course::Ended { .. });
-            if goes_on {
-                *now = course;
-            }
-            goes_on
-        });
+        let goes_on = |now| !matches!(now, Course::Ended { .. });
+        self.course.update(|now| goes_on(now).then_some(course));
     }
 }
 
