@@ -1,8 +1,9 @@
 //! The network between simulated nodes: sessions that come, stall and go.
 //!
-//! It does what a [`Transport`](jido_cluster::transport::Transport) may do, and no
-//! more: envelopes of one lane keep their order, arrive once each, and get lost only
-//! with their session. The two ends of a session come up and go down at times of
+//! It does what a [`Transport`](jido_cluster::transport::Transport) may do, and little
+//! more: envelopes of one lane keep their order, and get lost only with their session.
+//! Those of which a second copy must do no harm (answers, notices, and asks that are no
+//! message to an agent) come twice now and then. The two ends of a session come up and go down at times of
 //! their own. A way that is cut holds what was sent; an end that hears nothing for
 //! two seconds gives the session up, and the other learns of it when it can.
 

@@ -5,14 +5,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use jido_cluster::Incarnation;
 use jido_cluster::transport::SendError;
-use jido_core::{Ask, Envelope};
+use jido_core::{Ask, Envelope, Operation};
 
 use super::link::{End, Pair};
 use super::{Network, State};
 use crate::check::hops::Sent;
+use crate::sim::world::between;
 
 /// How long most envelopes are under way at the most.
 const USUAL: Duration = Duration::from_millis(3);
+
+/// How much later the copy of an envelope is sent at the most.
+const COPIED: Duration = Duration::from_millis(300);
 
 impl Network {
     pub(super) fn send(
@@ -33,7 +37,10 @@ impl Network {
         let pair = Pair::of(from, to);
         let latency = state.latency(from, to);
         let labels = (state.label(from), state.label(to));
-        self.note_request(&mut state, from, &envelope);
+        let decoded = Envelope::decode(envelope.clone()).ok();
+        if let Some(Envelope::Ask(ask)) = &decoded {
+            self.note_request(&mut state, from, ask);
+        }
         let link = state.links.get_mut(&pair).ok_or(SendError::Unreachable)?;
         if latency > USUAL {
             self.world().count("envelope delayed");
@@ -47,22 +54,50 @@ impl Network {
             self.world().count("envelope lost");
             return Ok(());
         }
-        link.way(pair, from).push(lane, envelope, paused);
+        link.way(pair, from).push(lane, envelope.clone(), paused);
         if !paused {
             let network = self.clone();
             self.world()
                 .after(latency, move || network.arrive(pair, session, from, lane));
         }
+        if decoded.is_some_and(|decoded| may_be_doubled(&decoded)) && state.chance.u8(..32) == 0 {
+            let delay = between(&mut state.chance, Duration::ZERO, COPIED);
+            let network = self.clone();
+            self.world().after(delay, move || {
+                network.send_copy(pair, session, from, lane, envelope);
+            });
+        }
         Ok(())
     }
 
+    /// Sends an envelope once more, behind all that was sent on its lane meanwhile.
+    fn send_copy(&self, pair: Pair, session: u64, from: Incarnation, lane: u64, envelope: Bytes) {
+        let mut state = self.0.state.lock();
+        let to = pair.other(from);
+        let paused = state.is_paused(from);
+        let latency = state.latency(from, to);
+        let Some(link) = state.links.get_mut(&pair) else {
+            return;
+        };
+        if link.session != session || *link.end(pair, to) == End::Down {
+            return;
+        }
+        link.way(pair, from).push(lane, envelope, paused);
+        self.world().count("envelope doubled");
+        if !paused {
+            let network = self.clone();
+            self.world()
+                .after(latency, move || network.arrive(pair, session, from, lane));
+        }
+    }
+
     /// Writes down which request is sent.
-    fn note_request(&self, state: &mut State, from: Incarnation, envelope: &Bytes) {
-        let Ok(Envelope::Ask(Ask {
+    fn note_request(&self, state: &mut State, from: Incarnation, ask: &Ask) {
+        let Ask {
             request: Some(request),
             key: Some(key),
             ..
-        })) = Envelope::decode(envelope.clone())
+        } = ask
         else {
             return;
         };
@@ -122,5 +157,19 @@ impl Network {
             self.world()
                 .after(latency, move || network.arrive(pair, session, from, lane));
         }
+    }
+}
+
+/// Whether an envelope may come once more, and later, without harm: all but what asks an
+/// agent to do something. Sessions double nothing; should one do so with a message, a
+/// node would carry it out that has refused it before, which its sender was told. That
+/// a request is sent twice is for clients to do.
+fn may_be_doubled(envelope: &Envelope) -> bool {
+    match envelope {
+        Envelope::Answer(_) | Envelope::Notice(_) => true,
+        Envelope::Ask(ask) => !matches!(
+            ask.operation,
+            Operation::Call | Operation::Cast | Operation::Delete
+        ),
     }
 }
