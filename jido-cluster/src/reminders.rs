@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jido_core::ReminderList;
+use jido_core::{ReminderList, Timestamp};
 use jido_storage::Reminders;
 
 use crate::error::Error;
@@ -38,6 +38,15 @@ impl Listing {
     /// When the list can't be read.
     pub(crate) fn read(stored: &Reminders) -> Result<Self, Error> {
         Self::new(ReminderList::decode(&stored.list)?)
+    }
+
+    /// As if all that are due had come.
+    pub(crate) fn without_due(self, now: Timestamp) -> Result<Self, Error> {
+        let mut list = self.list().clone();
+        while let Ok(Some(due)) = list.due(now, |_| true) {
+            list = due.after;
+        }
+        Self::new(list)
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -102,6 +102,16 @@ mod bugs {
         ReadNotConfirmed,
         /// What a message did that failed is not undone.
         FailureNotUndone,
+        /// What a reminder's message did is committed without the list that has gone on.
+        OccurrenceNotCommitted,
+        /// Reminders that are due when an agent is loaded are taken to have come.
+        MissedDroppedAtTakeover,
+        /// A commit that was not made leaves the list of reminders as if it had been.
+        RemindersNotUndone,
+        /// Nobody wakes agents that do not run.
+        DormantNotWoken,
+        /// An activation comes to reminders a second before they are due.
+        RemindedTooEarly,
     }
 
     impl fmt::Display for Bug {

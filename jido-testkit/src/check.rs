@@ -12,6 +12,7 @@ pub mod once;
 pub mod order;
 pub mod reads;
 pub mod recovery;
+pub mod reminders;
 pub mod revisions;
 pub mod search;
 pub mod thread;

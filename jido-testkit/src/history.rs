@@ -4,9 +4,13 @@
 //! and so can a client of real processes. It serializes, so that one process can
 //! record it and another judge it.
 
+mod reminding;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+
+pub use reminding::{Reminded, Reminding, When};
 
 /// What an operation does to the number that an agent keeps, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +32,10 @@ pub enum Action {
     Read,
     /// Changes everything and fails: nothing may be left of it.
     Fail,
+    /// Sets a reminder and leaves the number alone; answers with it.
+    Remind(Reminding),
+    /// Cancels a reminder by its name and leaves the number alone; answers with it.
+    Forget(u8),
 }
 
 impl Action {
@@ -37,7 +45,7 @@ impl Action {
             Self::Add(by) => (number.wrapping_add(by), true),
             Self::Take(amount) if number >= amount => (number - amount, true),
             Self::Swap { expect, to } if number == expect => (to, true),
-            Self::Note => (number, true),
+            Self::Note | Self::Remind(_) | Self::Forget(_) => (number, true),
             Self::Take(_) | Self::Swap { .. } | Self::Read | Self::Fail => (number, false),
         }
     }

@@ -86,6 +86,10 @@ impl<A: Agent> Running<A> {
             }
             commit.requests = plan.requests;
             commit.reminders = plan.reminders.map(|listing| listing.stored());
+            // What nobody asked for is what reminders have done.
+            if is_planted!(OccurrenceNotCommitted) && commit.requests.is_empty() {
+                commit.reminders = None;
+            }
         }
         commit
     }

@@ -9,7 +9,8 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use jido_core::{Agent, DueReminder, Occurrence, ReminderList, Timer, decode_payload};
+use jido_core::{Agent, DueReminder, Occurrence, ReminderList, Timer, Timestamp, decode_payload};
+use jido_storage::is_planted;
 use ractor::ActorRef;
 
 use super::ActivationMessage;
@@ -79,7 +80,7 @@ impl<A: Agent> Running<A> {
             }
             return true;
         }
-        let wall = self.router.core().environment.wall();
+        let wall = self.wall();
         let ready = |name: &str| self.own.retries.ready_at(name) <= now;
         let (name, result) = match self.pipeline.reminders().due(wall, ready) {
             Ok(None) => return false,
@@ -106,6 +107,15 @@ impl<A: Agent> Running<A> {
             }
         }
         true
+    }
+
+    /// The time by which reminders are due.
+    fn wall(&self) -> Timestamp {
+        let mut wall = self.router.core().environment.wall();
+        if is_planted!(RemindedTooEarly) {
+            wall.0 += 1_000;
+        }
+        wall
     }
 
     /// Handles a message that nobody waits for. With a reminder's occurrence comes the list of
@@ -179,7 +189,7 @@ impl<A: Agent> Running<A> {
             return;
         }
         let now = self.router.core().deadlines.now();
-        let wall = self.router.core().environment.wall().since_unix_epoch();
+        let wall = self.wall().since_unix_epoch();
         let reminders = self.pipeline.reminders().iter().map(|one| {
             let due = now + one.due.since_unix_epoch().saturating_sub(wall);
             due.max(self.own.retries.ready_at(one.name))

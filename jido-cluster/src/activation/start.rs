@@ -53,6 +53,13 @@ pub(super) async fn claim_and_load<A: Agent>(start: &Start<A>) -> Result<Running
         Err(error) => Err(error),
     };
     let made = made.and_then(|made| Ok((made, Listing::read(&loaded.reminders)?)));
+    let made = match made {
+        Ok((made, list)) if is_planted!(MissedDroppedAtTakeover) => {
+            let now = router.core().environment.wall();
+            list.without_due(now).map(|list| (made, list))
+        }
+        made => made,
+    };
     match made {
         Ok(((agent, state), reminders)) => {
             let mut running = Running::loaded(router.clone(), agent, state, reminders, &loaded);

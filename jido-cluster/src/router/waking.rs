@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use jido_core::{Agent, AgentKey, Incarnation, Timestamp};
-use jido_storage::{Due, DueQuery, Sharing};
+use jido_storage::{Due, DueQuery, Sharing, is_planted};
 
 use super::{Router, Target};
 use crate::activation::{ActivationMessage, Errand};
@@ -111,6 +111,9 @@ impl<A: Agent> Router<A> {
                 if !runs && !aside.holds(&due, place, now) {
                     wanted.push((due, place));
                 }
+            }
+            if is_planted!(DormantNotWoken) {
+                wanted.clear();
             }
             if !wanted.is_empty() && sharing.is_none() {
                 sharing = Some(self.sharing().await?);

@@ -1,4 +1,5 @@
 mod changes;
+mod reminders;
 
 use super::reads::Promise;
 use super::search::{Verdict, search};

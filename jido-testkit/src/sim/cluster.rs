@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jido_cluster::{
-    Agent, AgentId, Durability, Entry, Error, Handle, InstanceManager, ManagerBuilder,
+    Agent, AgentId, Durability, Entry, Error, Handle, InstanceManager, ManagerBuilder, ReminderList,
 };
 use parking_lot::Mutex;
 
@@ -312,6 +312,16 @@ impl<A: Agent> SimCluster<A> {
     pub async fn stored(&self, id: &AgentId) -> Option<bytes::Bytes> {
         let loaded = self.server.load(id).await?;
         Some(loaded.checkpoint?.state)
+    }
+
+    /// An agent's reminders, as they are stored: their names, and when each is due next, in
+    /// milliseconds of Unix time. None where it has none that can be read.
+    pub async fn reminders(&self, id: &AgentId) -> BTreeMap<String, u64> {
+        let loaded = self.server.load(id).await;
+        let list = loaded.and_then(|loaded| ReminderList::decode(&loaded.reminders.list).ok());
+        let list = list.unwrap_or_default();
+        let due = list.iter().map(|one| (one.name.to_owned(), one.due.0));
+        due.collect()
     }
 
     /// An agent's thread, as it is stored.

@@ -13,6 +13,9 @@ use super::world::World;
 /// The wall clock at the start of every simulation: the first of January 2026.
 pub(super) const START: u64 = 1_767_225_600_000;
 
+/// How many milliseconds wall clocks are off at the start of a life, at the most.
+pub(super) const OFF: i64 = 5_000;
+
 /// The environment of one life of one node.
 #[derive(Debug)]
 pub(crate) struct SimEnvironment {
@@ -39,7 +42,7 @@ impl SimEnvironment {
         let mut chance = world.chance(label);
         let drift = chance.i64(-80_000..80_000);
         let ahead = Duration::from_millis(chance.u64(0..1_000_000));
-        let off = chance.i64(-5_000..5_000);
+        let off = chance.i64(-OFF..OFF);
         world.count("clock drifts");
         Arc::new(Self {
             world: world.clone(),
@@ -55,6 +58,11 @@ impl SimEnvironment {
     /// Sets the wall clock by so many milliseconds forward, or back.
     pub(crate) fn set_wall(&self, by: i64) {
         self.state.lock().off += by;
+    }
+
+    /// Sets the wall clock right.
+    pub(crate) fn correct_wall(&self) {
+        self.state.lock().off = 0;
     }
 
     /// Lets the clock of elapsed time jump ahead, as after a suspension.

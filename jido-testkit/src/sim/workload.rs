@@ -8,6 +8,7 @@ mod client;
 mod faults;
 mod ledger;
 mod plan;
+mod reminders;
 mod report;
 mod run;
 mod shrink;
@@ -25,6 +26,7 @@ pub use sweep::{Sweep, Swept};
 
 /// The kinds of events that a run over many seeds must reach, or it shows too little.
 pub const EXPECTED: &[&str] = &[
+    "agent parked",
     "append fenced",
     "append took effect and its outcome is unknown",
     "append took effect late",
@@ -37,6 +39,7 @@ pub const EXPECTED: &[&str] = &[
     "deleted",
     "double name refused",
     "envelope delayed",
+    "envelope doubled",
     "envelope held",
     "envelope lost",
     "envelope overtaken",
@@ -72,10 +75,22 @@ pub const EXPECTED: &[&str] = &[
     "outcome: unknown",
     "read of an older state",
     "released",
+    "reminder: came",
+    "reminder: came after a takeover",
+    "reminder: came to an agent that ran",
+    "reminder: came when it no longer failed",
+    "reminder: cancelled",
+    "reminder: missed occurrence made up for",
+    "reminder: missed occurrences left out",
+    "reminder: set",
+    "reminder: set in place of another",
+    "reminder: too late, and skipped",
+    "reminder: woke a dormant agent",
     "request answered again",
     "request retried",
     "request sent twice at once",
     "request too old for its agent",
+    "search: an order was found",
     "session given up in silence",
     "storage: failed after",
     "storage: failed before",

@@ -80,6 +80,11 @@ const ONCE: &str = "an operation is applied at most once";
 const FRESH: &str = "an answer shows all that was answered before it was asked for";
 const HOPS: &str = "a request is not sent around without end";
 const SERVES: &str = "every key serves again at every node within a bound";
+const REMINDED_ONCE: &str = "an occurrence of a reminder is applied at most once";
+const EARLY: &str = "no reminder comes before its time";
+const KEPT: &str = "a reminder is kept until it is over or cancelled";
+const LATE: &str = "every occurrence of a reminder comes within a bound";
+const MISSED: &str = "of missed occurrences those come that the reminder asks for";
 const ANSWERS: &str = "answers are those of the record's order";
 
 bugs! {
@@ -99,6 +104,11 @@ bugs! {
     a_lease_that_is_not_checked: LeaseNotChecked, by [FRESH];
     a_strict_read_that_is_not_confirmed: ReadNotConfirmed, by [FRESH];
     a_failure_that_is_not_undone: FailureNotUndone, by [ANSWERS, HALF];
+    an_occurrence_that_is_not_committed: OccurrenceNotCommitted, by [REMINDED_ONCE];
+    missed_reminders_that_are_dropped_at_a_takeover: MissedDroppedAtTakeover, by [KEPT, LATE, MISSED];
+    reminders_that_are_not_undone: RemindersNotUndone, by [KEPT, LATE, MISSED];
+    dormant_agents_that_nobody_wakes: DormantNotWoken, by [LATE];
+    reminders_that_come_too_early: RemindedTooEarly, by [EARLY];
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The reminders that an activation is between, as the pipeline is between states.
 
+use jido_storage::is_planted;
+
 use crate::reminders::Listing;
 
 /// Goes with the state into a commit, but only if it changed.
@@ -76,6 +78,8 @@ impl Versions {
     pub(super) fn undo(&mut self) {
         self.flying = None;
         self.changed = false;
-        self.current = self.committed.clone();
+        if !is_planted!(RemindersNotUndone) {
+            self.current = self.committed.clone();
+        }
     }
 }

@@ -66,6 +66,13 @@ impl<A: Agent> SimCluster<A> {
         }
     }
 
+    /// Sets a node's wall clock right.
+    pub fn correct_wall(&self, name: &str) {
+        if let Some(life) = self.life(name) {
+            life.environment().correct_wall();
+        }
+    }
+
     /// Holds everything on the way from one node to another.
     pub fn cut(&self, from: &str, to: &str) {
         self.network.cut(from, to);

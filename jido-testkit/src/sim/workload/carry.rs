@@ -12,6 +12,7 @@ use super::client::{Inquiries, Worker};
 use super::faults::Injector;
 use super::ledger::Ledger;
 use super::plan::{self, Ask, Plan, ReadMode, Task};
+use super::reminders::{self, Reminders};
 use crate::check::hops::Sent;
 use crate::check::recovery::Probe;
 use crate::history::{Action, History, Kept, Mark, Noted, Operation, Record};
@@ -27,8 +28,16 @@ const DRAIN: Duration = Duration::from_secs(20);
 /// From which number on clients stay with a node: those who try every key in the end ..
 const PROBERS: u64 = 1_000;
 
-/// .. and those who read it.
+/// .. those who read it ..
 const READERS: u64 = 1_000_000;
+
+/// .. and the one who cancels reminders.
+const CANCELLER: u64 = 2_000_000;
+
+/// From which number on operations have theirs that are no task's: those of the same.
+const PROBES: u64 = 4 << 24;
+const FINAL_READS: u64 = 5 << 24;
+const CANCELS: u64 = 6 << 24;
 
 /// What happened when a plan was carried out.
 pub(super) struct Ran {
@@ -37,6 +46,7 @@ pub(super) struct Ran {
     pub(super) journal: Journal,
     pub(super) probes: Vec<Probe>,
     pub(super) sent: Vec<Sent>,
+    pub(super) reminders: Reminders,
 }
 
 /// Lets the clients of a plan work while things go wrong, heals all, and takes stock.
@@ -78,13 +88,24 @@ pub(super) async fn carry_out(world: World, plan: Plan) -> Ran {
             world.note(format_args!("a task of the workload ended: {error}"));
         }
     }
+    count_parked(&cluster).await;
     injector.heal();
+    let healed = world.now();
     world.note(format_args!("all is healed"));
     let probes = probe(&worker, &plan).await;
+    let agents: Vec<AgentId> = plan.places().filter_map(agent).collect();
+    reminders::settle(&cluster, &agents, healed).await;
+    cancel_some(&worker).await;
     read_all(&worker, &plan).await;
     inquiries.end().await;
     for keeper in keepers {
         keeper.abort();
+    }
+    let mut reminders = Reminders::new(&plan, healed, world.now());
+    let journal = cluster.journal();
+    for id in agents.iter().chain(&agent(plan::SCRATCH)) {
+        let stored = cluster.reminders(id).await;
+        reminders.add(id, journal.of(id), stored);
     }
     if plan.drains {
         for place in 0..plan.options.nodes {
@@ -95,7 +116,7 @@ pub(super) async fn carry_out(world: World, plan: Plan) -> Ran {
     let journal = cluster.journal();
     let sent = cluster.sent();
     let mut records = BTreeMap::new();
-    for place in 0..plan.options.keys {
+    for place in plan.places() {
         if let Some(record) = record(&cluster, &journal, place).await {
             records.insert(plan::key(place), record);
         }
@@ -113,6 +134,7 @@ pub(super) async fn carry_out(world: World, plan: Plan) -> Ran {
         journal,
         probes,
         sent,
+        reminders,
     }
 }
 
@@ -167,7 +189,7 @@ async fn probe(worker: &impl Fn(u64, usize) -> Worker, plan: &Plan) -> Vec<Probe
     let mut tries = Vec::new();
     for (number, place, home) in pairs(plan) {
         let mut worker = worker(PROBERS + number, home);
-        let from = 4 * (plan.options.ops as u64 + 1_000 * (number + 1));
+        let from = PROBES + 1_000 * number;
         tries.push(wiring::spawn(async move {
             Box::pin(worker.probe(place, from, PROBED)).await
         }));
@@ -183,20 +205,45 @@ async fn probe(worker: &impl Fn(u64, usize) -> Worker, plan: &Plan) -> Vec<Probe
 async fn read_all(worker: &impl Fn(u64, usize) -> Worker, plan: &Plan) {
     for (number, place, home) in pairs(plan) {
         let task = Task::plain(Ask::One(place, Action::Read), 5_000);
-        let id = 4 * (plan.options.ops as u64 + 1_000_000 + number);
+        let id = FINAL_READS + number;
         let mut worker = worker(READERS + number, home);
         Box::pin(worker.operate(id, place, Action::Read, &task)).await;
     }
 }
 
-/// What is stored of an agent, and how it came about; none if it was never committed.
-async fn record(cluster: &SimCluster<Ledger>, journal: &Journal, place: usize) -> Option<Record> {
-    let key = plan::key(place);
-    let id = AgentId::new(
+/// Counts the agents that are parked, as the first node tells, if it runs.
+async fn count_parked(cluster: &SimCluster<Ledger>) {
+    let handle = cluster.handle(&plan::node(0));
+    if let Some(Ok(stats)) = async { Some(handle?.stats().await) }.await {
+        for _ in 0..stats.parked {
+            cluster.world().count("agent parked");
+        }
+    }
+}
+
+/// Cancels reminders of those who wait for them, all but one of each.
+async fn cancel_some(worker: &impl Fn(u64, usize) -> Worker) {
+    let mut worker = worker(CANCELLER, 0);
+    let names = plan::REMINDED.flat_map(|place| (1..plan::NAMES).map(move |name| (place, name)));
+    for (id, (place, name)) in (CANCELS..).zip(names) {
+        let action = Action::Forget(name);
+        let task = Task::plain(Ask::One(place, action), 5_000);
+        Box::pin(worker.operate(id, place, action, &task)).await;
+    }
+}
+
+/// The agent of a place; its names are none that would be refused.
+fn agent(place: usize) -> Option<AgentId> {
+    Some(AgentId::new(
         ClusterName::new(CLUSTER).ok()?,
         ManagerName::new(MANAGER).ok()?,
-        AgentKey::new(&key).ok()?,
-    );
+        AgentKey::new(plan::key(place)).ok()?,
+    ))
+}
+
+/// What is stored of an agent, and how it came about; none if it was never committed.
+async fn record(cluster: &SimCluster<Ledger>, journal: &Journal, place: usize) -> Option<Record> {
+    let id = agent(place)?;
     let kept = plan::kept(place);
     let ledger: Ledger = decode_state(&cluster.stored(&id).await?).ok()?;
     let thread = cluster.thread(&id).await;

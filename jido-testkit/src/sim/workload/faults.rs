@@ -165,8 +165,11 @@ impl Injector {
         }
     }
 
-    /// Ends the time in which nodes stay down.
+    /// Ends the time in which nodes stay down, and sets wall clocks right.
     pub(super) fn heal(&self) {
         *self.healed.lock() = true;
+        for place in 0..self.nodes {
+            self.cluster.correct_wall(&node(place));
+        }
     }
 }

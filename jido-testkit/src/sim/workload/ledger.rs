@@ -5,7 +5,7 @@ use std::time::Duration;
 use jido_cluster::{Agent, AgentError, Context};
 use serde::{Deserialize, Serialize};
 
-use crate::history::{Action, Hook, Kept};
+use crate::history::{Action, Hook, Kept, Reminded, Reminding};
 
 /// A number, and the operations that changed it, in order.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -17,7 +17,10 @@ pub struct Ledger {
     /// When it has started and was about to stop, if it notes that.
     #[serde(default)]
     pub hooks: Vec<Hook>,
-    /// Whether it does.
+    /// What came of its reminders.
+    #[serde(default)]
+    pub reminded: Vec<Reminded>,
+    /// Whether it notes its starts and stops.
     #[serde(skip)]
     pub notes_hooks: bool,
 }
@@ -68,6 +71,11 @@ impl Agent for Ledger {
         message: LedgerMessage,
         ctx: &mut Context<'_>,
     ) -> Result<LedgerAnswer, AgentError> {
+        // A reminder's message is the one that set it.
+        if let Some(due) = ctx.reminder().map(|occurrence| occurrence.due.0) {
+            return self.is_reminded(&message, due, ctx).await;
+        }
+        let again = message.clone();
         let LedgerMessage {
             id,
             action,
@@ -76,6 +84,28 @@ impl Agent for Ledger {
         } = message;
         if takes > 0 {
             tokio::time::sleep(Duration::from_millis(takes.into())).await;
+        }
+        match action {
+            Action::Remind(what) => {
+                let title = Reminding::title(what.name);
+                let schedule = what.schedule(ctx.now());
+                let first = ctx.remind::<Self>(&title, schedule, &again)?.0;
+                self.reminded.push(Reminded::Set {
+                    id,
+                    what,
+                    first,
+                    at: ctx.now().0,
+                });
+            }
+            Action::Forget(name) => {
+                let was_set = ctx.forget_reminder(&Reminding::title(name));
+                self.reminded.push(Reminded::Cancelled {
+                    name,
+                    was_set,
+                    at: ctx.now().0,
+                });
+            }
+            _ => {}
         }
         let (value, done) = action.apply(self.value);
         self.value = value;
@@ -90,5 +120,33 @@ impl Agent for Ledger {
             return Err(AgentError::new("it fails, as it was asked to"));
         }
         Ok(LedgerAnswer { value, done })
+    }
+}
+
+impl Ledger {
+    /// An occurrence of a reminder has come: writes it down, unless it is to fail yet.
+    async fn is_reminded(
+        &mut self,
+        message: &LedgerMessage,
+        due: u64,
+        ctx: &mut Context<'_>,
+    ) -> Result<LedgerAnswer, AgentError> {
+        let at = ctx.now().0;
+        if message.takes > 0 {
+            tokio::time::sleep(Duration::from_millis(message.takes.into())).await;
+        }
+        let id = message.id;
+        self.reminded.push(Reminded::Came { id, due, at });
+        if let Action::Remind(what) = message.action
+            // One that comes too early is not to be taken for one that is to fail.
+            && at.saturating_sub(due) < what.fails_for.into()
+            && at >= due
+        {
+            return Err(AgentError::new("it fails, as it was asked to"));
+        }
+        Ok(LedgerAnswer {
+            value: self.value,
+            done: true,
+        })
     }
 }

@@ -2,6 +2,7 @@
 
 mod draw;
 
+use std::ops::Range;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,20 @@ pub struct Options {
     /// How many clients work at a time: at least 1.
     pub clients: usize,
 }
+
+impl Options {
+    /// How many tasks a plan has: besides the operations, so many agents are kept awake, and
+    /// so much has to do with reminders.
+    pub fn tasks(&self) -> usize {
+        self.ops + self.ops / ATTACHED + self.ops / ABOUT_REMINDERS
+    }
+}
+
+/// For how many operations one agent is kept awake ..
+const ATTACHED: usize = 20;
+
+/// .. and one task has to do with reminders.
+const ABOUT_REMINDERS: usize = 8;
 
 impl Default for Options {
     fn default() -> Self {
@@ -212,10 +227,19 @@ pub(super) fn node(place: usize) -> String {
 /// nothing; what is stored of it keeps to the rules all the same.
 pub(super) const SCRATCH: usize = usize::MAX;
 
+/// The places of agents that do little else than to wait for their reminders.
+pub(super) const REMINDED: Range<usize> = 1 << 32..(1 << 32) + 3;
+
+/// How many reminders an agent has at the most.
+pub(super) const NAMES: u8 = 3;
+
 /// An agent's key, by its place.
 pub(super) fn key(place: usize) -> String {
     if place == SCRATCH {
         return "scratch".to_owned();
+    }
+    if REMINDED.contains(&place) {
+        return format!("reminded-{}", place - REMINDED.start);
     }
     let kind = ["counter", "list", "register", "account"][place % 4];
     format!("{kind}-{}", place / 4)
@@ -223,6 +247,9 @@ pub(super) fn key(place: usize) -> String {
 
 /// Where the agent of a place keeps what was done.
 pub(super) fn kept(place: usize) -> Kept {
+    if REMINDED.contains(&place) {
+        return Kept::InBoth;
+    }
     [Kept::InState, Kept::InThread, Kept::InBoth, Kept::InBoth][place % 4]
 }
 
@@ -230,6 +257,11 @@ impl Plan {
     /// The key whose history is searched for an order.
     pub(super) fn searched(&self) -> String {
         key(self.seed as usize % self.options.keys.max(1))
+    }
+
+    /// The places of all agents that are judged by their histories.
+    pub(super) fn places(&self) -> impl Iterator<Item = usize> + use<> {
+        (0..self.options.keys).chain(REMINDED)
     }
 
     /// Whether an answer without effect must show all that was answered before it was

@@ -87,7 +87,7 @@ impl Report {
         if plan.faults.len() < faults {
             add("only-faults", left.to_string());
         }
-        if plan.tasks.len() < ops {
+        if plan.tasks.len() < plan.options.tasks() {
             add("only-ops", tasks.to_string());
         }
         #[cfg(feature = "planted-bugs")]

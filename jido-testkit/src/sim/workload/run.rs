@@ -55,6 +55,7 @@ pub fn run_traced(plan: &Plan, keep: bool) -> Result<Report, crate::Error> {
         journal,
         probes,
         sent,
+        reminders,
     } = ran;
     let promise = match plan.reads_are_fresh() {
         true => Promise::Latest,
@@ -73,7 +74,15 @@ pub fn run_traced(plan: &Plan, keep: bool) -> Result<Report, crate::Error> {
     }
     violations.extend(check::recovery::check(&probes, BOUND));
     violations.extend(check::hops::check(&sent));
-    violations.extend(searched(plan, &history, promise));
+    for (key, diary) in &reminders.diaries {
+        let found = check::reminders::check(key, diary, reminders.times);
+        violations.extend(found.violations);
+        add(&mut traced.counts, found.counts);
+    }
+    add(&mut traced.counts, reminders.counts);
+    let (kind, unexplained) = searched(plan, &history, promise);
+    *traced.counts.entry(kind).or_default() += 1;
+    violations.extend(unexplained);
     count(&mut traced.counts, plan, &history, &records);
     Ok(Report {
         plan: plan.clone(),
@@ -84,9 +93,15 @@ pub fn run_traced(plan: &Plan, keep: bool) -> Result<Report, crate::Error> {
     })
 }
 
+fn add(counts: &mut BTreeMap<&'static str, u64>, more: BTreeMap<&'static str, u64>) {
+    for (kind, count) in more {
+        *counts.entry(kind).or_default() += count;
+    }
+}
+
 /// Searches for an order of what was done to one key: of all of it where answers without
 /// an effect are of the latest state too.
-fn searched(plan: &Plan, history: &History, promise: Promise) -> Option<Violation> {
+fn searched(plan: &Plan, history: &History, promise: Promise) -> (&'static str, Option<Violation>) {
     let key = plan.searched();
     let operations = history.of(&key).filter(|op| {
         op.outcome == Outcome::Unknown || op.had_effect() || promise == Promise::Latest
@@ -94,9 +109,11 @@ fn searched(plan: &Plan, history: &History, promise: Promise) -> Option<Violatio
     match search(operations, STEPS) {
         Verdict::NotLinearizable { left, .. } => {
             let what = "no order of the operations explains their answers";
-            Some(Violation::new("linearizability", &key, what).by(left))
+            let violation = Violation::new("linearizability", &key, what).by(left);
+            ("search: there is no order", Some(violation))
         }
-        Verdict::Linearizable | Verdict::Undecided => None,
+        Verdict::Linearizable => ("search: an order was found", None),
+        Verdict::Undecided => ("search: given up", None),
     }
 }
 

@@ -3,10 +3,14 @@
 use std::time::Duration;
 
 use fastrand::Rng;
+use jido_core::Missed;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::{Ask, Doubt, Fault, FaultKind, Options, Plan, ReadMode, SCRATCH, Task};
-use crate::history::Action;
+use super::{
+    ABOUT_REMINDERS, ATTACHED, Ask, Doubt, Fault, FaultKind, NAMES, Options, Plan, REMINDED,
+    ReadMode, SCRATCH, Task,
+};
+use crate::history::{Action, Reminding, When};
 use crate::sim::StorageFaults;
 
 impl Plan {
@@ -21,11 +25,19 @@ impl Plan {
         });
         let mut tasks: Vec<Task> = tasks.collect();
         let ops = options.ops as u64;
-        tasks.extend((ops..ops + ops / 20).map(|number| Task {
+        let attached = ops / ATTACHED as u64;
+        tasks.extend((ops..ops + attached).map(|number| Task {
             number,
             client: chance.usize(..options.clients.max(1)),
             at: chance.u64(0..span),
             ..Task::plain(Ask::Attach(chance.usize(..options.keys.max(1))), 1_000)
+        }));
+        let (from, about) = (ops + attached, ops / ABOUT_REMINDERS as u64);
+        tasks.extend((from..from + about).map(|number| Task {
+            ask: about_reminders(&mut chance, options),
+            at: chance.u64(0..span),
+            again: None,
+            ..task(&mut chance, number, options)
         }));
         tasks.sort_by_key(|task| (task.at, task.number));
         // Most often what promises most.
@@ -121,6 +133,45 @@ fn task(chance: &mut Rng, number: u64, options: Options) -> Task {
         doubled: named && chance.u8(..16) == 0,
         again: (named && chance.u8(..8) == 0).then(|| chance.u64(..3_000)),
         ask,
+    }
+}
+
+fn about_reminders(chance: &mut Rng, options: Options) -> Ask {
+    let place = match chance.u8(..4) {
+        0 => chance.usize(..options.keys.max(1)),
+        _ => chance.usize(REMINDED),
+    };
+    match chance.u8(..100) {
+        0..55 => Ask::One(place, Action::Remind(reminding(chance))),
+        55..70 => Ask::One(place, Action::Forget(chance.u8(..NAMES))),
+        70..85 => Ask::Hibernate(place),
+        85..93 => Ask::One(place, Action::Read),
+        _ => Ask::One(place, Action::Note),
+    }
+}
+
+fn reminding(chance: &mut Rng) -> Reminding {
+    let every = chance.u32(1_000..6_000);
+    let when = match chance.u8(..8) {
+        0..3 => When::Once(chance.i32(0..12_000)),
+        3 => When::Once(chance.i32(-90_000..0)),
+        4 | 5 => When::Every(every),
+        6 => When::Grid {
+            every,
+            ago: chance.u32(..100_000),
+        },
+        _ => When::Seconds([1, 2, 3, 5][chance.usize(..4)]),
+    };
+    let once = matches!(when, When::Once(_));
+    Reminding {
+        name: chance.u8(..NAMES),
+        when,
+        missed: [Missed::All, Missed::Latest, Missed::Skip][chance.usize(..3)],
+        // One that comes again may fail each time, and never come.
+        fails_for: match once && chance.u8(..4) == 0 {
+            true => chance.u16(100..1_500),
+            false => 0,
+        },
     }
 }
 
