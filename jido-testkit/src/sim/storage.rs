@@ -13,12 +13,13 @@ mod faults;
 mod journal;
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
 use jido_cluster::AgentId;
-use jido_cluster::storage::{Loaded, MemoryStorage};
+use jido_cluster::storage::{Batching, Loaded, MemoryStorage};
 use parking_lot::Mutex;
 
 use super::world::{World, between};
@@ -35,6 +36,8 @@ pub(super) struct Server(Arc<Shared>);
 struct Shared {
     world: World,
     memory: MemoryStorage,
+    /// Who makes batches of commits: with lanes, each node has a group committer.
+    batching: Batching,
     state: Mutex<State>,
 }
 
@@ -73,11 +76,14 @@ struct Course {
 
 impl Server {
     pub(super) fn new(world: &World) -> Self {
+        let mut chance = world.chance("storage");
+        let lanes = NonZeroUsize::new(chance.usize(..4));
         Self(Arc::new(Shared {
             world: world.clone(),
             memory: MemoryStorage::shared(),
+            batching: lanes.map_or(Batching::Itself, Batching::Lanes),
             state: Mutex::new(State {
-                chance: world.chance("storage"),
+                chance,
                 faults: Vec::new(),
                 next: 0,
                 journal: Journal::default(),

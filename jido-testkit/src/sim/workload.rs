@@ -35,6 +35,7 @@ pub const EXPECTED: &[&str] = &[
     "claim held by another",
     "claimed from a live owner that is out of reach",
     "clock drifts",
+    "commits of several agents in one batch",
     "declared dead",
     "deleted",
     "double name refused",

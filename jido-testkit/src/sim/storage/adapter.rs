@@ -32,6 +32,7 @@ impl Storage for Connection {
         // It outlives the crash of any simulated node.
         Capabilities {
             durable: true,
+            batching: self.server().0.batching,
             ..self.server().0.memory.capabilities()
         }
     }

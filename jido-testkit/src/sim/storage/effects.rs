@@ -41,6 +41,7 @@ impl Server {
         let fate = self.0.state.lock().fate;
         let late = fate == Some(Fate::Late);
         let mut outcomes = Vec::with_capacity(commits.len());
+        self.count_if(commits.len() > 1, "commits of several agents in one batch");
         for commit in commits {
             let (id, epoch, before) = (commit.id.clone(), commit.epoch, commit.expected);
             let change = |revision| Change::Committed {

@@ -148,6 +148,7 @@ fn cluster(world: &World, plan: &Plan) -> SimCluster<Ledger> {
         idle_timeout,
         park_after,
         capacity,
+        capacity_bytes,
         mailbox_limit,
         activations,
         ..
@@ -169,6 +170,7 @@ fn cluster(world: &World, plan: &Plan) -> SimCluster<Ledger> {
             .idle_timeout(idle_timeout)
             .park_after(park_after)
             .capacity(capacity)
+            .capacity_bytes(capacity_bytes)
             .mailbox_limit(mailbox_limit)
             .concurrent_activations(activations)
             .prepare(move |ledger: &mut Ledger, _| ledger.notes_hooks = hooks)

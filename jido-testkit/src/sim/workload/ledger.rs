@@ -117,6 +117,10 @@ impl Agent for Ledger {
         }
         if action == Action::Fail {
             self.value += 1_000_000;
+            if id % 8 == 0 {
+                // As a panic, without a word to the hook.
+                std::panic::resume_unwind(Box::new("it panics, as it was asked to"));
+            }
             return Err(AgentError::new("it fails, as it was asked to"));
         }
         Ok(LedgerAnswer { value, done })

@@ -196,6 +196,8 @@ pub struct Plan {
     pub park_after: Option<Duration>,
     /// How many agents a node keeps, if that is bounded.
     pub capacity: Option<usize>,
+    /// How many bytes of their states, if that is.
+    pub capacity_bytes: Option<usize>,
     /// Whether agents are taken over as soon as their owner is out of reach.
     pub on_disconnect: bool,
     /// How sure owners have to be before they answer without a commit.

@@ -76,6 +76,7 @@ impl Plan {
             idle_timeout: [None, Some(Duration::from_millis(500))][chance.usize(..2)],
             park_after: [None, Some(Duration::from_millis(60))][chance.usize(..2)],
             capacity: [None, Some(1), Some(3)][chance.usize(..3)],
+            capacity_bytes: [None, None, Some(500)][chance.usize(..3)],
             on_disconnect,
             reads,
             remembered,
