@@ -102,6 +102,8 @@ mod bugs {
         ReadNotConfirmed,
         /// What a message did that failed is not undone.
         FailureNotUndone,
+        /// An agent whose thread tells its state is read from its checkpoint alone.
+        EntriesNotReplayed,
         /// What a reminder's message did is committed without the list that has gone on.
         OccurrenceNotCommitted,
         /// Reminders that are due when an agent is loaded are taken to have come.

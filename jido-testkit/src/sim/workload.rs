@@ -3,6 +3,7 @@
 //! A [`Plan`] is data: which clients ask for what and when, and what goes wrong when.
 //! So parts of it can be left out, to find the fewest that still show a violation.
 
+mod book;
 mod carry;
 mod client;
 mod faults;
@@ -39,6 +40,7 @@ pub const EXPECTED: &[&str] = &[
     "declared dead",
     "deleted",
     "double name refused",
+    "entries committed without a checkpoint",
     "envelope delayed",
     "envelope doubled",
     "envelope held",
@@ -98,5 +100,6 @@ pub const EXPECTED: &[&str] = &[
     "storage: late",
     "storage: lost",
     "storage: stalled",
+    "thread read for the start of an agent",
     "way healed",
 ];

@@ -104,6 +104,7 @@ bugs! {
     a_lease_that_is_not_checked: LeaseNotChecked, by [FRESH];
     a_strict_read_that_is_not_confirmed: ReadNotConfirmed, by [FRESH];
     a_failure_that_is_not_undone: FailureNotUndone, by [ANSWERS, HALF];
+    entries_that_are_not_replayed: EntriesNotReplayed, by [ANSWERS];
     an_occurrence_that_is_not_committed: OccurrenceNotCommitted, by [REMINDED_ONCE];
     missed_reminders_that_are_dropped_at_a_takeover: MissedDroppedAtTakeover, by [KEPT, LATE, MISSED];
     reminders_that_are_not_undone: RemindersNotUndone, by [KEPT, LATE, MISSED];

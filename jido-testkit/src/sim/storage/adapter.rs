@@ -112,6 +112,10 @@ impl Storage for Connection {
         limit: usize,
     ) -> Result<Vec<Entry>, Error> {
         let id = id.clone();
+        self.server()
+            .0
+            .world
+            .count("thread read for the start of an agent");
         let apply = apply!(|server| server.0.memory.read_thread(&id, from, limit).await,
             _result => id.key.to_string());
         self.try_to("thread", apply).await

@@ -58,6 +58,8 @@ impl Server {
                     self.record(&id, epoch, change(*revision));
                     self.0.world.count("committed");
                     self.count_if(commit.release, "released");
+                    let alone = commit.checkpoint.is_none() && !commit.entries.is_empty();
+                    self.count_if(alone, "entries committed without a checkpoint");
                     let unanswered = fate != Some(Fate::Well);
                     self.count_if(unanswered, "append took effect and its outcome is unknown");
                     self.count_if(late, "append took effect late");

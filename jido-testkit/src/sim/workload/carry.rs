@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jido_cluster::{AgentId, AgentKey, ClusterName, ManagerName, Reads, Takeover, decode_payload};
-use jido_core::decode_state;
+use jido_cluster::{AgentId, AgentKey, ClusterName, ManagerName, Reads, Takeover};
 use parking_lot::Mutex;
 
 use super::client::{Inquiries, Worker};
 use super::faults::Injector;
-use super::ledger::Ledger;
+use super::ledger::Worked;
 use super::plan::{self, Ask, Plan, ReadMode, Task};
 use super::reminders::{self, Reminders};
 use crate::check::hops::Sent;
@@ -50,8 +49,8 @@ pub(super) struct Ran {
 }
 
 /// Lets the clients of a plan work while things go wrong, heals all, and takes stock.
-pub(super) async fn carry_out(world: World, plan: Plan) -> Ran {
-    let cluster = cluster(&world, &plan);
+pub(super) async fn carry_out<A: Worked>(world: World, plan: Plan) -> Ran {
+    let cluster = cluster::<A>(&world, &plan);
     let injector = Injector::new(&cluster, &plan);
     let keepers: Vec<_> = (0..plan.options.nodes)
         .map(|place| wiring::spawn(injector.clone().keep(place)))
@@ -138,7 +137,7 @@ pub(super) async fn carry_out(world: World, plan: Plan) -> Ran {
     }
 }
 
-fn cluster(world: &World, plan: &Plan) -> SimCluster<Ledger> {
+fn cluster<A: Worked>(world: &World, plan: &Plan) -> SimCluster<A> {
     let Plan {
         on_disconnect,
         reads,
@@ -173,7 +172,7 @@ fn cluster(world: &World, plan: &Plan) -> SimCluster<Ledger> {
             .capacity_bytes(capacity_bytes)
             .mailbox_limit(mailbox_limit)
             .concurrent_activations(activations)
-            .prepare(move |ledger: &mut Ledger, _| ledger.notes_hooks = hooks)
+            .prepare(move |agent: &mut A, _| agent.note_hooks(hooks))
     })
 }
 
@@ -187,7 +186,7 @@ fn pairs(plan: &Plan) -> impl Iterator<Item = (u64, usize, usize)> + use<> {
 }
 
 /// Tries every key at every node until it serves again.
-async fn probe(worker: &impl Fn(u64, usize) -> Worker, plan: &Plan) -> Vec<Probe> {
+async fn probe<A: Worked>(worker: &impl Fn(u64, usize) -> Worker<A>, plan: &Plan) -> Vec<Probe> {
     let mut tries = Vec::new();
     for (number, place, home) in pairs(plan) {
         let mut worker = worker(PROBERS + number, home);
@@ -204,7 +203,7 @@ async fn probe(worker: &impl Fn(u64, usize) -> Worker, plan: &Plan) -> Vec<Probe
 }
 
 /// Reads every key at every node.
-async fn read_all(worker: &impl Fn(u64, usize) -> Worker, plan: &Plan) {
+async fn read_all<A: Worked>(worker: &impl Fn(u64, usize) -> Worker<A>, plan: &Plan) {
     for (number, place, home) in pairs(plan) {
         let task = Task::plain(Ask::One(place, Action::Read), 5_000);
         let id = FINAL_READS + number;
@@ -214,7 +213,7 @@ async fn read_all(worker: &impl Fn(u64, usize) -> Worker, plan: &Plan) {
 }
 
 /// Counts the agents that are parked, as the first node tells, if it runs.
-async fn count_parked(cluster: &SimCluster<Ledger>) {
+async fn count_parked<A: Worked>(cluster: &SimCluster<A>) {
     let handle = cluster.handle(&plan::node(0));
     if let Some(Ok(stats)) = async { Some(handle?.stats().await) }.await {
         for _ in 0..stats.parked {
@@ -224,7 +223,7 @@ async fn count_parked(cluster: &SimCluster<Ledger>) {
 }
 
 /// Cancels reminders of those who wait for them, all but one of each.
-async fn cancel_some(worker: &impl Fn(u64, usize) -> Worker) {
+async fn cancel_some<A: Worked>(worker: &impl Fn(u64, usize) -> Worker<A>) {
     let mut worker = worker(CANCELLER, 0);
     let names = plan::REMINDED.flat_map(|place| (1..plan::NAMES).map(move |name| (place, name)));
     for (id, (place, name)) in (CANCELS..).zip(names) {
@@ -244,38 +243,49 @@ fn agent(place: usize) -> Option<AgentId> {
 }
 
 /// What is stored of an agent, and how it came about; none if it was never committed.
-async fn record(cluster: &SimCluster<Ledger>, journal: &Journal, place: usize) -> Option<Record> {
+async fn record<A: Worked>(
+    cluster: &SimCluster<A>,
+    journal: &Journal,
+    place: usize,
+) -> Option<Record> {
     let id = agent(place)?;
-    let kept = plan::kept(place);
-    let ledger: Ledger = decode_state(&cluster.stored(&id).await?).ok()?;
+    let kept = A::kept(place);
+    let (mut marks, mut noted) = (Vec::new(), 0);
+    for applied in journal.of(&id) {
+        let Change::Committed {
+            revision,
+            counts: true,
+            state,
+            entries,
+            ..
+        } = &applied.change
+        else {
+            continue;
+        };
+        noted += *entries as usize;
+        let count = match (kept, state) {
+            (Kept::InThread, _) => noted,
+            (_, Some(state)) => A::read(Some(state), &[]).map_or(0, |l| l.applied.len()),
+            // What keeps it in its state writes that each time.
+            (_, None) => continue,
+        };
+        marks.push(Mark {
+            revision: revision.0,
+            count,
+        });
+    }
+    if marks.is_empty() {
+        return None;
+    }
     let thread = cluster.thread(&id).await;
+    let ledger = A::read(cluster.stored(&id).await.as_deref(), &thread)?;
     let thread = thread.iter().map(|entry| Noted {
         // An entry that can't be read shows as an operation that nobody asked for.
-        id: decode_payload(&entry.payload).unwrap_or(u64::MAX),
+        id: A::operation(entry).unwrap_or(u64::MAX),
         seq: entry.seq.0,
         revision: entry.revision.0,
         epoch: entry.epoch.0,
     });
-    let (mut marks, mut noted) = (Vec::new(), 0);
-    for applied in journal.of(&id) {
-        if let Change::Committed {
-            revision,
-            state: Some(state),
-            entries,
-            ..
-        } = &applied.change
-        {
-            noted += *entries as usize;
-            let count = match kept {
-                Kept::InThread => noted,
-                _ => decode_state::<Ledger>(state).map_or(0, |l| l.applied.len()),
-            };
-            marks.push(Mark {
-                revision: revision.0,
-                count,
-            });
-        }
-    }
     Some(Record {
         kept,
         value: ledger.value,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use jido_cluster::Attachment;
 use parking_lot::Mutex;
 
-use super::ledger::Ledger;
+use super::ledger::Worked;
 use super::plan::{self, Ask, Doubt, Task};
 use crate::check::recovery::Probe;
 use crate::history::{Action, Operation, Outcome};
@@ -31,10 +31,9 @@ const HELD: usize = 2;
 const RETRIES: usize = 4;
 
 /// A client, and the node that it talks to.
-#[derive(Clone)]
-pub(super) struct Worker {
+pub(super) struct Worker<A: Worked> {
     pub(super) number: u64,
-    pub(super) cluster: SimCluster<Ledger>,
+    pub(super) cluster: SimCluster<A>,
     pub(super) nodes: usize,
     pub(super) home: usize,
     /// Whether it stays with its node, whatever it is told there.
@@ -42,10 +41,22 @@ pub(super) struct Worker {
     pub(super) history: Arc<Mutex<Vec<Operation>>>,
     pub(super) inquiries: Inquiries,
     /// What it keeps awake.
-    pub(super) held: Arc<Mutex<VecDeque<Attachment<Ledger>>>>,
+    pub(super) held: Arc<Mutex<VecDeque<Attachment<A>>>>,
 }
 
-impl Worker {
+impl<A: Worked> Clone for Worker<A> {
+    fn clone(&self) -> Self {
+        Self {
+            cluster: self.cluster.clone(),
+            history: self.history.clone(),
+            inquiries: self.inquiries.clone(),
+            held: self.held.clone(),
+            ..*self
+        }
+    }
+}
+
+impl<A: Worked> Worker<A> {
     fn now(&self) -> u64 {
         self.cluster.world().now().as_micros() as u64
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::ledger::Ledger;
+use super::ledger::Worked;
 use super::plan::{Fault, FaultKind, Plan, node};
 use crate::sim::{SimCluster, StorageFaults};
 
@@ -14,17 +14,27 @@ use crate::sim::{SimCluster, StorageFaults};
 const DRAIN: Duration = Duration::from_secs(8);
 
 /// What is wrong now, and must end.
-#[derive(Clone)]
-pub(super) struct Injector {
-    cluster: SimCluster<Ledger>,
+pub(super) struct Injector<A: Worked> {
+    cluster: SimCluster<A>,
     nodes: usize,
     /// Until when a node stays down, by name.
     down: Arc<Mutex<BTreeMap<String, Duration>>>,
     healed: Arc<Mutex<bool>>,
 }
 
-impl Injector {
-    pub(super) fn new(cluster: &SimCluster<Ledger>, plan: &Plan) -> Self {
+impl<A: Worked> Clone for Injector<A> {
+    fn clone(&self) -> Self {
+        Self {
+            cluster: self.cluster.clone(),
+            down: self.down.clone(),
+            healed: self.healed.clone(),
+            ..*self
+        }
+    }
+}
+
+impl<A: Worked> Injector<A> {
+    pub(super) fn new(cluster: &SimCluster<A>, plan: &Plan) -> Self {
         Self {
             cluster: cluster.clone(),
             nodes: plan.options.nodes,

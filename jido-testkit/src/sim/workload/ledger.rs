@@ -1,11 +1,31 @@
-//! The agent that is worked on: a number, and the list of what was done to it.
+//! The agent that is worked on: a number, and the list of what was done to it. What is
+//! to be known of it, and of any other that is worked on in its place.
 
 use std::time::Duration;
 
-use jido_cluster::{Agent, AgentError, Context};
+use jido_cluster::{Agent, AgentError, Context, Entry, decode_payload};
+use jido_core::decode_state;
 use serde::{Deserialize, Serialize};
 
 use crate::history::{Action, Hook, Kept, Reminded, Reminding};
+
+/// An agent that can be worked on.
+pub(super) trait Worked:
+    Agent<Message = LedgerMessage, Reply = LedgerAnswer> + Default
+{
+    /// Whether it notes its starts and stops, if it can.
+    fn note_hooks(&mut self, notes: bool);
+
+    /// Where the agent of a place keeps what was done.
+    fn kept(place: usize) -> Kept;
+
+    /// The operation that an entry of its thread tells of; none where it can't be read.
+    fn operation(entry: &Entry) -> Option<u64>;
+
+    /// The agent as it is stored: its checkpoint, if there is one, and its whole thread.
+    /// None where it can't be read.
+    fn read(state: Option<&[u8]>, thread: &[Entry]) -> Option<Ledger>;
+}
 
 /// A number, and the operations that changed it, in order.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -36,6 +56,24 @@ pub struct LedgerMessage {
     pub kept: Kept,
     /// How many milliseconds it takes.
     pub takes: u16,
+}
+
+impl LedgerMessage {
+    /// Takes its time.
+    pub(super) async fn take(&self) {
+        if self.takes > 0 {
+            tokio::time::sleep(Duration::from_millis(self.takes.into())).await;
+        }
+    }
+
+    /// Why it fails; every second one panics.
+    pub(super) fn fail(&self) -> AgentError {
+        if self.id % 8 == 0 {
+            // As a panic, without a word to the hook.
+            std::panic::resume_unwind(Box::new("it panics, as it was asked to"));
+        }
+        AgentError::new("it fails, as it was asked to")
+    }
 }
 
 /// What a ledger answers.
@@ -76,15 +114,10 @@ impl Agent for Ledger {
             return self.is_reminded(&message, due, ctx).await;
         }
         let again = message.clone();
+        message.take().await;
         let LedgerMessage {
-            id,
-            action,
-            kept,
-            takes,
+            id, action, kept, ..
         } = message;
-        if takes > 0 {
-            tokio::time::sleep(Duration::from_millis(takes.into())).await;
-        }
         match action {
             Action::Remind(what) => {
                 let title = Reminding::title(what.name);
@@ -117,13 +150,27 @@ impl Agent for Ledger {
         }
         if action == Action::Fail {
             self.value += 1_000_000;
-            if id % 8 == 0 {
-                // As a panic, without a word to the hook.
-                std::panic::resume_unwind(Box::new("it panics, as it was asked to"));
-            }
-            return Err(AgentError::new("it fails, as it was asked to"));
+            return Err(again.fail());
         }
         Ok(LedgerAnswer { value, done })
+    }
+}
+
+impl Worked for Ledger {
+    fn note_hooks(&mut self, notes: bool) {
+        self.notes_hooks = notes;
+    }
+
+    fn kept(place: usize) -> Kept {
+        super::plan::kept(place)
+    }
+
+    fn operation(entry: &Entry) -> Option<u64> {
+        decode_payload(&entry.payload).ok()
+    }
+
+    fn read(state: Option<&[u8]>, _: &[Entry]) -> Option<Self> {
+        decode_state(state?).ok()
     }
 }
 
@@ -136,9 +183,7 @@ impl Ledger {
         ctx: &mut Context<'_>,
     ) -> Result<LedgerAnswer, AgentError> {
         let at = ctx.now().0;
-        if message.takes > 0 {
-            tokio::time::sleep(Duration::from_millis(message.takes.into())).await;
-        }
+        message.take().await;
         let id = message.id;
         self.reminded.push(Reminded::Came { id, due, at });
         if let Action::Remind(what) = message.action

@@ -200,6 +200,8 @@ pub struct Plan {
     pub capacity_bytes: Option<usize>,
     /// Whether agents are taken over as soon as their owner is out of reach.
     pub on_disconnect: bool,
+    /// Whether agents' threads tell their states.
+    pub sourced: bool,
     /// How sure owners have to be before they answer without a commit.
     pub reads: ReadMode,
     /// How many requests agents remember.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jido_cluster::{AgentId, Incarnation};
 use jido_core::decode_state;
 
-use super::ledger::Ledger;
+use super::ledger::{Ledger, Worked};
 use super::plan::{FaultKind, Plan};
 use crate::check::reminders::{Diary, Times};
 use crate::history::Reminded;
@@ -140,7 +140,7 @@ impl Reading {
 
 /// Waits until all that was due by a time since the start has come, on all agents, for
 /// twice as long as it may take at the most.
-pub(super) async fn settle(cluster: &SimCluster<Ledger>, agents: &[AgentId], by: Duration) {
+pub(super) async fn settle<A: Worked>(cluster: &SimCluster<A>, agents: &[AgentId], by: Duration) {
     let world = cluster.world();
     let by = START + by.as_millis() as u64;
     let mut waiting = agents.to_vec();

@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use jido_cluster::Sourced;
+
+use super::book::Book;
 use super::carry::{Ran, carry_out};
+use super::ledger::Ledger;
 use super::plan::{Plan, ReadMode};
 use crate::check::reads::Promise;
 use crate::check::search::{Verdict, search};
@@ -48,7 +52,10 @@ pub fn run(plan: &Plan) -> Result<Report, crate::Error> {
 ///
 /// As [`simulate`].
 pub fn run_traced(plan: &Plan, keep: bool) -> Result<Report, crate::Error> {
-    let (ran, mut traced) = simulate(plan.seed, keep, |world| carry_out(world, plan.clone()))?;
+    let (ran, mut traced) = simulate(plan.seed, keep, async |world| match plan.sourced {
+        true => Box::pin(carry_out::<Sourced<Book>>(world, plan.clone())).await,
+        false => Box::pin(carry_out::<Ledger>(world, plan.clone())).await,
+    })?;
     let Ran {
         history,
         records,
@@ -67,6 +74,7 @@ pub fn run_traced(plan: &Plan, keep: bool) -> Result<Report, crate::Error> {
         violations.extend(check::revisions::check(key, changes));
         violations.extend(check::epochs::check(key, changes));
         if plan.hooks
+            && !plan.sourced
             && let Some(record) = records.get(key)
         {
             violations.extend(check::hooks::check(key, record, changes));

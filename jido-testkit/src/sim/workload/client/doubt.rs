@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use super::tries::{Sending, Tried};
 use super::{PAUSE, Worker};
 use crate::history::{Answer, Outcome};
+use crate::sim::workload::ledger::Worked;
 use crate::sim::workload::plan::{self, Doubt};
 use crate::wiring;
 
@@ -35,7 +36,7 @@ impl Inquiries {
     }
 }
 
-impl Worker {
+impl<A: Worked> Worker<A> {
     /// The outcome of a request of which nobody can tell whether it was executed.
     pub(super) async fn doubts(&self, sending: &Sending, doubt: Doubt) -> Outcome {
         if doubt != Doubt::Ask {

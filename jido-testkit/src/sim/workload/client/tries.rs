@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::Worker;
 use crate::history::{Action, Answer, By, Outcome};
 use crate::sim::environment;
-use crate::sim::workload::ledger::LedgerMessage;
+use crate::sim::workload::ledger::{LedgerMessage, Worked};
 use crate::sim::workload::plan::{self, Doubt, Task};
 
 /// An operation on its way, the same for every try.
@@ -66,7 +66,7 @@ impl Name {
     }
 }
 
-impl Worker {
+impl<A: Worked> Worker<A> {
     pub(super) fn sending(&self, id: u64, place: usize, action: Action, task: &Task) -> Sending {
         let now = self.cluster.world().now();
         Sending {

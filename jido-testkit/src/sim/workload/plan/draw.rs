@@ -78,6 +78,7 @@ impl Plan {
             capacity: [None, Some(1), Some(3)][chance.usize(..3)],
             capacity_bytes: [None, None, Some(500)][chance.usize(..3)],
             on_disconnect,
+            sourced: chance.u8(..6) == 0,
             reads,
             remembered,
             remembered_for,
