@@ -110,6 +110,8 @@ mod bugs {
         MissedDroppedAtTakeover,
         /// A commit that was not made leaves the list of reminders as if it had been.
         RemindersNotUndone,
+        /// What was scheduled by a message that is undone comes all the same.
+        TimersNotUndone,
         /// Nobody wakes agents that do not run.
         DormantNotWoken,
         /// An activation comes to reminders a second before they are due.

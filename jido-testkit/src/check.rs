@@ -16,6 +16,7 @@ pub mod reminders;
 pub mod revisions;
 pub mod search;
 pub mod thread;
+pub mod timers;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -36,6 +36,9 @@ pub enum Action {
     Remind(Reminding),
     /// Cancels a reminder by its name and leaves the number alone; answers with it.
     Forget(u8),
+    /// Has the agent send itself a message after so many milliseconds, and leaves the
+    /// number alone; answers with it.
+    Schedule(u16),
 }
 
 impl Action {
@@ -45,7 +48,7 @@ impl Action {
             Self::Add(by) => (number.wrapping_add(by), true),
             Self::Take(amount) if number >= amount => (number - amount, true),
             Self::Swap { expect, to } if number == expect => (to, true),
-            Self::Note | Self::Remind(_) | Self::Forget(_) => (number, true),
+            Self::Note | Self::Remind(_) | Self::Forget(_) | Self::Schedule(_) => (number, true),
             Self::Take(_) | Self::Swap { .. } | Self::Read | Self::Fail => (number, false),
         }
     }

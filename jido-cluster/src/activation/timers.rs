@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jido_core::Timer;
+use jido_storage::is_planted;
 
 use crate::runtime::OwnedTask;
 
@@ -79,6 +80,9 @@ impl Timers {
     /// Whatever could be undone is.
     pub(super) fn undo(&mut self) {
         self.put_back();
+        if is_planted!(TimersNotUndone) {
+            self.staged.clear();
+        }
         for place in std::mem::take(&mut self.staged) {
             self.waiting.remove(&place);
         }

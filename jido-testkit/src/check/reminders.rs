@@ -93,6 +93,7 @@ pub fn check(key: &str, diary: &Diary, times: Times) -> Found {
             } => reader.set(*committed, id, what, first, at),
             Reminded::Cancelled { name, was_set, at } => reader.cancelled(name, was_set, at),
             Reminded::Came { id, due, at } => reader.came(*committed, id, due, at),
+            Reminded::Scheduled { .. } | Reminded::Echoed { .. } => {}
         }
     }
     reader.end(&diary.stored);
@@ -216,6 +217,9 @@ impl Reader<'_> {
         let due = Duration::from_millis(due.saturating_sub(self.times.start));
         let from = due.max(self.times.healed).max(set);
         let late = by.saturating_sub(from);
+        if late > self.times.bound / 2 {
+            self.count("reminder: later than half the bound");
+        }
         if late > self.times.bound {
             let bound = self.times.bound;
             self.report(

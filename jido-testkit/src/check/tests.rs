@@ -1,5 +1,6 @@
 mod changes;
 mod reminders;
+mod timers;
 
 use super::reads::Promise;
 use super::search::{Verdict, search};

@@ -83,8 +83,8 @@ impl Reminding {
     }
 }
 
-/// What an agent writes down of its reminders, as part of its state. Times are those of
-/// its node's wall clock, in milliseconds.
+/// What an agent writes down of its reminders, and of what it schedules, as part of its
+/// state. Times are those of its node's wall clock, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reminded {
     /// It set one.
@@ -115,6 +115,16 @@ pub enum Reminded {
         due: u64,
         /// When it came.
         at: u64,
+    },
+    /// It scheduled a message to itself.
+    Scheduled {
+        /// The operation that asked for it.
+        id: u64,
+    },
+    /// That message came.
+    Echoed {
+        /// The operation that asked for it.
+        id: u64,
     },
 }
 

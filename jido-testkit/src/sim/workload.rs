@@ -93,6 +93,7 @@ pub const EXPECTED: &[&str] = &[
     "request retried",
     "request sent twice at once",
     "request too old for its agent",
+    "scheduled message came",
     "search: an order was found",
     "session given up in silence",
     "storage: failed after",

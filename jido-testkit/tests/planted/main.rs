@@ -85,6 +85,7 @@ const EARLY: &str = "no reminder comes before its time";
 const KEPT: &str = "a reminder is kept until it is over or cancelled";
 const LATE: &str = "every occurrence of a reminder comes within a bound";
 const MISSED: &str = "of missed occurrences those come that the reminder asks for";
+const NOT_SCHEDULED: &str = "nothing comes of what was not scheduled";
 const ANSWERS: &str = "answers are those of the record's order";
 
 bugs! {
@@ -108,6 +109,7 @@ bugs! {
     an_occurrence_that_is_not_committed: OccurrenceNotCommitted, by [REMINDED_ONCE];
     missed_reminders_that_are_dropped_at_a_takeover: MissedDroppedAtTakeover, by [KEPT, LATE, MISSED];
     reminders_that_are_not_undone: RemindersNotUndone, by [KEPT, LATE, MISSED];
+    timers_that_are_not_undone: TimersNotUndone, by [NOT_SCHEDULED];
     dormant_agents_that_nobody_wakes: DormantNotWoken, by [LATE];
     reminders_that_come_too_early: RemindedTooEarly, by [EARLY];
 }

@@ -56,6 +56,9 @@ pub struct LedgerMessage {
     pub kept: Kept,
     /// How many milliseconds it takes.
     pub takes: u16,
+    /// Whether the ledger sends it to itself.
+    #[serde(default)]
+    pub own: bool,
 }
 
 impl LedgerMessage {
@@ -113,16 +116,22 @@ impl Agent for Ledger {
         if let Some(due) = ctx.reminder().map(|occurrence| occurrence.due.0) {
             return self.is_reminded(&message, due, ctx).await;
         }
-        let again = message.clone();
         message.take().await;
-        let LedgerMessage {
+        if message.own {
+            self.reminded.push(Reminded::Echoed { id: message.id });
+            return Ok(LedgerAnswer {
+                value: self.value,
+                done: true,
+            });
+        }
+        let &LedgerMessage {
             id, action, kept, ..
-        } = message;
+        } = &message;
         match action {
             Action::Remind(what) => {
                 let title = Reminding::title(what.name);
                 let schedule = what.schedule(ctx.now());
-                let first = ctx.remind::<Self>(&title, schedule, &again)?.0;
+                let first = ctx.remind::<Self>(&title, schedule, &message)?.0;
                 self.reminded.push(Reminded::Set {
                     id,
                     what,
@@ -138,6 +147,14 @@ impl Agent for Ledger {
                     at: ctx.now().0,
                 });
             }
+            Action::Schedule(after) => {
+                let own = LedgerMessage {
+                    own: true,
+                    ..message.clone()
+                };
+                ctx.schedule::<Self>(Duration::from_millis(after.into()), &own)?;
+                self.reminded.push(Reminded::Scheduled { id });
+            }
             _ => {}
         }
         let (value, done) = action.apply(self.value);
@@ -150,7 +167,7 @@ impl Agent for Ledger {
         }
         if action == Action::Fail {
             self.value += 1_000_000;
-            return Err(again.fail());
+            return Err(message.fail());
         }
         Ok(LedgerAnswer { value, done })
     }

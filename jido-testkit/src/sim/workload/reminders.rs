@@ -16,7 +16,7 @@ use crate::sim::{Applied, Change, SimCluster};
 /// How late a reminder may come: a lease of 3 s that runs out, ten more until those are looked at
 /// again that could not be woken, the pauses of an agent whose commits failed, and as much
 /// as the clocks are off.
-const BOUND: Duration = Duration::from_secs(45);
+const BOUND: Duration = Duration::from_secs(30);
 
 /// How often it is looked whether all that was due has come.
 const LOOK: Duration = Duration::from_millis(100);
@@ -122,15 +122,16 @@ impl Reading {
             (self.known, self.applied) == self.at_claim && ledger.applied.len() <= self.applied;
         let new = ledger.reminded.iter().skip(self.known);
         for entry in new {
-            let came = matches!(entry, Reminded::Came { .. });
-            let kind = match self.claim {
-                Claim::TakenOver => "reminder: came after a takeover",
-                Claim::Dormant if is_first => "reminder: woke a dormant agent",
-                Claim::Dormant | Claim::Again => "reminder: came to an agent that ran",
+            let kind = match (entry, self.claim) {
+                (Reminded::Came { .. }, Claim::TakenOver) => "reminder: came after a takeover",
+                (Reminded::Came { .. }, Claim::Dormant) if is_first => {
+                    "reminder: woke a dormant agent"
+                }
+                (Reminded::Came { .. }, _) => "reminder: came to an agent that ran",
+                (Reminded::Echoed { .. }, _) => "scheduled message came",
+                _ => "diary written",
             };
-            if came {
-                *counts.entry(kind).or_default() += 1;
-            }
+            *counts.entry(kind).or_default() += 1;
             self.entries.push((at, *entry));
         }
         self.known = ledger.reminded.len();

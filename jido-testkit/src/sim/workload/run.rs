@@ -85,6 +85,7 @@ pub fn run_traced(plan: &Plan, keep: bool) -> Result<Report, crate::Error> {
     for (key, diary) in &reminders.diaries {
         let found = check::reminders::check(key, diary, reminders.times);
         violations.extend(found.violations);
+        violations.extend(check::timers::check(key, diary));
         add(&mut traced.counts, found.counts);
     }
     add(&mut traced.counts, reminders.counts);

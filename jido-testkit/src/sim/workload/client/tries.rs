@@ -118,6 +118,7 @@ impl<A: Worked> Worker<A> {
             action,
             kept: plan::kept(place),
             takes,
+            own: false,
         };
         let asked = client
             .ask(|handle| async move {
@@ -193,6 +194,7 @@ impl<A: Worked> Worker<A> {
             action,
             kept: plan::kept(place),
             takes: 0,
+            own: false,
         };
         let world = self.cluster.world().clone();
         let key = plan::key(place);

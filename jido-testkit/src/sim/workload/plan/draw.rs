@@ -147,8 +147,8 @@ fn about_reminders(chance: &mut Rng, options: Options) -> Ask {
         0..55 => Ask::One(place, Action::Remind(reminding(chance))),
         55..70 => Ask::One(place, Action::Forget(chance.u8(..NAMES))),
         70..85 => Ask::Hibernate(place),
-        85..93 => Ask::One(place, Action::Read),
-        _ => Ask::One(place, Action::Note),
+        85..90 => Ask::One(place, Action::Read),
+        _ => Ask::One(place, Action::Schedule(chance.u16(..2_000))),
     }
 }
 
