@@ -111,6 +111,10 @@ impl<A: Agent> Managed for Router<A> {
     async fn go_on(&self, core: &Arc<Core>) -> Result<(), Error> {
         self.go_on(core).await
     }
+
+    fn ended(&self) {
+        self.forget_latest();
+    }
 }
 
 impl<A: Agent> Actor for InstanceManager<A> {

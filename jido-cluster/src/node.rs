@@ -152,7 +152,7 @@ impl Node {
     async fn stop(&self, core: &Core) {
         core.transport.stop().await;
         self.lives.supervisor.stop(None);
-        core.forget_managers();
+        core.end_managers();
         self.lives.set_ended();
     }
 

@@ -112,6 +112,8 @@ mod bugs {
         RemindersNotUndone,
         /// What was scheduled by a message that is undone comes all the same.
         TimersNotUndone,
+        /// What belonged to a life of a node that is over is kept.
+        FormerLifeKept,
         /// Nobody wakes agents that do not run.
         DormantNotWoken,
         /// An activation comes to reminders a second before they are due.

@@ -39,6 +39,8 @@ pub(crate) trait Managed: std::fmt::Debug + Send + Sync + 'static {
     fn storage(&self) -> Arc<dyn Storage>;
     /// Goes on in a further life of the node, which is registered in its storage.
     async fn go_on(&self, core: &Arc<Core>) -> Result<(), Error>;
+    /// The node has ended, and no life follows.
+    fn ended(&self);
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,7 +165,15 @@ impl Core {
         self.members.leaving(self.incarnation);
     }
 
-    /// Lets go of the managers, so that nothing of the node is kept alive by itself.
+    /// Lets go of the managers at the end of the node.
+    pub(super) fn end_managers(&self) {
+        for manager in self.managers() {
+            manager.ended();
+        }
+        self.forget_managers();
+    }
+
+    /// Lets go of the managers, so that nothing of this life is kept alive by itself.
     pub(super) fn forget_managers(&self) {
         for manager in self.managers.lock().drain(..) {
             self.exchange.remove_handler(manager.name());

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use jido_core::ClusterName;
+use jido_storage::is_planted;
 use ractor::ActorRef;
 use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
@@ -103,7 +104,7 @@ impl Lives {
             if let Err(error) = Box::pin(self.follow(&core)).await {
                 tracing::error!(node = %core.name, %error, "no further life can begin: the node ends");
                 self.supervisor.stop(None);
-                core.forget_managers();
+                core.end_managers();
                 self.end(Course::Ended { by_itself: true });
                 return;
             }
@@ -138,6 +139,10 @@ impl Lives {
                     let incarnation = core.incarnation;
                     tracing::info!(node = %core.name, %incarnation, address = core.transport.address(), "a further life of the node has begun");
                     self.present.store(core);
+                    // They hold what holds them, and nobody needs them any more.
+                    if !is_planted!(FormerLifeKept) {
+                        dead.forget_managers();
+                    }
                     return Ok(());
                 }
                 Err(error) if error.kind() == ErrorKind::Startup => return Err(error),
@@ -177,6 +182,7 @@ impl Lives {
         }
         core.transport.stop().await;
         core.end_leases().await;
+        core.forget_managers();
         begun.map(|_| None)
     }
 

@@ -9,7 +9,7 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -73,6 +73,16 @@ fn clock() -> Instant {
     Instant::now()
 }
 
+/// Tells whether anything is left of a world.
+pub(crate) struct Remains(Weak<Inner>);
+
+impl Remains {
+    /// Whether anybody still holds it.
+    pub(crate) fn are_held(&self) -> bool {
+        self.0.strong_count() > 0
+    }
+}
+
 /// Runs a simulation from a seed to its end on a runtime of its own, on this thread:
 /// `body` gets the world, and all that it starts lives on one paused clock, which
 /// goes on by itself whenever nothing else can happen. What is still under way when
@@ -119,6 +129,11 @@ impl World {
             sooner: Notify::new(),
             trace: Mutex::new(Trace::new(keep)),
         }))
+    }
+
+    /// Tells later whether anything is left of the world.
+    pub(crate) fn remains(&self) -> Remains {
+        Remains(Arc::downgrade(&self.0))
     }
 
     /// The seed that everything is drawn from.

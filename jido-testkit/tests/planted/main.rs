@@ -86,6 +86,7 @@ const KEPT: &str = "a reminder is kept until it is over or cancelled";
 const LATE: &str = "every occurrence of a reminder comes within a bound";
 const MISSED: &str = "of missed occurrences those come that the reminder asks for";
 const NOT_SCHEDULED: &str = "nothing comes of what was not scheduled";
+const LET_GO: &str = "nothing is left of a cluster that has ended";
 const ANSWERS: &str = "answers are those of the record's order";
 
 bugs! {
@@ -110,6 +111,7 @@ bugs! {
     missed_reminders_that_are_dropped_at_a_takeover: MissedDroppedAtTakeover, by [KEPT, LATE, MISSED];
     reminders_that_are_not_undone: RemindersNotUndone, by [KEPT, LATE, MISSED];
     timers_that_are_not_undone: TimersNotUndone, by [NOT_SCHEDULED];
+    a_former_life_that_is_kept: FormerLifeKept, by [LET_GO];
     dormant_agents_that_nobody_wakes: DormantNotWoken, by [LATE];
     reminders_that_come_too_early: RemindedTooEarly, by [EARLY];
 }

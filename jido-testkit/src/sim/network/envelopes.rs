@@ -32,7 +32,6 @@ impl Network {
             return Err(SendError::Unreachable);
         }
         let session = *port.up.get(&to).ok_or(SendError::Unreachable)?;
-        let paused = port.paused.is_some();
         let lane = lane % state.lanes;
         let pair = Pair::of(from, to);
         let latency = state.latency(from, to);
@@ -41,7 +40,9 @@ impl Network {
         if let Some(Envelope::Ask(ask)) = &decoded {
             self.note_request(&mut state, from, ask);
         }
-        let link = state.links.get_mut(&pair).ok_or(SendError::Unreachable)?;
+        if !state.links.contains_key(&pair) {
+            return Err(SendError::Unreachable);
+        }
         if latency > USUAL {
             self.world().count("envelope delayed");
         }
@@ -50,45 +51,59 @@ impl Network {
             "net {} sends {} lane {lane} {hash:016x}",
             labels.0, labels.1
         ));
-        if *link.end(pair, to) == End::Down || link.session != session {
+        let copy = decoded.is_some_and(|decoded| may_be_doubled(&decoded));
+        let copied = (copy && state.chance.u8(..32) == 0).then(|| envelope.clone());
+        let way = (pair, session, from, lane);
+        if !self.put(&mut state, way, latency, envelope) {
             self.world().count("envelope lost");
             return Ok(());
         }
-        link.way(pair, from).push(lane, envelope.clone(), paused);
-        if !paused {
-            let network = self.clone();
-            self.world()
-                .after(latency, move || network.arrive(pair, session, from, lane));
-        }
-        if decoded.is_some_and(|decoded| may_be_doubled(&decoded)) && state.chance.u8(..32) == 0 {
+        if let Some(copied) = copied {
             let delay = between(&mut state.chance, Duration::ZERO, COPIED);
             let network = self.clone();
-            self.world().after(delay, move || {
-                network.send_copy(pair, session, from, lane, envelope);
-            });
+            self.world()
+                .after(delay, move || network.send_copy(way, copied));
         }
         Ok(())
     }
 
     /// Sends an envelope once more, behind all that was sent on its lane meanwhile.
-    fn send_copy(&self, pair: Pair, session: u64, from: Incarnation, lane: u64, envelope: Bytes) {
+    fn send_copy(&self, way: (Pair, u64, Incarnation, u64), envelope: Bytes) {
         let mut state = self.0.state.lock();
+        let (pair, _, from, lane) = way;
         let to = pair.other(from);
-        let paused = state.is_paused(from);
         let latency = state.latency(from, to);
+        if self.put(&mut state, way, latency, envelope) {
+            let (from, to) = (state.label(from), state.label(to));
+            self.world()
+                .note(format_args!("net {from} sends {to} lane {lane} a copy"));
+            self.world().count("envelope doubled");
+        }
+    }
+
+    /// Puts an envelope on its way: on a lane of one end of a session. False if the
+    /// session is over.
+    fn put(
+        &self,
+        state: &mut State,
+        (pair, session, from, lane): (Pair, u64, Incarnation, u64),
+        latency: Duration,
+        envelope: Bytes,
+    ) -> bool {
+        let paused = state.is_paused(from);
         let Some(link) = state.links.get_mut(&pair) else {
-            return;
+            return false;
         };
-        if link.session != session || *link.end(pair, to) == End::Down {
-            return;
+        if *link.end(pair, pair.other(from)) == End::Down || link.session != session {
+            return false;
         }
         link.way(pair, from).push(lane, envelope, paused);
-        self.world().count("envelope doubled");
         if !paused {
             let network = self.clone();
             self.world()
                 .after(latency, move || network.arrive(pair, session, from, lane));
         }
+        true
     }
 
     /// Writes down which request is sent.

@@ -98,7 +98,8 @@ impl Report {
     }
 }
 
-/// The violations, the history of the keys that they are about, and how to see it again.
+/// The violations, the history of the keys that they are about, what these have written
+/// down of their reminders, and how to see it again.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.violations.is_empty() {
@@ -121,6 +122,10 @@ impl fmt::Display for Report {
                     "  {key} {} by {}, {}..{} us: {:?} -> {:?}",
                     op.id, op.client, op.invoked, op.ended, op.action, op.outcome
                 )?;
+            }
+            let diary = self.diaries.get(key);
+            for (at, entry) in diary.iter().flat_map(|diary| &diary.entries) {
+                writeln!(f, "  {key} at {} us: {entry:?}", at.as_micros())?;
             }
         }
         let command = "cargo run --release -p jido-testkit --bin sim --";

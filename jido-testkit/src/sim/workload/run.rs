@@ -10,6 +10,7 @@ use super::carry::{Ran, carry_out};
 use super::ledger::Ledger;
 use super::plan::{Plan, ReadMode};
 use crate::check::reads::Promise;
+use crate::check::reminders::Diary;
 use crate::check::search::{Verdict, search};
 use crate::check::{self, Violation};
 use crate::history::{Action, History, Hook, Outcome, Record};
@@ -18,6 +19,9 @@ use crate::sim::{Traced, simulate};
 /// Within how long every key serves again once all is healed: a lease of 3 s that runs
 /// out, silence of 2.5 s, and the pauses in between.
 const BOUND: Duration = Duration::from_secs(20);
+
+/// Nodes are many lives of one process in one of whole clusters: what they leak adds up.
+const LET_GO: &str = "nothing is left of a cluster that has ended";
 
 /// How many steps the search for an order may take.
 const STEPS: usize = 20_000;
@@ -33,6 +37,8 @@ pub struct Report {
     pub history: History,
     /// What is stored in the end, by key.
     pub records: BTreeMap<String, Record>,
+    /// What agents have written down of their reminders, by key.
+    pub diaries: BTreeMap<String, Diary>,
     /// What is wrong with it.
     pub violations: Vec<Violation>,
 }
@@ -52,10 +58,15 @@ pub fn run(plan: &Plan) -> Result<Report, crate::Error> {
 ///
 /// As [`simulate`].
 pub fn run_traced(plan: &Plan, keep: bool) -> Result<Report, crate::Error> {
-    let (ran, mut traced) = simulate(plan.seed, keep, async |world| match plan.sourced {
-        true => Box::pin(carry_out::<Sourced<Book>>(world, plan.clone())).await,
-        false => Box::pin(carry_out::<Ledger>(world, plan.clone())).await,
+    let (ended, mut traced) = simulate(plan.seed, keep, async |world| {
+        let remains = world.remains();
+        let ran = match plan.sourced {
+            true => Box::pin(carry_out::<Sourced<Book>>(world, plan.clone())).await,
+            false => Box::pin(carry_out::<Ledger>(world, plan.clone())).await,
+        };
+        (ran, remains)
     })?;
+    let (ran, remains) = ended;
     let Ran {
         history,
         records,
@@ -82,6 +93,10 @@ pub fn run_traced(plan: &Plan, keep: bool) -> Result<Report, crate::Error> {
     }
     violations.extend(check::recovery::check(&probes, BOUND));
     violations.extend(check::hops::check(&sent));
+    if remains.are_held() {
+        let what = "something of it is held by what it holds itself";
+        violations.push(Violation::new(LET_GO, "", what));
+    }
     for (key, diary) in &reminders.diaries {
         let found = check::reminders::check(key, diary, reminders.times);
         violations.extend(found.violations);
@@ -98,6 +113,7 @@ pub fn run_traced(plan: &Plan, keep: bool) -> Result<Report, crate::Error> {
         traced,
         history,
         records,
+        diaries: reminders.diaries,
         violations,
     })
 }
