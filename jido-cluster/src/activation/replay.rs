@@ -33,8 +33,14 @@ pub(super) async fn unfold<A: Agent>(
     }
     let storage = &router.settings().storage;
     while next < record.thread_len {
-        let page = storage.read_thread(&record.id, next, PAGE).await;
+        // No further than the record tells: what was written since is another owner's.
+        let left = usize::try_from(record.thread_len.0 - next.0).unwrap_or(PAGE);
+        let page = storage.read_thread(&record.id, next, left.min(PAGE)).await;
         let page = page.map_err(refusal_of)?;
+        // Nor what another has written in the place of a thread that was deleted.
+        if page.iter().any(|entry| entry.epoch > record.epoch) {
+            return Err(Refusal::NotOwner { hint: None });
+        }
         if let Err(error) = fold(&mut agent, &page, next) {
             return Ok(Err(error));
         }
