@@ -7,6 +7,7 @@
 mod answer_port;
 mod budget;
 mod pending;
+mod relay;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,7 +18,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use jido_core::{
     AgentKey, Answer, AnswerStatus, Ask, Envelope, EnvelopeError, Epoch, Executed, Incarnation,
-    ManagerName, Notice, Operation, RequestTry, Revision,
+    ManagerName, Notice, Operation, RequestTry, Revision, Route,
 };
 use parking_lot::Mutex;
 
@@ -44,6 +45,9 @@ pub(crate) struct Question {
     pub(crate) request: Option<RequestTry>,
     pub(crate) budget: Duration,
     pub(crate) lane: u64,
+    /// Which of the other members passes it on where there is no session with the asked
+    /// node, as [`View::hop`](crate::members::View::hop) counts them.
+    pub(crate) relay: usize,
     pub(crate) payload: Bytes,
 }
 
@@ -140,6 +144,26 @@ impl Exchange {
         manager: &ManagerName,
         question: Question,
     ) -> Result<PendingAnswer, AskError> {
+        let me = self.members.me();
+        let hop = self
+            .members
+            .view()
+            .hop(me, to, question.lane, question.relay);
+        let hop = hop.ok_or(AskError::Send(SendError::Unreachable))?;
+        let route = match hop == to {
+            true => Route::Direct,
+            false => Route::PassOn { to },
+        };
+        self.send_ask(hop, route, manager, question)
+    }
+
+    fn send_ask(
+        self: &Arc<Self>,
+        to: Incarnation,
+        route: Route,
+        manager: &ManagerName,
+        question: Question,
+    ) -> Result<PendingAnswer, AskError> {
         let len = question.payload.len();
         let spent = self.budgets.take(to, len).ok_or(AskError::Overloaded)?;
         let answer = self.pending.open(self, to, spent);
@@ -147,7 +171,7 @@ impl Exchange {
             correlation: answer.correlation(),
             operation: question.operation,
             verify: question.verify,
-            hops: 0,
+            route,
             budget_ms: u32::try_from(question.budget.as_millis()).unwrap_or(u32::MAX),
             manager: manager.clone(),
             key: question.key,
@@ -218,18 +242,29 @@ impl Exchange {
             epoch: Epoch::ZERO,
             revision: Revision::ZERO,
             hint: None,
+            by: None,
             payload: Bytes::from(why),
         };
         self.send_answer(to, correlation, &answer);
     }
 
+    /// The way back for an ask that was taken.
+    fn port(&self, from: Incarnation, ask: &Ask) -> AnswerPort {
+        let exchange = self.me.get().cloned().unwrap_or_default();
+        self.unanswered.fetch_add(1, Ordering::AcqRel);
+        AnswerPort::new(exchange, from, ask.correlation)
+    }
+
     fn deliver_ask(&self, from: Incarnation, ask: Ask) {
+        let asker = match ask.route {
+            Route::Direct => from,
+            Route::PassedOn { from: asker } => asker,
+            Route::PassOn { to } => return self.pass_on(from, to, ask),
+        };
         match self.handlers.load().get(&ask.manager) {
             Some(handler) => {
-                let exchange = self.me.get().cloned().unwrap_or_default();
-                self.unanswered.fetch_add(1, Ordering::AcqRel);
-                let port = AnswerPort::new(exchange, from, ask.correlation);
-                handler.ask(from, ask, port);
+                let port = self.port(from, &ask);
+                handler.ask(asker, ask, port);
             }
             None => self.incompatible(
                 from,

@@ -107,6 +107,14 @@ pub(crate) enum Target {
     Nowhere,
 }
 
+/// An owner of a key that is placed elsewhere, as it was heard of.
+#[derive(Debug, Clone, Copy)]
+struct Hint {
+    owner: Incarnation,
+    /// Whether there was no session with it then: others pass messages on to it.
+    beyond: bool,
+}
+
 /// Routes the messages of one manager in one life of one node.
 pub(crate) struct Router<A: Agent> {
     core: Arc<Core>,
@@ -114,7 +122,7 @@ pub(crate) struct Router<A: Agent> {
     seed: u64,
     local: LocalMap<A>,
     /// Owners that differ from the placement, as they were heard of.
-    hints: quick_cache::sync::Cache<AgentKey, Incarnation>,
+    hints: quick_cache::sync::Cache<AgentKey, Hint>,
     /// Held while an activation is started, so that a key gets one.
     starting: Mutex<()>,
     activations: Semaphore,
@@ -219,7 +227,7 @@ impl<A: Agent> Router<A> {
         let me = self.core.incarnation;
         let view = self.core.members.view();
         if is_planted!(StaleReferenceKept)
-            && let Some(owner) = self.hints.get(key)
+            && let Some(Hint { owner, .. }) = self.hints.get(key)
         {
             return Target::There {
                 node: owner,
@@ -228,9 +236,10 @@ impl<A: Agent> Router<A> {
         }
         if !verify
             && !self.hints.is_empty()
-            && let Some(owner) = self.hints.get(key)
+            && let Some(Hint { owner, beyond }) = self.hints.get(key)
         {
-            if owner != me && view.serves(owner, &self.settings.name) {
+            let serves = view.serves(owner, &self.settings.name);
+            if serves && owner != me || beyond && !view.contains(owner) {
                 return Target::There {
                     node: owner,
                     hinted: true,
@@ -250,7 +259,8 @@ impl<A: Agent> Router<A> {
 
     pub(crate) fn remember_owner(&self, key: &AgentKey, owner: Incarnation) {
         if owner != self.core.incarnation {
-            self.hints.insert(key.clone(), owner);
+            let beyond = !self.core.members.view().contains(owner);
+            self.hints.insert(key.clone(), Hint { owner, beyond });
         }
     }
 

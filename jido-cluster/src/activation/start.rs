@@ -108,9 +108,6 @@ pub(super) async fn claim<A: Agent>(router: &Router<A>, id: &AgentId) -> Result<
         };
         match storage.claim(request).await.map_err(refusal_of)? {
             ClaimOutcome::Claimed(epoch) => return Ok(epoch),
-            ClaimOutcome::Held { owner, .. } if core.members.view().contains(owner) => {
-                return Err(Refusal::NotOwner { hint: Some(owner) });
-            }
             ClaimOutcome::Held { owner, .. }
                 if take_from.is_none()
                     && router.settings().takeover == Takeover::OnDisconnect
@@ -118,10 +115,9 @@ pub(super) async fn claim<A: Agent>(router: &Router<A>, id: &AgentId) -> Result<
             {
                 take_from = Some(owner);
             }
-            ClaimOutcome::Held { .. } => {
-                return Err(Refusal::unsettled(
-                    "the agent's owner is out of reach, and its lease has not run out yet",
-                ));
+            // Where there is no session with it, another node may have one.
+            ClaimOutcome::Held { owner, .. } => {
+                return Err(Refusal::NotOwner { hint: Some(owner) });
             }
             ClaimOutcome::ClaimantDead => {
                 return Err(Refusal::unsettled(

@@ -21,6 +21,7 @@ mod moving;
 mod overtaken;
 mod parking;
 mod reads;
+mod relaying;
 mod reminders;
 mod requests;
 mod single;
