@@ -24,7 +24,7 @@ use std::time::Duration;
 use jido_core::{Agent, AgentId, AgentKey, Epoch, Incarnation, ManagerName};
 use jido_storage::{Storage, is_planted};
 use parking_lot::Mutex;
-use ractor::{ActorCell, ActorRuntime};
+use ractor::{ActorCell, ActorRuntime, SupervisionEvent};
 use tokio::sync::{Notify, Semaphore};
 
 use crate::activation::{Activation, ActivationMessage, Durability, RequestLimits, Start};
@@ -70,6 +70,8 @@ pub(crate) struct Settings<A: Agent> {
     /// The storage's limit, asked for once.
     pub(crate) max_commit_bytes: usize,
     pub(crate) concurrent_activations: usize,
+    /// Whether the manager's supervisor is told of failures of its agents.
+    pub(crate) escalates: bool,
     pub(crate) initial: Initial<A>,
     pub(crate) prepare: Prepare<A>,
 }
@@ -90,6 +92,7 @@ impl<A: Agent> Clone for Settings<A> {
             mailbox_limit: self.mailbox_limit,
             max_commit_bytes: self.max_commit_bytes,
             concurrent_activations: self.concurrent_activations,
+            escalates: self.escalates,
             initial: self.initial.clone(),
             prepare: self.prepare.clone(),
         }
@@ -207,6 +210,17 @@ impl<A: Agent> Router<A> {
         let _ = self.supervisor.set(supervisor);
     }
 
+    /// Tells the manager's supervisor that an agent or its activation failed, if it wants to
+    /// hear of it.
+    pub(crate) fn escalate(&self, activation: &ActorCell, why: String) {
+        if self.settings.escalates
+            && let Some(manager) = self.supervisor.get()
+        {
+            let failed = SupervisionEvent::ActorFailed(activation.clone(), why.into());
+            manager.notify_supervisor(failed);
+        }
+    }
+
     /// Whether the manager has stopped on this node for good.
     pub(crate) fn is_stopped(&self) -> bool {
         self.is_closed() && !self.core.is_dead()
@@ -322,6 +336,7 @@ impl<A: Agent> Router<A> {
             router,
             key: key.clone(),
             gauge: gauge.clone(),
+            me: None,
             parked,
         };
         let (actor, _) =

@@ -55,7 +55,7 @@ pub(super) async fn claim_and_load<A: Agent>(start: &Start<A>) -> Result<Running
     let made = made.and_then(|made| Ok((made, Listing::read(&loaded.reminders)?)));
     match made {
         Ok(((agent, state), reminders)) => {
-            let mut running = Running::loaded(router.clone(), agent, state, reminders, &loaded);
+            let mut running = Running::loaded(start, agent, state, reminders, &loaded);
             if let Err(error) = running.started().await {
                 tracing::warn!(agent = %id, %error, "an agent did not start");
                 give_back(router, id, epoch, loaded.record.revision).await;
@@ -81,7 +81,7 @@ pub(super) async fn resume<A: Agent>(
     match decode_state(&parked.state).map_err(Error::from) {
         Ok(mut agent) => {
             (router.settings().prepare)(&mut agent, &start.key);
-            Ok(Running::resumed(router.clone(), id, agent, parked))
+            Ok(Running::resumed(start, id, agent, parked))
         }
         // The same code has written it.
         Err(error) => {

@@ -28,4 +28,6 @@ mod single;
 mod sourced;
 mod stampede;
 mod starting;
+mod supervision;
+mod unsaved;
 mod versions;
