@@ -48,6 +48,8 @@ const CALLS_EACH: usize = 40;
 const COMMITS: usize = 100;
 const TURNS: usize = 15;
 const GOAL: f64 = 15.0;
+/// A disk that stalls makes a turn slow, and no call fail.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The storage alone, with an agent of its own.
 struct Bare {
@@ -125,7 +127,8 @@ async fn callers(handle: &Handle<Counter>, callers: usize, each: usize) -> Durat
             let handle = handle.clone();
             tokio::spawn(async move {
                 for _ in 0..each {
-                    let count = handle.call("hot", CounterMessage::Add(1)).await.unwrap();
+                    let add = CounterMessage::Add(1);
+                    let count = handle.call_timeout("hot", add, PATIENCE).await.unwrap();
                     assert!(count.is_ok());
                 }
             })
@@ -167,6 +170,7 @@ async fn measure(what: &str, storage: Arc<dyn Storage>) {
         alone.push(callers(&handle, 1, COMMITS).await);
         one_by_one.push(bare.turn().await);
     }
+    let slowest = hot.iter().chain(&alone).chain(&one_by_one).max();
     // The first turn makes tables more than empty, and statements known.
     let hot = rates(CALLERS * CALLS_EACH, &hot[1..]);
     let alone = rates(COMMITS, &alone[1..]);
@@ -177,9 +181,10 @@ async fn measure(what: &str, storage: Arc<dyn Storage>) {
     };
     let [low, ratio, high] = against(&bare);
     println!(
-        "{what}: {CALLERS} callers of one key {:.0}/s, one caller {:.0}/s, bare commits one at a time \
+        "{what}: slowest turn {:.1?}; {CALLERS} callers of one key {:.0}/s, one caller {:.0}/s, bare commits one at a time \
          {:.0}/s\n    ratio to bare commits {ratio:.1} ({low:.1} to {high:.1}; goal: at least {GOAL}), to \
          one caller {:.1}",
+        slowest.copied().unwrap_or_default(),
         quarters(hot.clone())[1],
         quarters(alone.clone())[1],
         quarters(bare.clone())[1],
