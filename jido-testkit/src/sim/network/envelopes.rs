@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use jido_cluster::Incarnation;
 use jido_cluster::transport::SendError;
-use jido_core::{Ask, Envelope};
+use jido_core::{Ask, Envelope, Route};
 
 use super::link::{End, Pair};
 use super::{Network, State};
@@ -58,11 +58,17 @@ impl Network {
 
     /// Writes down which request is sent.
     fn note_request(&self, state: &mut State, from: Incarnation, envelope: &Bytes) {
-        let Ok(Envelope::Ask(Ask {
+        let Ok(Envelope::Ask(ask)) = Envelope::decode(envelope.clone()) else {
+            return;
+        };
+        if let Route::PassedOn { .. } = ask.route {
+            self.world().count("ask passed on");
+        }
+        let Ask {
             request: Some(request),
             key: Some(key),
             ..
-        })) = Envelope::decode(envelope.clone())
+        } = ask
         else {
             return;
         };
