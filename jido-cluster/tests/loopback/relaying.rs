@@ -4,12 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use jido_cluster::loopback::LoopbackTransport;
 use jido_cluster::transport::{Inbox, Peer, Transport};
 use jido_cluster::{
     AgentKey, ErrorKind, Executed, Handle, Incarnation, ManagerName, Node, NodeName, RequestId,
     Takeover, Timestamp, encode_payload,
 };
-use jido_core::{Answer, AnswerStatus, Ask, Envelope, Operation, Route};
+use jido_core::{
+    Answer, AnswerStatus, Ask, Envelope, Epoch, Notice, Operation, RequestTry, Revision, Route,
+};
 use tokio::sync::mpsc;
 
 use crate::harness::{Cluster, Counter, Message, eventually, key_on, met};
@@ -223,7 +226,13 @@ async fn once_there_is_a_session_again_it_is_used() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_whose_relay_goes_away_may_have_been_executed_and_is_applied_once() {
+async fn a_request_whose_way_breaks_may_have_been_executed_and_is_applied_once() {
+    applied_once(true).await;
+    applied_once(false).await;
+}
+
+/// The relay goes away, or its way to the owner does, while the owner is at work.
+async fn applied_once(relay_goes: bool) {
     let cluster = Cluster::new();
     let nodes = nodes(&cluster, 3).await;
     let key = key_on(&nodes[0].1, &nodes[1].0).await;
@@ -238,11 +247,15 @@ async fn a_request_whose_relay_goes_away_may_have_been_executed_and_is_applied_o
             .timeout(Duration::from_millis(time))
             .send()
     };
-    let relay_goes = async {
+    let relay = nodes[2].0.incarnation();
+    let breaks = async {
         tokio::time::sleep(Duration::from_millis(200)).await;
-        cluster.network.disconnect(nodes[2].0.incarnation());
+        match relay_goes {
+            true => cluster.network.disconnect(relay),
+            false => cluster.network.cut(relay, nodes[1].0.incarnation()),
+        }
     };
-    let (lost, ()) = tokio::join!(request(2_000), relay_goes);
+    let (lost, ()) = tokio::join!(request(2_000), breaks);
     let lost = lost.unwrap_err();
     assert_eq!(lost.executed(), Executed::Maybe, "{lost:?}");
     let (a, b) = (nodes[0].0.incarnation(), nodes[1].0.incarnation());
@@ -309,34 +322,54 @@ impl Inbox for Fake {
     }
 }
 
+/// Its life.
+const FAKE: Incarnation = Incarnation(2);
+
+async fn fake(
+    cluster: &Cluster,
+    nodes: &Nodes,
+) -> (LoopbackTransport, mpsc::UnboundedReceiver<Envelope>) {
+    let peer = Peer {
+        name: NodeName::new("fake").unwrap(),
+        incarnation: FAKE,
+        address: String::new(),
+    };
+    let transport = cluster.network.transport(peer);
+    let (sender, came) = mpsc::unbounded_channel();
+    transport.start(Arc::new(Fake(sender))).await.unwrap();
+    let all = nodes.len() + 1;
+    eventually(|| nodes.iter().all(|(node, _)| node.members().len() == all)).await;
+    (transport, came)
+}
+
+fn ask(key: &str, route: Route, correlation: u64) -> Ask {
+    Ask {
+        correlation,
+        operation: Operation::Call,
+        verify: true,
+        route,
+        budget_ms: 5_000,
+        manager: ManagerName::new("counters").unwrap(),
+        key: Some(AgentKey::new(key).unwrap()),
+        request: Some(RequestTry {
+            id: RequestId::new(3, u64::from(u8::MAX) + correlation),
+            issued_at: Timestamp(5),
+            first: false,
+        }),
+        payload: encode_payload(&Message::Add(1)).unwrap(),
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_was_passed_on_is_never_passed_on_again() {
     let cluster = Cluster::new();
     let nodes = nodes(&cluster, 2).await;
-    let peer = Peer {
-        name: NodeName::new("fake").unwrap(),
-        incarnation: Incarnation(2),
-        address: String::new(),
-    };
-    let transport = cluster.network.transport(peer);
-    let (sender, mut came) = mpsc::unbounded_channel();
-    transport.start(Arc::new(Fake(sender))).await.unwrap();
-    eventually(|| nodes.iter().all(|(node, _)| node.members().len() == 3)).await;
+    let (transport, mut came) = fake(&cluster, &nodes).await;
     let key = key_on(&nodes[0].1, &nodes[1].0).await;
     nodes[1].1.call(&key, Message::Add(1)).await.unwrap();
-    let mut ask = async |route, correlation| -> Answer {
-        let ask = Ask {
-            correlation,
-            operation: Operation::Call,
-            verify: false,
-            route,
-            budget_ms: 5_000,
-            manager: ManagerName::new("counters").unwrap(),
-            key: Some(AgentKey::new(&key).unwrap()),
-            request: None,
-            payload: encode_payload(&Message::Add(1)).unwrap(),
-        };
-        let first = nodes[0].0.incarnation();
+    let first = nodes[0].0.incarnation();
+    let mut answered = async |route, correlation| -> Answer {
+        let ask = ask(&key, route, correlation);
         transport.send(first, 0, ask.encode()).unwrap();
         let Some(Envelope::Answer(answer)) = came.recv().await else {
             panic!("an ask came back");
@@ -344,24 +377,70 @@ async fn what_was_passed_on_is_never_passed_on_again() {
         assert_eq!(answer.correlation, correlation);
         answer
     };
-    let (me, second) = (Incarnation(2), nodes[1].0.incarnation());
+    let second = nodes[1].0.incarnation();
     // One hop is made, on request.
-    let answer = ask(Route::PassOn { to: second }, 1).await;
+    let answer = answered(Route::PassOn { to: second }, 1).await;
     assert_eq!(answer.status, AnswerStatus::Ok);
     assert_eq!(answer.by, Some(nodes[1].0.me().name));
     // What has made one comes back with a hint.
-    let answer = ask(Route::PassedOn { from: me }, 2).await;
+    let answer = answered(Route::PassedOn { from: FAKE }, 2).await;
     assert_eq!(
         (answer.status, answer.hint, answer.by),
         (AnswerStatus::NotOwner, Some(second), None)
     );
     // Nobody is there, and what runs no manager of the name is as good as nobody.
-    for (to, correlation) in [(Incarnation(99), 3), (me, 4)] {
-        let answer = ask(Route::PassOn { to }, correlation).await;
+    for (to, correlation) in [(Incarnation(99), 3), (FAKE, 4)] {
+        let answer = answered(Route::PassOn { to }, correlation).await;
         assert_eq!(
             (answer.status, answer.executed),
             (AnswerStatus::Unreachable, Executed::No)
         );
     }
     assert_eq!(nodes[0].1.call(&key, Message::Get).await.unwrap(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ask_and_its_answer_are_passed_on_as_they_are() {
+    let cluster = Cluster::new();
+    let nodes = nodes(&cluster, 1).await;
+    let (transport, mut came) = fake(&cluster, &nodes).await;
+    let first = nodes[0].0.incarnation();
+    let notice = Notice::Serves {
+        manager: ManagerName::new("counters").unwrap(),
+        serves: true,
+    };
+    transport.send(first, 0, notice.encode()).unwrap();
+    // To itself, so that it sees both ends.
+    let sent = ask("key", Route::PassOn { to: FAKE }, 77);
+    transport.send(first, 0, sent.encode()).unwrap();
+    let Some(Envelope::Ask(passed)) = came.recv().await else {
+        panic!("no ask came");
+    };
+    let expected = Ask {
+        correlation: passed.correlation,
+        route: Route::PassedOn { from: FAKE },
+        ..sent
+    };
+    assert_eq!(passed, expected);
+    let given = Answer {
+        correlation: passed.correlation,
+        status: AnswerStatus::Failed,
+        executed: Executed::Maybe,
+        code: 9,
+        epoch: Epoch(4),
+        revision: Revision(5),
+        hint: Some(Incarnation(6)),
+        by: None,
+        payload: Bytes::from_static(b"why"),
+    };
+    transport.send(first, 0, given.encode()).unwrap();
+    let Some(Envelope::Answer(answer)) = came.recv().await else {
+        panic!("no answer came");
+    };
+    let expected = Answer {
+        correlation: 77,
+        by: Some(NodeName::new("fake").unwrap()),
+        ..given
+    };
+    assert_eq!(answer, expected);
 }
