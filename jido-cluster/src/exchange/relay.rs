@@ -8,13 +8,22 @@ use std::sync::Weak;
 use std::time::Duration;
 
 use bytes::Bytes;
-use jido_core::{AnswerStatus, Ask, Executed, Incarnation, Route};
+use jido_core::{AnswerStatus, Ask, Executed, Incarnation, RequestTry, Route};
 
 use super::{AskError, Exchange, Question};
 use crate::error::{Error, ErrorKind};
 use crate::placement;
 use crate::runtime;
 use crate::transport::SendError;
+
+/// A further try may reach the owner before this one does, by the asker's own session: that
+/// session's end does not end this way.
+fn overtaken(request: RequestTry) -> RequestTry {
+    RequestTry {
+        first: false,
+        ..request
+    }
+}
 
 impl Exchange {
     /// Passes an ask on. When this returns it is on its way, in the order of its key.
@@ -39,7 +48,7 @@ impl Exchange {
             lane: key.map_or(0, |key| placement::key_hash(0, key)),
             key: ask.key,
             verify: ask.verify,
-            request: ask.request,
+            request: ask.request.map(overtaken),
             budget,
             relay: 0,
             payload: ask.payload,
