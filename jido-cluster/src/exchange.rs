@@ -29,6 +29,7 @@ pub(crate) use answer_port::AnswerPort;
 use budget::Budgets;
 use pending::Pending;
 pub(crate) use pending::PendingAnswer;
+use relay::Overtaken;
 
 /// Notices keep their order.
 const NOTICE_LANE: u64 = 0;
@@ -77,6 +78,7 @@ pub(crate) struct Exchange {
     /// Changed with the lock held; read for every ask, so without it.
     handlers: ArcSwap<BTreeMap<ManagerName, Arc<dyn AskHandler>>>,
     changing: Mutex<()>,
+    overtaken: Overtaken,
     /// Asks of peers that have been taken and not been answered yet.
     unanswered: AtomicUsize,
     me: OnceLock<Weak<Exchange>>,
@@ -91,6 +93,7 @@ impl Exchange {
             budgets: Budgets::default(),
             handlers: ArcSwap::default(),
             changing: Mutex::default(),
+            overtaken: Overtaken::default(),
             unanswered: AtomicUsize::new(0),
             me: OnceLock::new(),
         });
@@ -255,12 +258,23 @@ impl Exchange {
         AnswerPort::new(exchange, from, ask.correlation)
     }
 
-    fn deliver_ask(&self, from: Incarnation, ask: Ask) {
-        let asker = match ask.route {
-            Route::Direct => from,
-            Route::PassedOn { from: asker } => asker,
-            Route::PassOn { to } => return self.pass_on(from, to, ask),
-        };
+    fn deliver_ask(&self, from: Incarnation, mut ask: Ask) {
+        match ask.route {
+            Route::Direct => {
+                let _kept = self.overtaken.note(from, &mut ask);
+                self.hand_over(from, from, ask);
+            }
+            Route::PassedOn { from: asker } => {
+                if self.members.view().contains(asker) {
+                    self.overtaken.is_by_way_of_others(asker);
+                }
+                self.hand_over(from, asker, ask);
+            }
+            Route::PassOn { to } => self.pass_on(from, to, ask),
+        }
+    }
+
+    fn hand_over(&self, from: Incarnation, asker: Incarnation, ask: Ask) {
         match self.handlers.load().get(&ask.manager) {
             Some(handler) => {
                 let port = self.port(from, &ask);
@@ -282,6 +296,7 @@ impl Inbox for Exchange {
         // to all.
         let _changing = self.changing.lock();
         let incarnation = peer.incarnation;
+        self.overtaken.forget(incarnation);
         self.members.joined(peer);
         let mut notices: Vec<Notice> = self
             .handlers
@@ -311,6 +326,7 @@ impl Inbox for Exchange {
         self.members.left(incarnation);
         self.pending.interrupt(incarnation);
         self.budgets.forget(incarnation);
+        self.overtaken.forget(incarnation);
         for handler in self.handlers.load().values() {
             handler.peer_down(incarnation);
         }

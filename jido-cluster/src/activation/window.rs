@@ -94,7 +94,8 @@ impl Window {
     /// What is known of a request that is tried. What came before a first try was not of
     /// its own, but it may have been overtaken by a further one. That went to another
     /// owner, before this one has loaded the agent: a later session with the same sender
-    /// would have ended the one that the first try came by.
+    /// would have ended the one that the first try came by, and where tries come by way
+    /// of another node, none is taken for a first one.
     pub(super) fn seen(&self, request: &RequestTry) -> Seen {
         let floor = match request.first {
             true => self.loaded_floor,

@@ -4,11 +4,13 @@
 //! keeps its request, its time and its place among the others of its key; it counts against
 //! the budgets of both ways; and its answer comes back as it was given.
 
+use std::collections::BTreeSet;
 use std::sync::Weak;
 use std::time::Duration;
 
 use bytes::Bytes;
 use jido_core::{AnswerStatus, Ask, Executed, Incarnation, RequestTry, Route};
+use parking_lot::{RwLock, RwLockReadGuard};
 
 use super::{AskError, Exchange, Question};
 use crate::error::{Error, ErrorKind};
@@ -16,8 +18,38 @@ use crate::placement;
 use crate::runtime;
 use crate::transport::SendError;
 
-/// A further try may reach the owner before this one does, by the asker's own session: that
-/// session's end does not end this way.
+/// Peers that have asked by way of others during their session with this node, as it is seen
+/// here: they see it over, and what still comes by it may have been overtaken by further tries.
+#[derive(Debug, Default)]
+pub(super) struct Overtaken(RwLock<BTreeSet<Incarnation>>);
+
+impl Overtaken {
+    pub(super) fn is_by_way_of_others(&self, peer: Incarnation) {
+        self.0.write().insert(peer);
+    }
+
+    /// Takes no ask of such a peer for the first try of its request. The ask is handed over
+    /// while what is given is kept, so that none that is passed on comes in between.
+    pub(super) fn note(
+        &self,
+        peer: Incarnation,
+        ask: &mut Ask,
+    ) -> RwLockReadGuard<'_, BTreeSet<Incarnation>> {
+        let peers = self.0.read();
+        if peers.contains(&peer) {
+            ask.request = ask.request.map(overtaken);
+        }
+        peers
+    }
+
+    /// Its session is over, or another begins.
+    pub(super) fn forget(&self, peer: Incarnation) {
+        self.0.write().remove(&peer);
+    }
+}
+
+/// A further try may reach the owner before this one does, by another way: this one goes on
+/// when the session there ends.
 fn overtaken(request: RequestTry) -> RequestTry {
     RequestTry {
         first: false,

@@ -329,16 +329,27 @@ async fn fake(
     cluster: &Cluster,
     nodes: &Nodes,
 ) -> (LoopbackTransport, mpsc::UnboundedReceiver<Envelope>) {
+    fake_of(FAKE, cluster, nodes).await
+}
+
+async fn fake_of(
+    incarnation: Incarnation,
+    cluster: &Cluster,
+    nodes: &Nodes,
+) -> (LoopbackTransport, mpsc::UnboundedReceiver<Envelope>) {
     let peer = Peer {
         name: NodeName::new("fake").unwrap(),
-        incarnation: FAKE,
+        incarnation,
         address: String::new(),
     };
     let transport = cluster.network.transport(peer);
     let (sender, came) = mpsc::unbounded_channel();
     transport.start(Arc::new(Fake(sender))).await.unwrap();
-    let all = nodes.len() + 1;
-    eventually(|| nodes.iter().all(|(node, _)| node.members().len() == all)).await;
+    let sees = |node: &Node| {
+        let members = node.members();
+        members.iter().any(|m| m.incarnation == incarnation)
+    };
+    eventually(|| nodes.iter().all(|(node, _)| sees(node))).await;
     (transport, came)
 }
 
@@ -448,4 +459,30 @@ async fn an_ask_and_its_answer_are_passed_on_as_they_are() {
         ..given
     };
     assert_eq!(answer, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_try_that_one_by_way_of_another_node_overtook_is_applied_once() {
+    // Commits take a while, so that the one is not durable when the other comes.
+    let cluster = Cluster::on(crate::faults::slow());
+    let nodes = nodes(&cluster, 1).await;
+    let (asker, mut of_asker) = fake(&cluster, &nodes).await;
+    let (relay, mut of_relay) = fake_of(Incarnation(3), &cluster, &nodes).await;
+    let first = nodes[0].0.incarnation();
+    nodes[0].1.call("key", Message::Add(1)).await.unwrap();
+    let mut further = ask("key", Route::PassedOn { from: FAKE }, 1);
+    let late = ask("key", Route::Direct, 1);
+    if let Some(request) = &mut further.request {
+        request.first = false;
+    }
+    relay.send(first, 0, further.encode()).unwrap();
+    asker.send(first, 0, late.encode()).unwrap();
+    for came in [&mut of_relay, &mut of_asker] {
+        let Some(Envelope::Answer(answer)) = came.recv().await else {
+            panic!("no answer came");
+        };
+        assert_eq!(answer.status, AnswerStatus::Ok);
+        assert_eq!(answer.payload, encode_payload(&2_i64).unwrap());
+    }
+    assert_eq!(nodes[0].1.call("key", Message::Get).await.unwrap(), 2);
 }
