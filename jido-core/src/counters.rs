@@ -1,11 +1,13 @@
 //! Small numbers with a meaning: epochs, revisions, places in a thread,
 //! incarnations and points in time.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::Error;
 
@@ -54,8 +56,10 @@ counter!(
 );
 
 /// A random 128-bit id of one life of one node process.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+///
+/// Written and serialized as 32 hexadecimal digits; in formats that aren't read by people
+/// as a number of 128 bits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Incarnation(pub u128);
 
 impl fmt::Display for Incarnation {
@@ -83,17 +87,24 @@ impl FromStr for Incarnation {
     }
 }
 
-impl TryFrom<String> for Incarnation {
-    type Error = Error;
-
-    fn try_from(text: String) -> Result<Self, Error> {
-        text.parse()
+impl Serialize for Incarnation {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.collect_str(self)
+        } else {
+            serializer.serialize_u128(self.0)
+        }
     }
 }
 
-impl From<Incarnation> for String {
-    fn from(incarnation: Incarnation) -> Self {
-        incarnation.to_string()
+impl<'de> Deserialize<'de> for Incarnation {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            let text = Cow::<str>::deserialize(deserializer)?;
+            text.parse().map_err(D::Error::custom)
+        } else {
+            u128::deserialize(deserializer).map(Self)
+        }
     }
 }
 
@@ -129,6 +140,24 @@ mod tests {
         for bad in ["", "zz", "+0000000000000000000000000000ab", &"f".repeat(33)] {
             assert!(bad.parse::<Incarnation>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn incarnations_are_text_for_people_and_a_number_for_machines() {
+        let incarnation = Incarnation(u128::MAX - 1);
+        let text = serde_json::to_string(&incarnation).unwrap();
+        assert_eq!(text, format!("\"{incarnation}\""));
+        assert_eq!(
+            serde_json::from_str::<Incarnation>(&text).unwrap(),
+            incarnation
+        );
+        assert!(serde_json::from_str::<Incarnation>("\"7\"").is_err());
+        let bytes = rmp_serde::to_vec(&incarnation).unwrap();
+        assert!(bytes.len() <= 18);
+        assert_eq!(
+            rmp_serde::from_slice::<Incarnation>(&bytes).unwrap(),
+            incarnation
+        );
     }
 
     #[test]

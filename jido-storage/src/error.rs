@@ -3,8 +3,8 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-/// What the caller of a storage does next. Whatever the kind, nothing of an
-/// append that failed was written, or will be.
+/// What the caller of a storage does next. Whatever the kind but
+/// [`Unknown`](ErrorKind::Unknown), nothing of what failed was written, or will be.
 ///
 /// An append or delete whose outcome is not known is no error but
 /// [`AppendOutcome::Unknown`](crate::AppendOutcome::Unknown). A claim or a call
@@ -30,6 +30,17 @@ pub enum ErrorKind {
     Unavailable,
     /// More is queued than the adapter takes: try again after a pause.
     Overloaded,
+    /// Another owns the agent, which a [`Journal`](crate::Journal) was to write to: a live node,
+    /// which the message names, or who has claimed it meanwhile. Send the agent a message
+    /// instead, stop it there, or try again later.
+    Held,
+    /// The [`Journal`](crate::Journal) was closed, or declared dead since nobody renewed its
+    /// lease: open a new one.
+    Closed,
+    /// What a [`Journal`](crate::Journal) was to write may be written, or may yet be: load
+    /// the agent with the next call that writes to it, or with a new journal after closing this
+    /// one, before going on.
+    Unknown,
 }
 
 /// An error of a storage: a kind that says what to do, and a message for people.
@@ -66,7 +77,7 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         matches!(
             self.kind,
-            ErrorKind::Full | ErrorKind::Unavailable | ErrorKind::Overloaded
+            ErrorKind::Full | ErrorKind::Unavailable | ErrorKind::Overloaded | ErrorKind::Held
         )
     }
 }

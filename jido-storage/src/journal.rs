@@ -19,50 +19,20 @@ const PAGE: usize = 1_000;
 /// How often a thread that changes while it is read is read anew.
 const READS: usize = 16;
 
-/// Why a [`Journal`] did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum JournalError {
-    /// Nothing was written: a live node owns the agent. Send it a message instead, stop it
-    /// there, or try again later.
-    #[error("the agent is held by node {owner} under epoch {epoch}")]
-    Held {
-        /// The node's life.
-        owner: Incarnation,
-        /// Its epoch.
-        epoch: Epoch,
+/// How an append to a thread ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ThreadAppend {
+    /// It is written, and durable where the storage is.
+    Appended {
+        /// How many entries the thread has now.
+        len: Seq,
     },
     /// Nothing was written: the thread has another length than the expected. Load it, and
     /// decide anew.
-    #[error("the thread has {actual} entries, and another length was expected")]
     Conflict {
         /// How many entries it has.
         actual: Seq,
     },
-    /// Nothing was written: the agent was claimed by another meanwhile, or by another call of
-    /// this journal. Try again.
-    #[error("the agent was claimed meanwhile, under epoch {epoch}")]
-    Taken {
-        /// The epoch of that claim.
-        epoch: Epoch,
-    },
-    /// The name that the journal was to have is that of a node that is up. Choose another.
-    #[error("a node of the name {name} is up")]
-    NameTaken {
-        /// The name.
-        name: NodeName,
-    },
-    /// Nothing was written: the journal was closed, or declared dead since nobody renewed its
-    /// lease. Open a new one.
-    #[error("the journal was closed, or declared dead for want of renewals")]
-    Closed,
-    /// It may be written, or may yet be. Load the agent with the next call that writes to it,
-    /// or with a new journal after closing this one, before going on.
-    #[error("whether it is written is not known")]
-    Unknown(#[source] Error),
-    /// Nothing was written, for the reason that the storage gives.
-    #[error(transparent)]
-    Storage(#[from] Error),
 }
 
 /// An agent's thread, whole.
@@ -79,7 +49,7 @@ pub struct Thread {
 ///
 /// It is a node among others, that runs nothing: each call that writes claims the agent, writes
 /// in one commit under that claim, and gives it back in the same commit. So it never writes
-/// beside a live owner ([`JournalError::Held`]), and nodes may go on meanwhile. It reads without
+/// beside a live owner ([`Held`](ErrorKind::Held)), and nodes may go on meanwhile. It reads without
 /// a claim. States and payloads are the bytes that are stored, in whatever form the
 /// agent's code gives them.
 ///
@@ -92,7 +62,7 @@ pub struct Thread {
 /// use std::sync::Arc;
 /// use jido_core::{AgentId, AgentKey, ClusterName, Incarnation, ManagerName, NewEntry, NodeName};
 /// use jido_core::{Seq, Timestamp};
-/// use jido_storage::{Journal, JournalError, MemoryStorage};
+/// use jido_storage::{Journal, MemoryStorage, ThreadAppend};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -104,12 +74,12 @@ pub struct Thread {
 /// let journal = Journal::open(storage, cluster, NodeName::new("import")?, Incarnation(42), at).await?;
 /// let entry = NewEntry::new("said", at, "hello".into())?;
 /// let title = BTreeMap::from([("title".to_owned(), "The lobby".to_owned())]);
-/// let len = journal.append_thread(&id, Some(Seq(0)), vec![entry.clone()], title, at).await?;
-/// assert_eq!(len, Seq(1));
+/// let first = journal.append_thread(&id, Some(Seq(0)), vec![entry.clone()], title, at).await?;
+/// assert_eq!(first, ThreadAppend::Appended { len: Seq(1) });
 ///
 /// // Who expects another length is told the right one, and nothing is written.
-/// let late = journal.append_thread(&id, Some(Seq(0)), vec![entry], BTreeMap::new(), at).await;
-/// assert!(matches!(late, Err(JournalError::Conflict { actual: Seq(1) })));
+/// let late = journal.append_thread(&id, Some(Seq(0)), vec![entry], BTreeMap::new(), at).await?;
+/// assert_eq!(late, ThreadAppend::Conflict { actual: Seq(1) });
 ///
 /// let thread = journal.load_thread(&id).await?.ok_or("it was appended to")?;
 /// assert_eq!(thread.entries[0].payload, "hello");
@@ -135,14 +105,15 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// [`NameTaken`](JournalError::NameTaken), [`Storage`](JournalError::Storage).
+    /// [`InvalidInput`](ErrorKind::InvalidInput) when a node of that name is up: choose another;
+    /// and those of the storage.
     pub async fn open(
         storage: Arc<dyn Storage>,
         cluster: ClusterName,
         name: NodeName,
         life: Incarnation,
         at: Timestamp,
-    ) -> Result<Self, JournalError> {
+    ) -> Result<Self, Error> {
         let node = NodeRegistration {
             cluster: cluster.clone(),
             name: name.clone(),
@@ -158,7 +129,10 @@ impl Journal {
                 cluster,
                 life,
             }),
-            Registration::NameTaken(_) => Err(JournalError::NameTaken { name }),
+            Registration::NameTaken(_) => Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!("a node of the name {name} is up"),
+            )),
         }
     }
 
@@ -168,11 +142,11 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// [`Closed`](JournalError::Closed), [`Storage`](JournalError::Storage).
-    pub async fn renew(&self) -> Result<(), JournalError> {
+    /// [`Closed`](ErrorKind::Closed), and those of the storage.
+    pub async fn renew(&self) -> Result<(), Error> {
         match self.storage.renew_node(&self.cluster, self.life).await? {
             Renewal::Renewed(_) => Ok(()),
-            Renewal::Dead => Err(JournalError::Closed),
+            Renewal::Dead => Err(closed()),
         }
     }
 
@@ -181,8 +155,8 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// [`Storage`](JournalError::Storage): it is not ended.
-    pub async fn close(self) -> Result<(), JournalError> {
+    /// Those of the storage: it is not ended.
+    pub async fn close(self) -> Result<(), Error> {
         // Without a beat, it is dead whatever its beat.
         let dead = self.storage.declare_dead(&self.cluster, self.life, None);
         dead.await?;
@@ -193,8 +167,8 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// [`Storage`](JournalError::Storage).
-    pub async fn get_checkpoint(&self, id: &AgentId) -> Result<Option<Checkpoint>, JournalError> {
+    /// Those of the storage.
+    pub async fn get_checkpoint(&self, id: &AgentId) -> Result<Option<Checkpoint>, Error> {
         let loaded = self.storage.load(id).await?;
         Ok(loaded.and_then(|loaded| loaded.checkpoint))
     }
@@ -203,15 +177,15 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// [`Storage`](JournalError::Storage) with [`InvalidInput`](ErrorKind::InvalidInput) when it
-    /// covers more than the thread has, and with [`TooLarge`](ErrorKind::TooLarge); and all
-    /// others but `Conflict` and `NameTaken`.
+    /// [`InvalidInput`](ErrorKind::InvalidInput) when it covers more than the thread has;
+    /// [`TooLarge`](ErrorKind::TooLarge); [`Held`](ErrorKind::Held), [`Closed`](ErrorKind::Closed),
+    /// [`Unknown`](ErrorKind::Unknown); and others of the storage.
     pub async fn put_checkpoint(
         &self,
         id: &AgentId,
         checkpoint: Checkpoint,
         at: Timestamp,
-    ) -> Result<(), JournalError> {
+    ) -> Result<(), Error> {
         let claimed = self.claim(id, at).await?;
         let mut commit = claimed.commit(id, at);
         commit.checkpoint = Some(checkpoint);
@@ -222,8 +196,9 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// All but `Conflict` and `NameTaken`.
-    pub async fn delete_checkpoint(&self, id: &AgentId, at: Timestamp) -> Result<(), JournalError> {
+    /// [`Held`](ErrorKind::Held), [`Closed`](ErrorKind::Closed), [`Unknown`](ErrorKind::Unknown),
+    /// and those of the storage.
+    pub async fn delete_checkpoint(&self, id: &AgentId, at: Timestamp) -> Result<(), Error> {
         let claimed = self.claim(id, at).await?;
         let mut commit = claimed.commit(id, at);
         commit.erase.checkpoint = claimed.loaded.checkpoint.is_some();
@@ -235,9 +210,9 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// [`Storage`](JournalError::Storage), with [`Unavailable`](ErrorKind::Unavailable) when the
+    /// Those of the storage; [`Unavailable`](ErrorKind::Unavailable) also when the
     /// thread was erased again and again while it was read.
-    pub async fn load_thread(&self, id: &AgentId) -> Result<Option<Thread>, JournalError> {
+    pub async fn load_thread(&self, id: &AgentId) -> Result<Option<Thread>, Error> {
         for _ in 0..READS {
             let Some(loaded) = self.storage.load(id).await? else {
                 return Ok(None);
@@ -253,19 +228,18 @@ impl Journal {
             }
         }
         let why = format!("the thread of agent {id} was erased {READS} times while it was read");
-        Err(Error::new(ErrorKind::Unavailable, why).into())
+        Err(Error::new(ErrorKind::Unavailable, why))
     }
 
-    /// Appends entries, in order, and gives the thread's length after them. `expected` is the
+    /// Appends entries, in order. `expected` is the
     /// length that it has to have before (jido's `expected_rev`); none takes any. The
     /// metadata is kept if these entries begin the thread, and left aside otherwise. The agent is
     /// made if there is none.
     ///
     /// # Errors
     ///
-    /// [`Conflict`](JournalError::Conflict) with the length that it has;
-    /// [`Storage`](JournalError::Storage) with [`TooLarge`](ErrorKind::TooLarge); and all others but
-    /// `NameTaken`.
+    /// [`TooLarge`](ErrorKind::TooLarge), [`Held`](ErrorKind::Held), [`Closed`](ErrorKind::Closed),
+    /// [`Unknown`](ErrorKind::Unknown), and those of the storage. Another length is no error.
     pub async fn append_thread(
         &self,
         id: &AgentId,
@@ -273,19 +247,19 @@ impl Journal {
         entries: Vec<NewEntry>,
         metadata: BTreeMap<String, String>,
         at: Timestamp,
-    ) -> Result<Seq, JournalError> {
+    ) -> Result<ThreadAppend, Error> {
         let claimed = self.claim(id, at).await?;
         let actual = claimed.loaded.record.thread_len;
         let mut commit = claimed.commit(id, at);
         if expected.is_some_and(|expected| expected != actual) {
             self.write(claimed, commit).await?;
-            return Err(JournalError::Conflict { actual });
+            return Ok(ThreadAppend::Conflict { actual });
         }
         commit.entries = entries;
         commit.thread_metadata = metadata;
         let len = commit.thread_len_after(actual);
         self.write(claimed, commit).await?;
-        Ok(len)
+        Ok(ThreadAppend::Appended { len })
     }
 
     /// Deletes the thread with its metadata; none is no error. The checkpoint stays, and
@@ -293,8 +267,9 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// All but `Conflict` and `NameTaken`.
-    pub async fn delete_thread(&self, id: &AgentId, at: Timestamp) -> Result<(), JournalError> {
+    /// [`Held`](ErrorKind::Held), [`Closed`](ErrorKind::Closed), [`Unknown`](ErrorKind::Unknown),
+    /// and those of the storage.
+    pub async fn delete_thread(&self, id: &AgentId, at: Timestamp) -> Result<(), Error> {
         let claimed = self.claim(id, at).await?;
         let mut commit = claimed.commit(id, at);
         commit.erase.thread = claimed.loaded.record.thread_len > Seq::ZERO;
@@ -302,11 +277,7 @@ impl Journal {
     }
 
     /// The entries that the record counts; none if the thread was erased while it was read.
-    async fn entries(
-        &self,
-        id: &AgentId,
-        loaded: &Loaded,
-    ) -> Result<Option<Vec<Entry>>, JournalError> {
+    async fn entries(&self, id: &AgentId, loaded: &Loaded) -> Result<Option<Vec<Entry>>, Error> {
         let len = loaded.record.thread_len.0;
         let mut entries: Vec<Entry> = Vec::new();
         loop {
@@ -327,7 +298,7 @@ impl Journal {
     }
 
     /// Claims the agent, then loads it.
-    async fn claim(&self, id: &AgentId, at: Timestamp) -> Result<Claimed, JournalError> {
+    async fn claim(&self, id: &AgentId, at: Timestamp) -> Result<Claimed, Error> {
         let claim = ClaimRequest {
             id: id.clone(),
             claimant: self.life,
@@ -337,40 +308,51 @@ impl Journal {
         let epoch = match self.storage.claim(claim).await? {
             ClaimOutcome::Claimed(epoch) => epoch,
             ClaimOutcome::Held { owner, epoch } => {
-                return Err(JournalError::Held { owner, epoch });
+                return Err(Error::new(
+                    ErrorKind::Held,
+                    format!("agent {id} is held by node {owner} under epoch {epoch}"),
+                ));
             }
-            ClaimOutcome::ClaimantDead => return Err(JournalError::Closed),
+            ClaimOutcome::ClaimantDead => return Err(closed()),
         };
         match self.storage.load(id).await? {
             Some(loaded) if loaded.record.epoch == epoch => Ok(Claimed { epoch, loaded }),
-            Some(loaded) => Err(JournalError::Taken {
-                epoch: loaded.record.epoch,
-            }),
+            Some(loaded) => Err(taken(id, loaded.record.epoch)),
             // Claimed and deleted by another since.
-            None => Err(JournalError::Taken {
-                epoch: epoch.next(),
-            }),
+            None => Err(taken(id, epoch.next())),
         }
     }
 
     /// Writes a commit that gives the claim back; if it is refused, gives it back by itself.
-    async fn write(&self, claimed: Claimed, commit: Commit) -> Result<(), JournalError> {
+    async fn write(&self, claimed: Claimed, commit: Commit) -> Result<(), Error> {
         let free = claimed.commit(&commit.id, commit.at);
         match self.storage.append(commit).await {
             AppendOutcome::Committed(_) => Ok(()),
-            AppendOutcome::Fenced { epoch } => Err(JournalError::Taken { epoch }),
+            AppendOutcome::Fenced { epoch } => Err(taken(&free.id, epoch)),
             // Under the claim nobody else commits but another call with the same claim.
-            AppendOutcome::Conflict { .. } => Err(JournalError::Taken {
-                epoch: claimed.epoch,
-            }),
-            AppendOutcome::Unknown(error) => Err(JournalError::Unknown(error)),
+            AppendOutcome::Conflict { .. } => Err(taken(&free.id, claimed.epoch)),
+            AppendOutcome::Unknown(error) => Err(Error::new(
+                ErrorKind::Unknown,
+                format!("whether it is written to agent {} is not known", free.id),
+            )
+            .caused_by(error)),
             AppendOutcome::Failed(error) => {
                 // If this fails too, the claim goes with the next call or with the journal.
                 let _freed = self.storage.append(free).await;
-                Err(JournalError::Storage(error))
+                Err(error)
             }
         }
     }
+}
+
+fn closed() -> Error {
+    let why = "the journal was closed, or declared dead for want of renewals";
+    Error::new(ErrorKind::Closed, why)
+}
+
+fn taken(id: &AgentId, epoch: Epoch) -> Error {
+    let why = format!("agent {id} was claimed meanwhile, under epoch {epoch}");
+    Error::new(ErrorKind::Held, why)
 }
 
 impl Claimed {

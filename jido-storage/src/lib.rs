@@ -43,7 +43,7 @@ pub use self::foundationdb::{FoundationDbOptions, FoundationDbStorage};
 pub use commit::{AppendOutcome, Commit, Erase, RequestRecord};
 pub use error::{Error, ErrorKind};
 pub use group::{GroupCommitter, GroupDriver, GroupOptions};
-pub use journal::{Journal, JournalError, Thread};
+pub use journal::{Journal, Thread, ThreadAppend};
 pub use layer::Layer;
 #[cfg(feature = "lmdb")]
 pub use lmdb::{LmdbOptions, LmdbStorage};

@@ -16,12 +16,13 @@ use jido_storage::{
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+use crate::batches::Recorder;
+
 const NODE: Incarnation = Incarnation(1);
 
 /// A folder with agents, all of them claimed.
 pub(crate) struct Adapter<'a> {
     storage: Arc<dyn Storage>,
-    lmdb: LmdbStorage,
     claimed: Vec<(AgentId, Epoch)>,
     revision: u64,
     runtime: &'a Runtime,
@@ -81,7 +82,7 @@ impl<'a> Adapter<'a> {
             }
             claimed
         });
-        let mut storage: Arc<dyn Storage> = Arc::new(lmdb.clone());
+        let mut storage: Arc<dyn Storage> = Arc::new(lmdb);
         if grouped {
             let (group, drivers) = GroupCommitter::new(storage, &GroupOptions::new()).unwrap();
             for driver in drivers {
@@ -91,7 +92,6 @@ impl<'a> Adapter<'a> {
         }
         Self {
             storage,
-            lmdb,
             claimed,
             revision: 0,
             runtime,
@@ -104,12 +104,8 @@ impl<'a> Adapter<'a> {
         self.folder
     }
 
-    pub(crate) fn transactions(&self) -> u64 {
-        self.lmdb.transactions()
-    }
-
     /// Every agent is a task that appends one entry after the other.
-    pub(crate) fn append(&mut self, bytes: usize, rounds: u64) -> Duration {
+    pub(crate) fn append(&mut self, bytes: usize, rounds: u64, recorder: &Recorder) -> Duration {
         let payload = Bytes::from(vec![7u8; bytes]);
         let revisions = self.revision..self.revision + rounds;
         self.revision += rounds;
@@ -117,8 +113,10 @@ impl<'a> Adapter<'a> {
         let tasks: Vec<_> = self
             .claimed
             .iter()
-            .map(|(id, epoch)| {
+            .enumerate()
+            .map(|(agent, (id, epoch))| {
                 let (storage, id, epoch) = (self.storage.clone(), id.clone(), *epoch);
+                let recorder = recorder.clone();
                 let (payload, revisions) = (payload.clone(), revisions.clone());
                 self.runtime.spawn(async move {
                     for expected in revisions {
@@ -127,6 +125,7 @@ impl<'a> Adapter<'a> {
                         commit
                             .entries
                             .push(NewEntry::new("e", at, payload.clone()).unwrap());
+                        recorder.comes(agent);
                         append(&*storage, commit).await;
                     }
                 })

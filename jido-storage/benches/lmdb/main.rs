@@ -2,11 +2,14 @@
 //!
 //! `cargo bench -p jido-storage --features lmdb --bench lmdb`
 //!
-//! - **append**: durable appends of 200 bytes by 1, 16 and 1,000 agents at once. The floor is
-//!   a transaction for each round of all agents, with one put for each: as many bytes as the
+//! - **append**: durable appends of 200 bytes by 1, 16 and 1,000 agents at once. The floor has
+//!   the batches that the adapter made in the same turn, with the appends in the order in which
+//!   they came: a transaction for each, and one put for each append, of as many bytes as the
 //!   adapter stores for the entry, under a key as long as its own, and nothing else.
-//!   Beside it the same behind a group committer, which the adapter has no need of,
-//!   and the gain over one commit at a time, which is what one agent alone gets.
+//!   Beside it an ideal: a transaction for each round of all agents, in the order of
+//!   their keys, so that no agent is ever late and page follows page. Then the adapter behind
+//!   a group committer, which it has no need of, and the gain over one commit at a
+//!   time, which is what one agent alone gets.
 //! - **claim and load** of an agent with a checkpoint of 2 kB: the floor puts a record
 //!   of 100 bytes and reads one of 2 kB.
 //! - **directory**: a page of 1,000 agents. The floor copies as many records, undecoded.
@@ -24,11 +27,14 @@
 
 mod adapter;
 mod bare;
+mod batches;
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use adapter::Adapter;
 use bare::{Bare, stored_len};
+use batches::{Batches, Recorder};
 use tokio::runtime::Runtime;
 
 /// As in the programs.
@@ -50,7 +56,7 @@ fn quartiles(mut numbers: Vec<f64>) -> [f64; 3] {
     [1, 2, 3].map(|quarter| numbers[numbers.len() * quarter / 4])
 }
 
-/// Times of each turn: the floor's first.
+/// The times of all sides in each turn.
 fn turns<const N: usize>(
     count: usize,
     mut sides: [&mut dyn FnMut() -> Duration; N],
@@ -72,43 +78,55 @@ fn rate<const N: usize>(times: &[[f64; N]], side: usize, done: f64) -> f64 {
     done / quartiles(times.iter().map(|turn| turn[side]).collect())[1]
 }
 
-fn ratio<const N: usize>(times: &[[f64; N]], side: usize) -> String {
-    let [low, middle, high] = quartiles(times.iter().map(|turn| turn[0] / turn[side]).collect());
+/// The rate of a side as a part of a floor's.
+fn ratio<const N: usize>(times: &[[f64; N]], floor: usize, side: usize) -> String {
+    let [low, middle, high] =
+        quartiles(times.iter().map(|turn| turn[floor] / turn[side]).collect());
     format!("{middle:.2} ({low:.2} to {high:.2})")
 }
 
-fn appends(runtime: &Runtime) {
+fn appends(runtime: &Runtime, recorder: &Recorder) {
     let mut first = Adapter::new(1, runtime, false);
-    first.append(BYTES, 1);
+    first.append(BYTES, 1, recorder);
     let len = stored_len(first.close().path(), "entries");
     println!("append of {BYTES} bytes, {len} as stored; ratio to the floor: middle (quarters)");
-    println!("at once | bare/s | adapter/s | ratio | grouped | transactions a round | gain");
+    println!(
+        "at once | bare/s | adapter/s | ratio | grouped | to ideal | transactions a round | gain"
+    );
     let mut alone = 0.0;
     for (agents, rounds, count) in APPENDS {
-        let mut bare = Bare::new();
+        let (mut bare, mut ideal) = (Bare::new(), Bare::new());
         let mut adapter = Adapter::new(agents, runtime, false);
         let mut grouped = Adapter::new(agents, runtime, true);
-        let before = adapter.transactions();
+        let batches = RefCell::new(Batches::default());
+        let mut transactions = 0;
         let times = turns(
             count,
             [
-                &mut || bare.append(agents, len, rounds),
-                &mut || adapter.append(BYTES, rounds),
-                &mut || grouped.append(BYTES, rounds),
+                &mut || {
+                    recorder.take();
+                    let time = adapter.append(BYTES, rounds, recorder);
+                    batches.replace(recorder.take());
+                    transactions += batches.borrow().transactions();
+                    time
+                },
+                &mut || bare.replay(&batches.borrow(), len),
+                &mut || grouped.append(BYTES, rounds, recorder),
+                &mut || ideal.append(agents, len, rounds),
             ],
         );
-        let transactions = (adapter.transactions() - before) as f64;
         let done = (agents as u64 * rounds) as f64;
-        let ours = rate(&times, 1, done);
+        let ours = rate(&times, 0, done);
         if agents == 1 {
             alone = ours;
         }
         println!(
-            "{agents} | {:.0} | {ours:.0} | {} | {} | {:.2} | {:.1}",
-            rate(&times, 0, done),
-            ratio(&times, 1),
-            ratio(&times, 2),
-            transactions / ((WARM + count) as u64 * rounds) as f64,
+            "{agents} | {:.0} | {ours:.0} | {} | {} | {} | {:.2} | {:.1}",
+            rate(&times, 1, done),
+            ratio(&times, 1, 0),
+            ratio(&times, 1, 2),
+            ratio(&times, 3, 0),
+            transactions as f64 / ((WARM + count) as u64 * rounds) as f64,
             ours / alone,
         );
     }
@@ -129,7 +147,7 @@ fn claims(runtime: &Runtime) {
         "claim and load of {STATE} bytes: bare {:.0}/s, adapter {:.0}/s, ratio {}",
         rate(&times, 0, ROUNDS as f64),
         rate(&times, 1, ROUNDS as f64),
-        ratio(&times, 1),
+        ratio(&times, 0, 1),
     );
 }
 
@@ -147,13 +165,15 @@ fn pages(runtime: &Runtime) {
         "directory page of {PAGE}: bare {:.0}/s, adapter {:.0}/s, ratio {}",
         rate(&times, 0, ROUNDS as f64),
         rate(&times, 1, ROUNDS as f64),
-        ratio(&times, 1),
+        ratio(&times, 0, 1),
     );
 }
 
 fn main() {
     let runtime = Runtime::new().unwrap();
-    appends(&runtime);
+    let recorder = Recorder::default();
+    tracing::subscriber::set_global_default(recorder.clone()).unwrap();
+    appends(&runtime, &recorder);
     claims(&runtime);
     pages(&runtime);
 }

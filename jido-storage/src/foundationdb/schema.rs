@@ -12,7 +12,7 @@ use crate::{Error, ErrorKind};
 
 /// The version of the keys and their records. It changes when a build of before
 /// could not read them.
-const SCHEMA: u64 = 1;
+const SCHEMA: u64 = 2;
 const MAGIC: &str = "jido";
 
 /// How old a marker is, in versions, when no transaction can be in question any more that wrote

@@ -120,6 +120,7 @@ impl Append {
             tables,
             txn,
             record,
+            ..
         } = writing;
         let slot = row.slot;
         if row.thread_len == Seq::ZERO
@@ -151,6 +152,10 @@ impl Append {
 
 impl Operation for Append {
     type Outcome = AppendOutcome;
+
+    fn agent(&self) -> Option<(&[u8], &AgentId)> {
+        Some((&self.key, &self.id))
+    }
 
     fn run(&self, writing: &mut Writing<'_, '_>) -> Result<AppendOutcome, Fault> {
         let row = match writing.owned(&self.key, &self.id, self.epoch)? {

@@ -2,10 +2,11 @@
 //! their outcomes back.
 
 use heed::RwTxn;
+use jido_core::AgentId;
 use tokio::sync::oneshot;
 
 use super::fault::Fault;
-use super::tables::Tables;
+use super::tables::{AgentRow, Tables};
 use crate::Error;
 
 /// A write transaction, as an operation sees it.
@@ -14,6 +15,44 @@ pub(super) struct Writing<'a, 'e> {
     pub(super) txn: &'a mut RwTxn<'e>,
     /// Room for a record of an agent: nearly every operation writes one.
     pub(super) record: Vec<u8>,
+    /// The row of the agent whose turn it is, where it was found when the order of the
+    /// batch was made, and nothing has changed it since.
+    found: Option<AgentRow>,
+    /// The slot of the last operation on an agent that had one.
+    last: Option<u64>,
+}
+
+impl<'a, 'e> Writing<'a, 'e> {
+    pub(super) fn new(tables: &'a Tables, txn: &'a mut RwTxn<'e>) -> Self {
+        Self {
+            tables,
+            txn,
+            record: Vec::new(),
+            found: None,
+            last: None,
+        }
+    }
+
+    /// The row of the operation's agent, if it has one. `key` is its
+    /// [`agent_key`](super::tables::agent_key).
+    pub(super) fn agent(&mut self, key: &[u8], id: &AgentId) -> Result<Option<AgentRow>, Fault> {
+        match self.found.take() {
+            Some(row) => Ok(Some(row)),
+            None => self.tables.agent(self.txn, key, id),
+        }
+    }
+}
+
+/// Where an operation writes most. A batch is run in this order, since a page that comes
+/// after the last one costs less than one anywhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Place {
+    /// Among the few records of nodes.
+    Nodes,
+    /// Behind the records of the agents with smaller slots.
+    Slot(u64),
+    /// Behind all of them.
+    Last,
 }
 
 /// One thing to do inside a write transaction. It may be run again, when the
@@ -25,6 +64,11 @@ pub(super) trait Operation: Send + 'static {
     /// Does it. What it refuses it refuses before it has written anything, since the
     /// transaction goes on without it.
     fn run(&self, writing: &mut Writing<'_, '_>) -> Result<Self::Outcome, Fault>;
+
+    /// The agent that it works on: where its row stands, and its id. None for a node.
+    fn agent(&self) -> Option<(&[u8], &AgentId)> {
+        None
+    }
 
     /// The outcome when nothing was written, for a reason.
     fn failed(error: Error) -> Self::Outcome;
@@ -46,6 +90,10 @@ pub(super) trait Operation: Send + 'static {
 
 /// An operation on its way, whatever its outcome's type.
 pub(super) trait Job: Send {
+    /// Finds out where it will write, before anything is written.
+    fn find(&mut self, writing: &Writing<'_, '_>);
+    /// Where that is. The jobs of one agent are all at its place.
+    fn place(&self) -> Place;
     /// Runs it and keeps the outcome; fails only when the transaction has to be
     /// given up.
     fn run(&mut self, writing: &mut Writing<'_, '_>) -> Result<(), heed::Error>;
@@ -63,6 +111,7 @@ pub(super) trait Job: Send {
 struct Pending<O: Operation> {
     operation: O,
     bytes: usize,
+    found: Option<AgentRow>,
     outcome: Option<O::Outcome>,
     reply: oneshot::Sender<O::Outcome>,
 }
@@ -75,6 +124,7 @@ pub(super) fn job<O: Operation>(operation: O) -> (Box<dyn Job>, oneshot::Receive
         Box::new(Pending {
             operation,
             bytes,
+            found: None,
             outcome: None,
             reply,
         }),
@@ -90,7 +140,27 @@ impl<O: Operation> Pending<O> {
 }
 
 impl<O: Operation> Job for Pending<O> {
+    fn find(&mut self, writing: &Writing<'_, '_>) {
+        // One whose row can't be read is refused when its turn comes.
+        self.found = self.operation.agent().and_then(|(key, id)| {
+            let found = writing.tables.agent(writing.txn, key, id);
+            found.ok().flatten()
+        });
+    }
+
+    fn place(&self) -> Place {
+        match (&self.found, self.operation.agent()) {
+            (Some(row), _) => Place::Slot(row.slot),
+            (None, Some(_)) => Place::Last,
+            (None, None) => Place::Nodes,
+        }
+    }
+
     fn run(&mut self, writing: &mut Writing<'_, '_>) -> Result<(), heed::Error> {
+        let slot = self.found.as_ref().map(|row| row.slot);
+        // The operation before it may have changed the row: those of an agent stand together.
+        writing.found = self.found.take().filter(|_| slot != writing.last);
+        writing.last = slot;
         self.outcome = Some(match self.operation.run(writing) {
             Ok(outcome) => outcome,
             Err(Fault::Refused(error)) => O::failed(error),

@@ -33,7 +33,7 @@ use self::env::{Environment, FOLLOWS};
 use self::fault::{Fault, is_map_resized};
 use self::job::{Operation, job};
 use self::node_ops::{DeclareDead, Renew};
-use self::ops::{Delete, Follow};
+use self::ops::{Claim, Delete, Follow};
 pub use self::options::LmdbOptions;
 use self::queue::Queue;
 use self::tables::Tables;
@@ -272,7 +272,7 @@ impl Storage for LmdbStorage {
     }
 
     async fn claim(&self, claim: ClaimRequest) -> Result<ClaimOutcome, Error> {
-        outcome_of::<ClaimRequest>(self.submit(claim)).await
+        outcome_of::<Claim>(self.submit(Claim::new(claim))).await
     }
 
     async fn load(&self, id: &AgentId) -> Result<Option<Loaded>, Error> {
@@ -344,12 +344,7 @@ impl Storage for LmdbStorage {
     }
 
     async fn delete(&self, id: &AgentId, epoch: Epoch, at: Timestamp) -> AppendOutcome {
-        outcome_of::<Delete>(self.submit(Delete {
-            id: id.clone(),
-            epoch,
-            at,
-        }))
-        .await
+        outcome_of::<Delete>(self.submit(Delete::new(id.clone(), epoch, at))).await
     }
 
     async fn directory(&self, query: DirectoryQuery) -> Result<DirectoryPage, Error> {

@@ -20,11 +20,38 @@ const NEXT_SLOT: &[u8] = b"next_slot";
 /// map that others have grown.
 pub(super) struct Follow;
 
+/// A claim of an agent.
+pub(super) struct Claim {
+    key: Vec<u8>,
+    request: ClaimRequest,
+}
+
+impl Claim {
+    pub(super) fn new(request: ClaimRequest) -> Self {
+        Self {
+            key: agent_key(&request.id),
+            request,
+        }
+    }
+}
+
 /// A deletion of an agent.
 pub(super) struct Delete {
-    pub(super) id: AgentId,
-    pub(super) epoch: Epoch,
-    pub(super) at: Timestamp,
+    key: Vec<u8>,
+    id: AgentId,
+    epoch: Epoch,
+    at: Timestamp,
+}
+
+impl Delete {
+    pub(super) fn new(id: AgentId, epoch: Epoch, at: Timestamp) -> Self {
+        Self {
+            key: agent_key(&id),
+            id,
+            epoch,
+            at,
+        }
+    }
 }
 
 impl Writing<'_, '_> {
@@ -35,12 +62,12 @@ impl Writing<'_, '_> {
 
     /// The agent's row, if `epoch` owns it. `key` is its [`agent_key`].
     pub(super) fn owned(
-        &self,
+        &mut self,
         key: &[u8],
         id: &AgentId,
         epoch: Epoch,
     ) -> Result<Result<AgentRow, AppendOutcome>, Fault> {
-        Ok(match self.tables.agent(self.txn, key, id)? {
+        Ok(match self.agent(key, id)? {
             Some(row) if row.epoch == epoch && row.owner.is_some() => Ok(row),
             Some(row) => Err(AppendOutcome::Fenced { epoch: row.epoch }),
             None => Err(AppendOutcome::Fenced { epoch: Epoch::ZERO }),
@@ -138,20 +165,24 @@ impl Operation for Follow {
     }
 }
 
-impl Operation for ClaimRequest {
+impl Operation for Claim {
     type Outcome = Result<ClaimOutcome, Error>;
 
+    fn agent(&self) -> Option<(&[u8], &AgentId)> {
+        Some((&self.key, &self.request.id))
+    }
+
     fn run(&self, writing: &mut Writing<'_, '_>) -> Result<Self::Outcome, Fault> {
-        let cluster = &self.id.cluster;
-        if !writing.is_up(cluster, self.claimant)? {
+        let request = &self.request;
+        let cluster = &request.id.cluster;
+        if !writing.is_up(cluster, request.claimant)? {
             return Ok(Ok(ClaimOutcome::ClaimantDead));
         }
-        let key = agent_key(&self.id);
-        let row = writing.tables.agent(writing.txn, &key, &self.id)?;
+        let row = writing.agent(&self.key, &request.id)?;
         if let Some(row) = &row
             && let Some(owner) = row.owner
-            && owner != self.claimant
-            && self.take_from != Some(owner)
+            && owner != request.claimant
+            && request.take_from != Some(owner)
             && writing.is_up(cluster, owner)?
         {
             return Ok(Ok(ClaimOutcome::Held {
@@ -168,25 +199,26 @@ impl Operation for ClaimRequest {
                 epoch: Epoch::ZERO,
                 revision: Revision::ZERO,
                 thread_len: Seq::ZERO,
-                created_at: self.at,
-                updated_at: self.at,
+                created_at: request.at,
+                updated_at: request.at,
                 deleted: false,
                 floor: Timestamp::default(),
             },
         };
         if std::mem::take(&mut row.deleted) {
-            row.created_at = self.at;
+            row.created_at = request.at;
         }
-        row.owner = Some(self.claimant);
+        row.owner = Some(request.claimant);
         row.epoch = row.epoch.next();
-        row.updated_at = self.at;
-        Tables::agent_record(&mut writing.record, &self.id, row)?;
+        row.updated_at = request.at;
+        Tables::agent_record(&mut writing.record, &request.id, row)?;
         let Writing {
             tables,
             txn,
             record,
+            ..
         } = writing;
-        tables.agents.put(txn, &key, record)?;
+        tables.agents.put(txn, &self.key, record)?;
         Ok(Ok(ClaimOutcome::Claimed(row.epoch)))
     }
 
@@ -202,9 +234,12 @@ impl Operation for ClaimRequest {
 impl Operation for Delete {
     type Outcome = AppendOutcome;
 
+    fn agent(&self) -> Option<(&[u8], &AgentId)> {
+        Some((&self.key, &self.id))
+    }
+
     fn run(&self, writing: &mut Writing<'_, '_>) -> Result<AppendOutcome, Fault> {
-        let key = agent_key(&self.id);
-        let mut row = match writing.owned(&key, &self.id, self.epoch)? {
+        let mut row = match writing.owned(&self.key, &self.id, self.epoch)? {
             Ok(row) => row,
             Err(outcome) => return Ok(outcome),
         };
@@ -232,9 +267,10 @@ impl Operation for Delete {
             tables,
             txn,
             record,
+            ..
         } = writing;
         delete_range(&tables.requests, txn, request_keys(row.slot))?;
-        tables.agents.put(txn, &key, record)?;
+        tables.agents.put(txn, &self.key, record)?;
         Ok(AppendOutcome::Committed(row.revision))
     }
 

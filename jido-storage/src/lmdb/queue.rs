@@ -16,8 +16,8 @@ const MAX_QUEUED_BYTES: usize = 256 * 1024 * 1024;
 const MAX_BATCH: usize = 4 * 1024;
 /// Bytes of one transaction, so that its dirty pages stay in memory.
 const MAX_BATCH_BYTES: usize = 64 * 1024 * 1024;
-/// The part of a transaction's time for which the next one waits for the callers who
-/// were just answered.
+/// The part of a transaction's time for which the next one waits, before it begins and once
+/// more before it commits, for the callers who were just answered.
 const PATIENCE: u32 = 8;
 
 /// What the writer has just done.
@@ -28,6 +28,13 @@ pub(super) struct Last {
     pub(super) expected: usize,
     /// How long the transaction took.
     pub(super) took: Duration,
+}
+
+impl Last {
+    /// How long the next transaction waits at a time for those who were answered.
+    pub(super) fn patience(&self) -> Duration {
+        self.took / PATIENCE
+    }
 }
 
 /// The queue between the callers and the writer's thread.
@@ -44,6 +51,24 @@ struct State {
     closed: bool,
     /// The jobs from which on the writer is woken.
     wanted: usize,
+}
+
+impl State {
+    /// Moves jobs from the front into a batch, as far as it has room.
+    fn take(&mut self, batch: &mut Vec<Box<dyn Job>>) {
+        let mut bytes: usize = batch.iter().map(|job| job.bytes()).sum();
+        while batch.len() < MAX_BATCH
+            && let Some(job) = self.jobs.pop_front()
+        {
+            if !batch.is_empty() && bytes + job.bytes() > MAX_BATCH_BYTES {
+                self.jobs.push_front(job);
+                break;
+            }
+            bytes += job.bytes();
+            self.bytes -= job.bytes();
+            batch.push(job);
+        }
+    }
 }
 
 impl Queue {
@@ -79,8 +104,8 @@ impl Queue {
     }
 
     /// What has queued up, waiting for the first; nothing once the queue is
-    /// closed and empty.
-    pub(super) fn next_batch(&self, last: Last) -> Vec<Box<dyn Job>> {
+    /// closed and empty. After a pause `last` is nothing any more.
+    pub(super) fn next_batch(&self, last: &mut Last) -> Vec<Box<dyn Job>> {
         let mut state = self.state.lock();
         // Whoever comes after a pause waits for nobody.
         let mut paused = false;
@@ -91,33 +116,40 @@ impl Queue {
                 paused = self.ready.wait_for(&mut state, last.took).timed_out();
             }
         }
-        if !paused {
-            self.let_others_in(&mut state, last);
+        let mut batch = Vec::with_capacity(last.expected.max(state.jobs.len()).min(MAX_BATCH));
+        if paused {
+            *last = Last::default();
+        } else {
+            // The others come while the transaction goes on with the first half.
+            self.let_in(&mut state, last.expected / 2, last.patience());
         }
-        let mut batch = Vec::with_capacity(state.jobs.len().min(MAX_BATCH));
-        let mut bytes = 0;
-        while batch.len() < MAX_BATCH
-            && let Some(job) = state.jobs.pop_front()
-        {
-            if !batch.is_empty() && bytes + job.bytes() > MAX_BATCH_BYTES {
-                state.jobs.push_front(job);
-                break;
-            }
-            bytes += job.bytes();
-            batch.push(job);
-        }
-        state.bytes -= bytes;
+        state.take(&mut batch);
         batch
+    }
+
+    /// Adds to a batch whose jobs have all been run who has come since, and answers
+    /// whether anybody has. Waits for no longer than `patience` for those who are missing.
+    pub(super) fn join(
+        &self,
+        batch: &mut Vec<Box<dyn Job>>,
+        expected: usize,
+        patience: Duration,
+    ) -> bool {
+        let before = batch.len();
+        let mut state = self.state.lock();
+        self.let_in(&mut state, expected.saturating_sub(before), patience);
+        state.take(batch);
+        batch.len() > before
     }
 
     /// Gives the callers who have just been answered a moment to hand in what comes
     /// next: they share one sync then, where else the first of them would go alone
     /// and all others wait for one more. The writer sleeps meanwhile, so that they have
-    /// the processor, and is woken as soon as all are there.
-    fn let_others_in(&self, state: &mut MutexGuard<'_, State>, last: Last) {
-        state.wanted = last.expected.min(MAX_BATCH);
-        if state.jobs.len() < state.wanted && !state.closed {
-            self.ready.wait_for(state, last.took / PATIENCE);
+    /// the processor, and is woken as soon as so many are there as are `wanted`.
+    fn let_in(&self, state: &mut MutexGuard<'_, State>, wanted: usize, patience: Duration) {
+        state.wanted = wanted.min(MAX_BATCH);
+        if state.jobs.len() < state.wanted && !state.closed && !patience.is_zero() {
+            self.ready.wait_for(state, patience);
         }
         state.wanted = 1;
     }

@@ -12,7 +12,7 @@ use crate::{Error, ErrorKind};
 
 /// The version of the tables and their keys. It changes when a build of before
 /// could not read them.
-const SCHEMA: u32 = 3;
+const SCHEMA: u32 = 4;
 const SCHEMA_KEY: &[u8] = b"schema";
 const SCHEMA_MAGIC: &[u8; 4] = b"jido";
 

@@ -24,11 +24,11 @@ pub(super) fn start(env: Arc<Environment>, queue: Arc<Queue>) -> Result<(), Erro
             let writer = Writer { env, queue };
             let mut last = Last::default();
             for round in 1u64.. {
-                let batch = writer.queue.next_batch(last);
+                let batch = writer.queue.next_batch(&mut last);
                 if batch.is_empty() {
                     break;
                 }
-                last = writer.write(batch);
+                last = writer.write(batch, last);
                 if round % CHECK_READERS_EVERY == 0 {
                     writer.env.clear_stale_readers();
                 }
@@ -58,18 +58,23 @@ impl Drop for Writer {
 }
 
 impl Writer {
-    /// Writes a batch and answers every job of it.
-    fn write(&self, mut batch: Vec<Box<dyn Job>>) -> Last {
+    /// Writes a batch, with whoever comes while it is on its way, and answers every job.
+    fn write(&self, mut batch: Vec<Box<dyn Job>>, last: Last) -> Last {
         #[allow(
             clippy::disallowed_methods,
             reason = "how long a transaction takes on this disk bounds the wait for the next, and decides nothing"
         )]
         let begun = Instant::now();
-        let outcome = attempt(&self.env, &mut batch);
+        let mut patience = last.patience();
+        let outcome = attempt(&self.env, &mut batch, |batch| {
+            let patience = std::mem::take(&mut patience);
+            self.queue.join(batch, last.expected, patience)
+        });
         let last = Last {
             expected: self.queue.len() + batch.len(),
             took: begun.elapsed(),
         };
+        tracing::trace!(operations = batch.len(), took = ?last.took, "wrote a batch");
         settle(&self.env, batch, outcome);
         last
     }
@@ -109,7 +114,7 @@ fn settle(env: &Environment, mut batch: Vec<Box<dyn Job>>, mut outcome: Result<(
                 if full {
                     match env.grow(false) {
                         Ok(true) => {
-                            outcome = attempt(env, &mut batch);
+                            outcome = attempt(env, &mut batch, |_| false);
                             continue;
                         }
                         Ok(false) => {}
@@ -123,7 +128,7 @@ fn settle(env: &Environment, mut batch: Vec<Box<dyn Job>>, mut outcome: Result<(
                 if batch.len() > 1 && !matches!(error, heed::Error::Io(_)) {
                     for job in batch {
                         let mut alone = vec![job];
-                        let outcome = attempt(env, &mut alone);
+                        let outcome = attempt(env, &mut alone, |_| false);
                         settle(env, alone, outcome);
                     }
                     return;
@@ -139,19 +144,30 @@ fn settle(env: &Environment, mut batch: Vec<Box<dyn Job>>, mut outcome: Result<(
     }
 }
 
-/// Runs a batch in one transaction and commits it.
-fn attempt(env: &Environment, batch: &mut [Box<dyn Job>]) -> Result<(), Stopped> {
+/// Runs a batch in one transaction and commits it. Each time that all of it has been run,
+/// `join` may add to it, and answers whether it has.
+fn attempt(
+    env: &Environment,
+    batch: &mut Vec<Box<dyn Job>>,
+    mut join: impl FnMut(&mut Vec<Box<dyn Job>>) -> bool,
+) -> Result<(), Stopped> {
     let mut txn = env.begin().map_err(|fault| match fault {
         Fault::Refused(error) => Stopped::Begin(error),
         Fault::Engine(error) => Stopped::Begin(env.definite(&error, "beginning a transaction")),
     })?;
-    let mut writing = Writing {
-        tables: env.tables(),
-        txn: &mut txn.txn,
-        record: Vec::new(),
-    };
-    for job in batch {
-        job.run(&mut writing).map_err(Stopped::Undone)?;
+    let mut writing = Writing::new(env.tables(), &mut txn.txn);
+    let mut from = 0;
+    loop {
+        let (_, jobs) = batch.split_at_mut(from);
+        jobs.iter_mut().for_each(|job| job.find(&writing));
+        jobs.sort_by_key(|job| job.place());
+        for job in jobs {
+            job.run(&mut writing).map_err(Stopped::Undone)?;
+        }
+        from = batch.len();
+        if !join(batch) {
+            break;
+        }
     }
     env.commit(txn).map_err(|error| {
         if env.is_poisoned() {
@@ -167,7 +183,7 @@ fn write_in_reserve(env: &Environment, mut batch: Vec<Box<dyn Job>>) {
     let mut outcome = Err(Stopped::Begin(env.full()));
     loop {
         match env.grow(true) {
-            Ok(true) => outcome = attempt(env, &mut batch),
+            Ok(true) => outcome = attempt(env, &mut batch, |_| false),
             Ok(false) => break,
             Err(error) => {
                 outcome = Err(Stopped::Begin(error));

@@ -185,7 +185,10 @@ async fn schemas_are_compared_when_a_storage_is_opened() {
     let schema = layout().schema();
     let written = double.everything()[&schema].clone();
     for (stored, kind) in [
-        (foundationdb_tuple::pack(&("jido", 2u64)), ErrorKind::Schema),
+        (
+            foundationdb_tuple::pack(&("jido", 99u64)),
+            ErrorKind::Schema,
+        ),
         (
             foundationdb_tuple::pack(&("other", 1u64)),
             ErrorKind::Corrupt,

@@ -38,17 +38,17 @@ async fn appends_that_wait_share_a_transaction() {
     let mut commits = Vec::new();
     for n in 0..1000 {
         let id = id(&format!("agent-{n}"));
-        let waits = storage.submit(ClaimRequest {
+        let waits = storage.submit(Claim::new(ClaimRequest {
             id: id.clone(),
             claimant: NODE,
             take_from: None,
             at: Timestamp(1),
-        });
+        }));
         commits.push((id, waits));
     }
     let mut appends = Vec::new();
     for (id, waits) in commits {
-        let ClaimOutcome::Claimed(epoch) = outcome_of::<ClaimRequest>(waits).await.unwrap() else {
+        let ClaimOutcome::Claimed(epoch) = outcome_of::<Claim>(waits).await.unwrap() else {
             panic!("not claimed")
         };
         appends.push(commit(&id, epoch, 0, 200));

@@ -130,23 +130,17 @@ impl World {
             cluster: cluster(),
             incarnation: NODE,
         };
-        let delete = Delete {
-            id: id("a"),
-            epoch: self.epoch,
-            at: Timestamp(1),
-        };
-        let claim = |key: &str| ClaimRequest {
-            id: id(key),
-            claimant: NODE,
-            take_from: None,
-            at: Timestamp(1),
+        let delete = Delete::new(id("a"), self.epoch, Timestamp(1));
+        let claim = |key: &str| {
+            Claim::new(ClaimRequest {
+                id: id(key),
+                claimant: NODE,
+                take_from: None,
+                at: Timestamp(1),
+            })
         };
         let tables = self.tables();
-        let mut writing = Writing {
-            tables: &tables,
-            txn,
-            record: Vec::new(),
-        };
+        let mut writing = Writing::new(&tables, txn);
         let next = Append::new(next, MAX_COMMIT_BYTES).unwrap();
         drop(readable(next.run(&mut writing)));
         drop(readable(renew.run(&mut writing)));

@@ -190,7 +190,7 @@ async fn another_schema_is_refused_and_both_versions_are_named() {
     let error = LmdbStorage::open(folder.path()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Schema);
     assert!(
-        error.to_string().contains("version 9") && error.to_string().contains("has 3"),
+        error.to_string().contains("version 9") && error.to_string().contains("has 4"),
         "{error}"
     );
     // It can be looked at again: nothing of the folder was held back or changed.
