@@ -41,7 +41,7 @@ impl EventSourced for Account {
     async fn decide(
         &self,
         order: Order,
-        _: &Context<'_>,
+        _: &mut Context<'_>,
     ) -> Result<(Vec<Event>, Self::Reply), AgentError> {
         let event = match order {
             Order::Deposit(sum) => Event::Deposited(sum),

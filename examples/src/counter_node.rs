@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `POST /demo/keys/{key}/inc[?by=N]` | `{"key","value","node","owner","epoch","revision"}` |
 //! | `GET /demo/keys/{key}` | the same |
+//! | `POST /demo/keys/{key}/remind?at=MS[&by=N]` | the same: `N` is added once, at that time, in ms of Unix time |
 //! | `GET /demo/keys/{key}/owner` | `{"key","node","owner","placed"}` |
 //! | `POST /demo/keys/{key}/stop` | `{"key","stopped"}` |
 //! | `GET /demo/cluster/stats` | `{"by_node":{..},"total":N}` |

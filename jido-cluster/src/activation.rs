@@ -31,7 +31,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use jido_core::{Agent, AgentKey, Epoch};
-use ractor::{Actor, ActorProcessingErr, ActorRef};
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
 
 use crate::delivery::{Delivery, Refusal};
@@ -95,6 +95,8 @@ pub(crate) struct Start<A: Agent> {
     pub(crate) router: Arc<Router<A>>,
     pub(crate) key: AgentKey,
     pub(crate) gauge: Arc<Gauge>,
+    /// The actor itself, once it has started.
+    pub(crate) me: Option<ActorCell>,
     /// What is kept of the agent, when it comes back from there.
     pub(crate) parked: Option<Arc<Parked>>,
 }
@@ -212,11 +214,14 @@ impl<A: Agent> Actor for Activation<A> {
 
     async fn pre_start(
         &self,
-        _myself: ActorRef<Self::Msg>,
+        myself: ActorRef<Self::Msg>,
         start: Start<A>,
     ) -> Result<State<A>, ActorProcessingErr> {
         Ok(State {
-            start,
+            start: Start {
+                me: Some(myself.get_cell()),
+                ..start
+            },
             phase: Phase::Refused(Refusal::Stopped),
         })
     }

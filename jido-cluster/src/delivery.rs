@@ -84,6 +84,7 @@ impl Refusal {
             AnswerStatus::NotOwner => Ok(Self::unsettled(why())),
             AnswerStatus::Stopped => Ok(Self::Stopped),
             AnswerStatus::Overloaded => Ok(Self::Overloaded),
+            AnswerStatus::Unreachable => Ok(Self::unsettled("the agent's node is out of reach")),
             AnswerStatus::Failed => {
                 Err(Error::new(ErrorKind::from_code(answer.code), why())
                     .with_executed(answer.executed))

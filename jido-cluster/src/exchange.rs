@@ -7,6 +7,7 @@
 mod answer_port;
 mod budget;
 mod pending;
+mod relay;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,7 +18,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use jido_core::{
     AgentKey, Answer, AnswerStatus, Ask, Envelope, EnvelopeError, Epoch, Executed, Incarnation,
-    ManagerName, Notice, Operation, RequestTry, Revision,
+    ManagerName, Notice, Operation, RequestTry, Revision, Route,
 };
 use parking_lot::Mutex;
 
@@ -28,6 +29,7 @@ pub(crate) use answer_port::AnswerPort;
 use budget::Budgets;
 use pending::Pending;
 pub(crate) use pending::PendingAnswer;
+use relay::Overtaken;
 
 /// Notices keep their order.
 const NOTICE_LANE: u64 = 0;
@@ -44,6 +46,9 @@ pub(crate) struct Question {
     pub(crate) request: Option<RequestTry>,
     pub(crate) budget: Duration,
     pub(crate) lane: u64,
+    /// Which of the other members passes it on where there is no session with the asked
+    /// node, as [`View::hop`](crate::members::View::hop) counts them.
+    pub(crate) relay: usize,
     pub(crate) payload: Bytes,
 }
 
@@ -73,6 +78,7 @@ pub(crate) struct Exchange {
     /// Changed with the lock held; read for every ask, so without it.
     handlers: ArcSwap<BTreeMap<ManagerName, Arc<dyn AskHandler>>>,
     changing: Mutex<()>,
+    overtaken: Overtaken,
     /// Asks of peers that have been taken and not been answered yet.
     unanswered: AtomicUsize,
     me: OnceLock<Weak<Exchange>>,
@@ -87,6 +93,7 @@ impl Exchange {
             budgets: Budgets::default(),
             handlers: ArcSwap::default(),
             changing: Mutex::default(),
+            overtaken: Overtaken::default(),
             unanswered: AtomicUsize::new(0),
             me: OnceLock::new(),
         });
@@ -140,6 +147,26 @@ impl Exchange {
         manager: &ManagerName,
         question: Question,
     ) -> Result<PendingAnswer, AskError> {
+        let me = self.members.me();
+        let hop = self
+            .members
+            .view()
+            .hop(me, to, question.lane, question.relay);
+        let hop = hop.ok_or(AskError::Send(SendError::Unreachable))?;
+        let route = match hop == to {
+            true => Route::Direct,
+            false => Route::PassOn { to },
+        };
+        self.send_ask(hop, route, manager, question)
+    }
+
+    fn send_ask(
+        self: &Arc<Self>,
+        to: Incarnation,
+        route: Route,
+        manager: &ManagerName,
+        question: Question,
+    ) -> Result<PendingAnswer, AskError> {
         let len = question.payload.len();
         let spent = self.budgets.take(to, len).ok_or(AskError::Overloaded)?;
         let answer = self.pending.open(self, to, spent);
@@ -147,7 +174,7 @@ impl Exchange {
             correlation: answer.correlation(),
             operation: question.operation,
             verify: question.verify,
-            hops: 0,
+            route,
             budget_ms: u32::try_from(question.budget.as_millis()).unwrap_or(u32::MAX),
             manager: manager.clone(),
             key: question.key,
@@ -218,18 +245,40 @@ impl Exchange {
             epoch: Epoch::ZERO,
             revision: Revision::ZERO,
             hint: None,
+            by: None,
             payload: Bytes::from(why),
         };
         self.send_answer(to, correlation, &answer);
     }
 
-    fn deliver_ask(&self, from: Incarnation, ask: Ask) {
+    /// The way back for an ask that was taken.
+    fn port(&self, from: Incarnation, ask: &Ask) -> AnswerPort {
+        let exchange = self.me.get().cloned().unwrap_or_default();
+        self.unanswered.fetch_add(1, Ordering::AcqRel);
+        AnswerPort::new(exchange, from, ask.correlation)
+    }
+
+    fn deliver_ask(&self, from: Incarnation, mut ask: Ask) {
+        match ask.route {
+            Route::Direct => {
+                let _kept = self.overtaken.note(from, &mut ask);
+                self.hand_over(from, from, ask);
+            }
+            Route::PassedOn { from: asker } => {
+                if self.members.view().contains(asker) {
+                    self.overtaken.is_by_way_of_others(asker);
+                }
+                self.hand_over(from, asker, ask);
+            }
+            Route::PassOn { to } => self.pass_on(from, to, ask),
+        }
+    }
+
+    fn hand_over(&self, from: Incarnation, asker: Incarnation, ask: Ask) {
         match self.handlers.load().get(&ask.manager) {
             Some(handler) => {
-                let exchange = self.me.get().cloned().unwrap_or_default();
-                self.unanswered.fetch_add(1, Ordering::AcqRel);
-                let port = AnswerPort::new(exchange, from, ask.correlation);
-                handler.ask(from, ask, port);
+                let port = self.port(from, &ask);
+                handler.ask(asker, ask, port);
             }
             None => self.incompatible(
                 from,
@@ -247,6 +296,7 @@ impl Inbox for Exchange {
         // to all.
         let _changing = self.changing.lock();
         let incarnation = peer.incarnation;
+        self.overtaken.forget(incarnation);
         self.members.joined(peer);
         let mut notices: Vec<Notice> = self
             .handlers
@@ -276,6 +326,7 @@ impl Inbox for Exchange {
         self.members.left(incarnation);
         self.pending.interrupt(incarnation);
         self.budgets.forget(incarnation);
+        self.overtaken.forget(incarnation);
         for handler in self.handlers.load().values() {
             handler.peer_down(incarnation);
         }

@@ -29,7 +29,8 @@ use watch::{TTL_METADATA, Watch, parts};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Takeover {
     /// When its owner has released it, or is dead: shut down, or without a renewal
-    /// of its lease for the time to live.
+    /// of its lease for the time to live. A node that has no session with it, while another
+    /// has, reaches it by way of that one.
     #[default]
     AfterLease,
     /// As soon as the session to its owner is gone, too. Writes stay fenced: an

@@ -1,6 +1,6 @@
 //! A transport between nodes of one process, for tests and single-process clusters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
@@ -16,7 +16,28 @@ use crate::transport::{Inbox, MAX_ENVELOPE_LEN, Peer, SendError, Transport};
 /// Connects the nodes of one process. Clone it into each node's transport.
 #[derive(Debug, Default, Clone)]
 pub struct LoopbackNetwork {
-    nodes: Arc<RwLock<BTreeMap<Incarnation, Arc<Port>>>>,
+    state: Arc<RwLock<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    nodes: BTreeMap<Incarnation, Arc<Port>>,
+    /// Between which there is no session, the smaller one first.
+    cut: BTreeSet<(Incarnation, Incarnation)>,
+}
+
+impl State {
+    fn is_cut(&self, a: Incarnation, b: Incarnation) -> bool {
+        self.cut.contains(&(a.min(b), a.max(b)))
+    }
+
+    /// Tells both of something that is between the two, if they are there.
+    fn tell_both(&self, a: Incarnation, b: Incarnation, event: impl Fn(&Peer) -> Event) {
+        if let (Some(a), Some(b)) = (self.nodes.get(&a), self.nodes.get(&b)) {
+            let _ = a.queue.send(event(&b.peer));
+            let _ = b.queue.send(event(&a.peer));
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -67,13 +88,30 @@ impl LoopbackNetwork {
     /// Takes a node off the network at once, as if its process had been killed:
     /// its peers see its session end, and it sees theirs end.
     pub fn disconnect(&self, incarnation: Incarnation) {
-        let mut nodes = self.nodes.write();
-        let Some(gone) = nodes.remove(&incarnation) else {
+        let mut state = self.state.write();
+        let Some(gone) = state.nodes.remove(&incarnation) else {
             return;
         };
-        for other in nodes.values() {
+        for other in state.nodes.values() {
             let _ = other.queue.send(Event::Down(incarnation));
             let _ = gone.queue.send(Event::Down(other.peer.incarnation));
+        }
+    }
+
+    /// Cuts the way between two nodes, which may still reach others: each sees its session
+    /// with the other end, and has none until [`heal`](LoopbackNetwork::heal).
+    pub fn cut(&self, a: Incarnation, b: Incarnation) {
+        let mut state = self.state.write();
+        if state.cut.insert((a.min(b), a.max(b))) {
+            state.tell_both(a, b, |peer| Event::Down(peer.incarnation));
+        }
+    }
+
+    /// Opens the way between two nodes that was cut: they have a session again.
+    pub fn heal(&self, a: Incarnation, b: Incarnation) {
+        let mut state = self.state.write();
+        if state.cut.remove(&(a.min(b), a.max(b))) {
+            state.tell_both(a, b, |peer| Event::Up(peer.clone()));
         }
     }
 }
@@ -89,7 +127,7 @@ pub struct LoopbackTransport {
 async fn deliver(inbox: Arc<dyn Inbox>, mut events: mpsc::UnboundedReceiver<Event>) {
     // A peer's envelopes count only while it is up: what was sent by one that
     // was taken off the network meanwhile is lost, as with a session.
-    let mut up = std::collections::BTreeSet::new();
+    let mut up = BTreeSet::new();
     while let Some(event) = events.recv().await {
         match event {
             Event::Up(peer) => {
@@ -125,12 +163,14 @@ impl Transport for LoopbackTransport {
             ));
         }
         runtime::spawn(deliver(inbox, events));
-        let mut nodes = self.network.nodes.write();
-        for other in nodes.values() {
-            let _ = other.queue.send(Event::Up(self.peer.clone()));
-            let _ = port.queue.send(Event::Up(other.peer.clone()));
+        let me = self.peer.incarnation;
+        let mut state = self.network.state.write();
+        state.nodes.insert(me, port);
+        for other in state.nodes.keys().filter(|other| **other != me) {
+            if !state.is_cut(me, *other) {
+                state.tell_both(me, *other, |peer| Event::Up(peer.clone()));
+            }
         }
-        nodes.insert(self.peer.incarnation, port);
         Ok(())
     }
 
@@ -144,13 +184,14 @@ impl Transport for LoopbackTransport {
                 len: envelope.len(),
             });
         }
-        let nodes = self.network.nodes.read();
-        if !nodes.contains_key(&self.peer.incarnation) {
+        let me = self.peer.incarnation;
+        let state = self.network.state.read();
+        if !state.nodes.contains_key(&me) || state.is_cut(me, to) {
             return Err(SendError::Unreachable);
         }
-        let port = nodes.get(&to).ok_or(SendError::Unreachable)?;
+        let port = state.nodes.get(&to).ok_or(SendError::Unreachable)?;
         port.queue
-            .send(Event::Envelope(self.peer.incarnation, envelope))
+            .send(Event::Envelope(me, envelope))
             .map_err(|_| SendError::Unreachable)
     }
 

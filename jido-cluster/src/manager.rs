@@ -56,6 +56,10 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// let count = ractor::call!(actor, ManagerMessage::Call, "counter-1".to_owned(), 1)??;
 /// # Ok(()) }
 /// ```
+///
+/// The supervisor gets ractor's events of the manager: that it started, terminated or failed. An agent
+/// that fails touches nobody else, so that of agents it hears only if it asks for that:
+/// [`ManagerBuilder::escalate_failures`].
 pub struct InstanceManager<A: Agent> {
     router: Arc<Router<A>>,
 }
@@ -193,6 +197,8 @@ impl<A: Agent> Actor for InstanceManager<A> {
                 manager = %self.router.settings().name, actor = %activation.get_id(), %error,
                 "an activation failed"
             );
+            let why = format!("an activation failed: {error}");
+            self.router.escalate(&activation, why);
         }
         Ok(())
     }

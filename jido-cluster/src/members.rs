@@ -127,6 +127,30 @@ impl View {
     pub(crate) fn members(&self) -> &[Member] {
         &self.members
     }
+
+    /// How many members may pass an ask of one of them on.
+    pub(crate) fn relays(&self) -> usize {
+        self.members.len().saturating_sub(1)
+    }
+
+    /// The member that an ask of `me` goes to which is for `to`: that one, or where there is
+    /// no session with it, one that may have one. Which of them, says `relay`: 0, 1, .. go
+    /// through them all, in an order that differs from lane to lane.
+    pub(crate) fn hop(
+        &self,
+        me: Incarnation,
+        to: Incarnation,
+        lane: u64,
+        relay: usize,
+    ) -> Option<Incarnation> {
+        if self.contains(to) {
+            return Some(to);
+        }
+        let first = (lane % self.relays().max(1) as u64) as usize;
+        let at = first.wrapping_add(relay).checked_rem(self.relays())?;
+        let mut others = self.members.iter().filter(|m| m.incarnation != me);
+        others.nth(at).map(|member| member.incarnation)
+    }
 }
 
 /// The members as they change.
@@ -324,6 +348,24 @@ mod tests {
         members.leaving(Incarnation(2));
         assert_eq!(members.view().place(&counters(), 7), None);
         assert_eq!(members.view().members().len(), 2);
+    }
+
+    #[test]
+    fn an_ask_goes_straight_to_a_member_and_by_way_of_each_other_one_to_any_other_node() {
+        let (me, gone) = (Incarnation(2), Incarnation(9));
+        let members = members(&[("n2", 2), ("n1", 1), ("n3", 3), ("n4", 4)]);
+        let view = members.view();
+        for lane in [0, 1, 2, u64::MAX] {
+            assert_eq!(view.hop(me, Incarnation(3), lane, 7), Some(Incarnation(3)));
+            let hops: BTreeSet<_> = (0..3)
+                .filter_map(|at| view.hop(me, gone, lane, at))
+                .collect();
+            assert_eq!(hops, BTreeSet::from([1, 3, 4].map(Incarnation)));
+            assert_eq!(view.hop(me, gone, lane, 0), view.hop(me, gone, lane, 3));
+        }
+        assert_ne!(view.hop(me, gone, 0, 0), view.hop(me, gone, 1, 0));
+        let alone = super::Members::new(view.members()[0].clone());
+        assert_eq!(alone.view().hop(Incarnation(1), gone, 5, 0), None);
     }
 
     #[test]

@@ -24,7 +24,7 @@ use std::time::Duration;
 use jido_core::{Agent, AgentId, AgentKey, Epoch, Incarnation, ManagerName};
 use jido_storage::{Storage, is_planted};
 use parking_lot::Mutex;
-use ractor::{ActorCell, ActorRuntime};
+use ractor::{ActorCell, ActorRuntime, SupervisionEvent};
 use tokio::sync::{Notify, Semaphore};
 
 use crate::activation::{Activation, ActivationMessage, Durability, RequestLimits, Start};
@@ -70,6 +70,8 @@ pub(crate) struct Settings<A: Agent> {
     /// The storage's limit, asked for once.
     pub(crate) max_commit_bytes: usize,
     pub(crate) concurrent_activations: usize,
+    /// Whether the manager's supervisor is told of failures of its agents.
+    pub(crate) escalates: bool,
     pub(crate) initial: Initial<A>,
     pub(crate) prepare: Prepare<A>,
 }
@@ -90,6 +92,7 @@ impl<A: Agent> Clone for Settings<A> {
             mailbox_limit: self.mailbox_limit,
             max_commit_bytes: self.max_commit_bytes,
             concurrent_activations: self.concurrent_activations,
+            escalates: self.escalates,
             initial: self.initial.clone(),
             prepare: self.prepare.clone(),
         }
@@ -107,6 +110,14 @@ pub(crate) enum Target {
     Nowhere,
 }
 
+/// An owner of a key that is placed elsewhere, as it was heard of.
+#[derive(Debug, Clone, Copy)]
+struct Hint {
+    owner: Incarnation,
+    /// Whether there was no session with it then: others pass messages on to it.
+    beyond: bool,
+}
+
 /// Routes the messages of one manager in one life of one node.
 pub(crate) struct Router<A: Agent> {
     core: Arc<Core>,
@@ -114,7 +125,7 @@ pub(crate) struct Router<A: Agent> {
     seed: u64,
     local: LocalMap<A>,
     /// Owners that differ from the placement, as they were heard of.
-    hints: quick_cache::sync::Cache<AgentKey, Incarnation>,
+    hints: quick_cache::sync::Cache<AgentKey, Hint>,
     /// Held while an activation is started, so that a key gets one.
     starting: Mutex<()>,
     activations: Semaphore,
@@ -199,6 +210,17 @@ impl<A: Agent> Router<A> {
         let _ = self.supervisor.set(supervisor);
     }
 
+    /// Tells the manager's supervisor that an agent or its activation failed, if it wants to
+    /// hear of it.
+    pub(crate) fn escalate(&self, activation: &ActorCell, why: String) {
+        if self.settings.escalates
+            && let Some(manager) = self.supervisor.get()
+        {
+            let failed = SupervisionEvent::ActorFailed(activation.clone(), why.into());
+            manager.notify_supervisor(failed);
+        }
+    }
+
     /// Whether the manager has stopped on this node for good.
     pub(crate) fn is_stopped(&self) -> bool {
         self.is_closed() && !self.core.is_dead()
@@ -219,7 +241,7 @@ impl<A: Agent> Router<A> {
         let me = self.core.incarnation;
         let view = self.core.members.view();
         if is_planted!(StaleReferenceKept)
-            && let Some(owner) = self.hints.get(key)
+            && let Some(Hint { owner, .. }) = self.hints.get(key)
         {
             return Target::There {
                 node: owner,
@@ -228,9 +250,10 @@ impl<A: Agent> Router<A> {
         }
         if !verify
             && !self.hints.is_empty()
-            && let Some(owner) = self.hints.get(key)
+            && let Some(Hint { owner, beyond }) = self.hints.get(key)
         {
-            if owner != me && view.serves(owner, &self.settings.name) {
+            let serves = view.serves(owner, &self.settings.name);
+            if serves && owner != me || beyond && !view.contains(owner) {
                 return Target::There {
                     node: owner,
                     hinted: true,
@@ -250,7 +273,8 @@ impl<A: Agent> Router<A> {
 
     pub(crate) fn remember_owner(&self, key: &AgentKey, owner: Incarnation) {
         if owner != self.core.incarnation {
-            self.hints.insert(key.clone(), owner);
+            let beyond = !self.core.members.view().contains(owner);
+            self.hints.insert(key.clone(), Hint { owner, beyond });
         }
     }
 
@@ -312,6 +336,7 @@ impl<A: Agent> Router<A> {
             router,
             key: key.clone(),
             gauge: gauge.clone(),
+            me: None,
             parked,
         };
         let (actor, _) =

@@ -82,9 +82,14 @@ pub trait Agent: Serialize + DeserializeOwned + Send + 'static {
         ctx: &mut Context<'_>,
     ) -> impl Future<Output = Result<Self::Reply, AgentError>> + Send;
 
-    /// Runs when an activation of the agent starts, before its first message: for
-    /// what has to be set up anew each time, which a state can't hold. What it changes
-    /// and appends is committed as that of a message is.
+    /// Runs when an activation of the agent starts, before its first message: once for each
+    /// time that the agent comes from storage. What it changes and appends is committed as
+    /// that of a message is, and what it schedules stays scheduled.
+    ///
+    /// It does not run again when the same activation reads the agent from its serialized state:
+    /// after a message or a commit that failed, and when it was parked. Fields that are no
+    /// part of the state are lost then, so it is the manager's `prepare` hook that sets those, each
+    /// time that the agent is read.
     ///
     /// # Errors
     ///

@@ -88,6 +88,8 @@ pub struct Context<'a> {
     timers: Vec<Timer>,
     /// How many the activation has from before.
     pending: usize,
+    /// Whether the journal tells what the agent decides, and nothing else.
+    deciding: bool,
 }
 
 impl<'a> Context<'a> {
@@ -100,6 +102,7 @@ impl<'a> Context<'a> {
             occurrence: None,
             timers: Vec::new(),
             pending: 0,
+            deciding: false,
         }
     }
 
@@ -167,8 +170,15 @@ impl<'a> Context<'a> {
     ///
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) when the kind is refused
     /// (see [`NewEntry::new`]), [`Encode`](crate::ErrorKind::Encode) when the
-    /// payload does not serialize. Nothing is appended then.
+    /// payload does not serialize, `InvalidInput` in
+    /// [`decide`](crate::EventSourced::decide), whose events are the agent's entries.
+    /// Nothing is appended then.
     pub fn append<T: Serialize>(&mut self, kind: &str, payload: &T) -> Result<(), Error> {
+        if self.deciding {
+            return Err(Error::invalid(
+                "an event-sourced agent journals the events that decide returns, and nothing else",
+            ));
+        }
         let entry = NewEntry::new(kind, self.turn.now, encode_payload(payload)?)?;
         self.entries.push(entry);
         Ok(())
@@ -278,6 +288,11 @@ impl<'a> Context<'a> {
         let message = encode_payload(message)?;
         self.timers.push(Timer { after, message });
         Ok(())
+    }
+
+    /// From here on, or no longer, the journal is for the events that are decided.
+    pub(crate) fn set_deciding(&mut self, deciding: bool) {
+        self.deciding = deciding;
     }
 
     /// What was appended during this turn.

@@ -6,27 +6,30 @@
 //! numbers are big-endian. In version 1 there follow
 //!
 //! - **ask**: operation `u8`, flags `u8` (1 verify, 2 request, 4 its first try),
-//!   hops `u8`, budget in ms `u32`, manager (`u8` length, bytes), key (`u16` length,
+//!   route `u8` (0 direct, 1 pass on, 2 passed on), unless it is direct the node that it is for
+//!   or from (`u128`), budget in ms `u32`, manager (`u8` length, bytes), key (`u16` length,
 //!   bytes), request if flagged (`u128` client, `u64` seq, `u64` when it was made in
 //!   ms of Unix time), payload to the end;
-//! - **answer**: status `u8`, executed `u8`, code `u8`, flags `u8` (1 hint), epoch
-//!   `u64`, revision `u64`, hint if flagged (`u128`), payload to the end;
+//! - **answer**: status `u8`, executed `u8`, code `u8`, flags `u8` (1 hint, 2 passed on), epoch
+//!   `u64`, revision `u64`, hint if flagged (`u128`), who gave it if passed on (`u8` length,
+//!   bytes), payload to the end;
 //! - **notice**: which `u8` (1 leaving, 2 serves); after the second, whether it
 //!   does `u8` and the manager (`u8` length, bytes).
 
+mod answer;
 mod notice;
 mod renewal;
+mod route;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use thiserror::Error;
 
-use crate::{
-    AgentKey, Epoch, Executed, Incarnation, MAX_KEY_LEN, MAX_NAME_LEN, ManagerName, RequestId,
-    RequestTry, Revision, Timestamp,
-};
+use crate::{AgentKey, MAX_KEY_LEN, MAX_NAME_LEN, ManagerName, RequestId, RequestTry, Timestamp};
 
+pub use answer::{Answer, AnswerStatus};
 pub use notice::Notice;
 pub use renewal::Renewal;
+pub use route::Route;
 
 /// The protocol version that this code speaks.
 pub const PROTOCOL_VERSION: u8 = 1;
@@ -38,7 +41,6 @@ const KIND_NOTICE: u8 = 3;
 const ASK_VERIFY: u8 = 1;
 const ASK_REQUEST: u8 = 2;
 const ASK_FIRST_TRY: u8 = 4;
-const ANSWER_HINT: u8 = 1;
 
 /// What an ask wants done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,40 +96,6 @@ impl Operation {
     }
 }
 
-/// How an ask ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum AnswerStatus {
-    /// Done; the payload is the reply.
-    Ok = 0,
-    /// Failed; the code is the failure's kind, the payload says why.
-    Failed = 1,
-    /// The asked node doesn't own the agent; the hint says who is thought to.
-    NotOwner = 2,
-    /// Too much is waiting already; try again later.
-    Overloaded = 3,
-    /// The agent, manager or node is stopping; ask again.
-    Stopped = 4,
-    /// The asked node can't read the ask: another protocol version, no such
-    /// manager, or a message that it doesn't know.
-    Incompatible = 5,
-}
-
-impl AnswerStatus {
-    fn from_u8(byte: u8) -> Option<Self> {
-        [
-            Self::Ok,
-            Self::Failed,
-            Self::NotOwner,
-            Self::Overloaded,
-            Self::Stopped,
-            Self::Incompatible,
-        ]
-        .into_iter()
-        .find(|status| *status as u8 == byte)
-    }
-}
-
 /// A request to another node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ask {
@@ -138,8 +106,8 @@ pub struct Ask {
     /// Whether the receiver must look at storage rather than at what it remembers
     /// of the agent's owner.
     pub verify: bool,
-    /// How many nodes have passed the ask on.
-    pub hops: u8,
+    /// How it gets to the node that it is for.
+    pub route: Route,
     /// How long the asker goes on waiting, in milliseconds from when it was sent.
     pub budget_ms: u32,
     /// The manager that is asked.
@@ -149,27 +117,6 @@ pub struct Ask {
     /// The request that this is a try of.
     pub request: Option<RequestTry>,
     /// The message.
-    pub payload: Bytes,
-}
-
-/// The answer to an [`Ask`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// The ask's correlation number.
-    pub correlation: u64,
-    /// How it ended.
-    pub status: AnswerStatus,
-    /// Whether the message's effects took place.
-    pub executed: Executed,
-    /// The kind of a failure, in the receiver's numbering; 0 where there is none.
-    pub code: u8,
-    /// The epoch of the activation that answered; 0 where none did.
-    pub epoch: Epoch,
-    /// The revision that the reply saw.
-    pub revision: Revision,
-    /// Who is thought to own the agent.
-    pub hint: Option<Incarnation>,
-    /// The reply, or a text that says why there is none.
     pub payload: Bytes,
 }
 
@@ -207,7 +154,7 @@ impl Ask {
     pub fn encode(&self) -> Bytes {
         let key = self.key.as_ref().map_or("", AgentKey::as_str);
         let mut out = BytesMut::with_capacity(
-            56 + self.manager.as_str().len() + key.len() + self.payload.len(),
+            73 + self.manager.as_str().len() + key.len() + self.payload.len(),
         );
         prefix(&mut out, KIND_ASK, self.correlation);
         out.put_u8(self.operation as u8);
@@ -222,7 +169,7 @@ impl Ask {
             }
         }
         out.put_u8(flags);
-        out.put_u8(self.hops);
+        self.route.encode(&mut out);
         out.put_u32(self.budget_ms);
         // Both lengths fit: names and keys were checked when they were made.
         out.put_u8(self.manager.as_str().len() as u8);
@@ -233,29 +180,6 @@ impl Ask {
             out.put_u128(request.id.client());
             out.put_u64(request.id.seq());
             out.put_u64(request.issued_at.0);
-        }
-        out.put_slice(&self.payload);
-        out.freeze()
-    }
-}
-
-impl Answer {
-    /// Writes the envelope.
-    pub fn encode(&self) -> Bytes {
-        let mut out = BytesMut::with_capacity(48 + self.payload.len());
-        prefix(&mut out, KIND_ANSWER, self.correlation);
-        out.put_u8(self.status as u8);
-        out.put_u8(match self.executed {
-            Executed::No => 0,
-            Executed::Maybe => 1,
-            Executed::Yes => 2,
-        });
-        out.put_u8(self.code);
-        out.put_u8(if self.hint.is_some() { ANSWER_HINT } else { 0 });
-        out.put_u64(self.epoch.0);
-        out.put_u64(self.revision.0);
-        if let Some(hint) = self.hint {
-            out.put_u128(hint.0);
         }
         out.put_slice(&self.payload);
         out.freeze()
@@ -288,7 +212,7 @@ impl Envelope {
         }
         match kind {
             KIND_ASK => decode_ask(correlation, bytes).map(Self::Ask),
-            KIND_ANSWER => decode_answer(correlation, bytes).map(Self::Answer),
+            KIND_ANSWER => answer::decode(correlation, bytes).map(Self::Answer),
             KIND_NOTICE => notice::decode(bytes).map(Self::Notice),
             _ => Err(EnvelopeError::Malformed("unknown kind")),
         }
@@ -299,8 +223,8 @@ fn decode_ask(correlation: u64, mut bytes: Bytes) -> Result<Ask, EnvelopeError> 
     let short = |_| EnvelopeError::Malformed("ask cut short");
     let operation = Operation::from_u8(bytes.try_get_u8().map_err(short)?)
         .ok_or(EnvelopeError::Malformed("unknown operation"))?;
-    let flags = bytes.try_get_u8().map_err(short)?;
-    let hops = bytes.try_get_u8().map_err(short)?;
+    let flags = known_flags(&mut bytes, ASK_VERIFY | ASK_REQUEST | ASK_FIRST_TRY)?;
+    let route = Route::decode(&mut bytes)?;
     let budget_ms = bytes.try_get_u32().map_err(short)?;
     let manager = manager_name(&mut bytes)?;
     let key_len = usize::from(bytes.try_get_u16().map_err(short)?);
@@ -327,7 +251,7 @@ fn decode_ask(correlation: u64, mut bytes: Bytes) -> Result<Ask, EnvelopeError> 
         correlation,
         operation,
         verify: flags & ASK_VERIFY != 0,
-        hops,
+        route,
         budget_ms,
         manager,
         key,
@@ -336,35 +260,15 @@ fn decode_ask(correlation: u64, mut bytes: Bytes) -> Result<Ask, EnvelopeError> 
     })
 }
 
-fn decode_answer(correlation: u64, mut bytes: Bytes) -> Result<Answer, EnvelopeError> {
-    let short = |_| EnvelopeError::Malformed("answer cut short");
-    let status = AnswerStatus::from_u8(bytes.try_get_u8().map_err(short)?)
-        .ok_or(EnvelopeError::Malformed("unknown status"))?;
-    let executed = match bytes.try_get_u8().map_err(short)? {
-        0 => Executed::No,
-        1 => Executed::Maybe,
-        2 => Executed::Yes,
-        _ => return Err(EnvelopeError::Malformed("unknown outcome")),
-    };
-    let code = bytes.try_get_u8().map_err(short)?;
-    let flags = bytes.try_get_u8().map_err(short)?;
-    let epoch = Epoch(bytes.try_get_u64().map_err(short)?);
-    let revision = Revision(bytes.try_get_u64().map_err(short)?);
-    let hint = if flags & ANSWER_HINT == 0 {
-        None
-    } else {
-        Some(Incarnation(bytes.try_get_u128().map_err(short)?))
-    };
-    Ok(Answer {
-        correlation,
-        status,
-        executed,
-        code,
-        epoch,
-        revision,
-        hint,
-        payload: bytes,
-    })
+/// A sender that sets another flag means something that would be misread.
+fn known_flags(bytes: &mut Bytes, known: u8) -> Result<u8, EnvelopeError> {
+    let flags = bytes
+        .try_get_u8()
+        .map_err(|_| EnvelopeError::Malformed("cut short before the flags"))?;
+    match flags & !known {
+        0 => Ok(flags),
+        _ => Err(EnvelopeError::Malformed("unknown flags")),
+    }
 }
 
 fn manager_name(bytes: &mut Bytes) -> Result<ManagerName, EnvelopeError> {

@@ -46,7 +46,7 @@ use crate::{Agent, AgentError, Context, Entry, decode_payload};
 ///     async fn decide(
 ///         &self,
 ///         order: Order,
-///         _ctx: &Context<'_>,
+///         _ctx: &mut Context<'_>,
 ///     ) -> Result<(Vec<Event>, Self::Reply), AgentError> {
 ///         Ok(match order {
 ///             Order::Deposit(sum) => (vec![Event::Deposited(sum)], Ok(self.balance + sum)),
@@ -87,7 +87,59 @@ pub trait EventSourced: Serialize + DeserializeOwned + Send + Sync + 'static {
     type Reply: Serialize + DeserializeOwned + Send + 'static;
 
     /// Decides what a message makes happen, in order, and what is answered. Without an
-    /// event nothing is committed.
+    /// event nothing is committed, but for reminders that it sets or forgets.
+    ///
+    /// What happens is told by the events alone: [`append`](Context::append) is refused here.
+    /// Reminders, and messages that are [scheduled](Context::schedule), are no part of the
+    /// state: they are set here, and brought here as any message is, and whether they are to be is
+    /// for the state to tell.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use jido_core::*;
+    /// # use serde::{Deserialize, Serialize};
+    /// #[derive(Default, Serialize, Deserialize)]
+    /// struct Invoice { reminded: u32 }
+    ///
+    /// #[derive(Serialize, Deserialize)]
+    /// enum Message { Issued, Overdue, Paid }
+    ///
+    /// #[derive(Serialize, Deserialize)]
+    /// enum Event { Issued, Reminded, Paid }
+    ///
+    /// impl EventSourced for Invoice {
+    ///     const KIND: &'static str = "invoice";
+    ///     type Message = Message;
+    ///     type Event = Event;
+    ///     type Reply = ();
+    ///
+    ///     async fn decide(
+    ///         &self,
+    ///         message: Message,
+    ///         ctx: &mut Context<'_>,
+    ///     ) -> Result<(Vec<Event>, ()), AgentError> {
+    ///         let event = match message {
+    ///             Message::Issued => {
+    ///                 let weekly = Schedule::every(Duration::from_secs(7 * 24 * 3_600));
+    ///                 ctx.remind::<Sourced<Self>>("overdue", weekly, &Message::Overdue)?;
+    ///                 Event::Issued
+    ///             }
+    ///             Message::Overdue => Event::Reminded,
+    ///             Message::Paid => {
+    ///                 ctx.forget_reminder("overdue");
+    ///                 Event::Paid
+    ///             }
+    ///         };
+    ///         Ok((vec![event], ()))
+    ///     }
+    ///
+    ///     fn apply(&mut self, event: Event) {
+    ///         if let Event::Reminded = event {
+    ///             self.reminded += 1;
+    ///         }
+    ///     }
+    /// }
+    /// ```
     ///
     /// # Errors
     ///
@@ -96,7 +148,7 @@ pub trait EventSourced: Serialize + DeserializeOwned + Send + Sync + 'static {
     fn decide(
         &self,
         message: Self::Message,
-        ctx: &Context<'_>,
+        ctx: &mut Context<'_>,
     ) -> impl Future<Output = Result<(Vec<Self::Event>, Self::Reply), AgentError>> + Send;
 
     /// Folds an event into the state. It follows from the two alone: it is done again
@@ -158,7 +210,9 @@ impl<E: EventSourced> Agent for Sourced<E> {
         message: E::Message,
         ctx: &mut Context<'_>,
     ) -> Result<E::Reply, AgentError> {
+        ctx.set_deciding(true);
         let (events, reply) = self.0.decide(message, ctx).await?;
+        ctx.set_deciding(false);
         for event in events {
             ctx.append(E::event_kind(&event), &event)?;
             self.0.apply(event);

@@ -32,7 +32,7 @@ pub use context::{Context, Effects, MAX_TIMERS, Timer, Turn};
 pub use counters::{Epoch, Incarnation, Revision, Seq, Timestamp};
 pub use envelope::{
     Answer, AnswerStatus, Ask, Envelope, EnvelopeError, Notice, Operation, PROTOCOL_VERSION,
-    Renewal,
+    Renewal, Route,
 };
 pub use error::{Error, ErrorKind, Executed};
 pub use event_sourced::{EventSourced, Sourced};

@@ -28,7 +28,7 @@ const CHECKPOINTS: usize = 64;
 ///     type Event = i64;
 ///     type Reply = i64;
 ///
-///     async fn decide(&self, by: i64, _: &Context<'_>) -> Result<(Vec<i64>, i64), AgentError> {
+///     async fn decide(&self, by: i64, _: &mut Context<'_>) -> Result<(Vec<i64>, i64), AgentError> {
 ///         Ok((vec![by], self.0 + by))
 ///     }
 ///
@@ -139,7 +139,11 @@ mod tests {
         type Event = i64;
         type Reply = i64;
 
-        async fn decide(&self, by: i64, _: &Context<'_>) -> Result<(Vec<i64>, i64), AgentError> {
+        async fn decide(
+            &self,
+            by: i64,
+            _: &mut Context<'_>,
+        ) -> Result<(Vec<i64>, i64), AgentError> {
             Ok((vec![by], self.sum + by))
         }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use jido_cluster::{Agent, AgentError, Context};
+use jido_cluster::{Agent, AgentError, Context, Schedule, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// A counter, from 0.
@@ -19,6 +19,14 @@ pub enum CounterMessage {
     Add(i64),
     /// Answer with the count.
     Get,
+    /// Add this at a time, once, wherever the counter is then and whether it sleeps; in place
+    /// of what was to be added later before.
+    AddAt {
+        /// When.
+        at: Timestamp,
+        /// What is added.
+        by: i64,
+    },
 }
 
 /// Why a counter did not add.
@@ -55,10 +63,10 @@ impl Agent for Counter {
     async fn handle(
         &mut self,
         message: CounterMessage,
-        _ctx: &mut Context<'_>,
+        ctx: &mut Context<'_>,
     ) -> Result<Self::Reply, AgentError> {
-        if let CounterMessage::Add(by) = message {
-            match self.count.checked_add(by) {
+        match message {
+            CounterMessage::Add(by) => match self.count.checked_add(by) {
                 Some(sum) => self.count = sum,
                 None => {
                     return Ok(Err(Refusal::Overflow {
@@ -66,6 +74,10 @@ impl Agent for Counter {
                         by,
                     }));
                 }
+            },
+            CounterMessage::Get => {}
+            CounterMessage::AddAt { at, by } => {
+                ctx.remind::<Self>("add", Schedule::at(at), &CounterMessage::Add(by))?;
             }
         }
         Ok(Ok(self.count))

@@ -9,7 +9,7 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use jido_cluster::{AgentKey, RequestId};
+use jido_cluster::{AgentKey, LAST_TIME, RequestId, Timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -28,6 +28,7 @@ pub(super) fn router(state: Arc<State>) -> Router {
         .route("/demo/keys/{key}", get(read))
         .route("/demo/keys/{key}/inc", post(increment))
         .route("/demo/keys/{key}/cast", post(cast))
+        .route("/demo/keys/{key}/remind", post(remind))
         .route("/demo/keys/{key}/owner", get(owner))
         .route("/demo/keys/{key}/stop", post(stop))
         .route("/demo/cluster/stats", get(stats))
@@ -98,6 +99,28 @@ async fn cast(
     cast.cast().await?;
     let taken = json!({ "key": key.as_str(), "node": state.name(), "taken": true });
     Ok((StatusCode::ACCEPTED, Json(taken)))
+}
+
+#[derive(Deserialize)]
+struct RemindQuery {
+    at: Option<String>,
+    by: Option<String>,
+}
+
+/// An increment at a time to come.
+async fn remind(
+    Extract(state): Extract<Arc<State>>,
+    key: Result<Path<String>, PathRejection>,
+    query: Result<Query<RemindQuery>, QueryRejection>,
+    headers: HeaderMap,
+) -> Answer {
+    let key = Key::from(key)?;
+    let Query(RemindQuery { at, by }) = query.map_err(|cause| malformed(&cause))?;
+    let message = CounterMessage::AddAt {
+        at: time(at.as_deref())?,
+        by: whole(by.as_deref())?,
+    };
+    call(&state, &key, message, request_id(&headers)?).await
 }
 
 async fn read(
@@ -195,7 +218,7 @@ async fn unknown_path(uri: Uri) -> ApiError {
     let path = uri.path();
     let is_key = path
         .strip_prefix("/demo/keys/")
-        .filter(|rest| rest.is_empty() || ["/inc", "/owner", "/stop"].contains(rest));
+        .filter(|rest| rest.is_empty() || ["/inc", "/remind", "/owner", "/stop"].contains(rest));
     match is_key.map(|_| AgentKey::check("")) {
         Some(Err(error)) => ApiError::invalid(error.to_string()),
         _ => ApiError::not_found(path),
@@ -224,8 +247,26 @@ async fn close_while_draining(
 }
 
 fn amount(query: Result<Query<IncrementQuery>, QueryRejection>) -> Result<i64, ApiError> {
-    let Query(IncrementQuery { by }) = query
-        .map_err(|cause| ApiError::invalid(format!("query is malformed: {}", cause.body_text())))?;
+    let Query(IncrementQuery { by }) = query.map_err(|cause| malformed(&cause))?;
+    whole(by.as_deref())
+}
+
+fn malformed(cause: &QueryRejection) -> ApiError {
+    ApiError::invalid(format!("query is malformed: {}", cause.body_text()))
+}
+
+fn time(at: Option<&str>) -> Result<Timestamp, ApiError> {
+    let ms = at.and_then(|at| at.parse().ok().map(Timestamp));
+    ms.filter(|at| *at <= LAST_TIME).ok_or_else(|| {
+        ApiError::invalid(format!(
+            "at is {:?}: it is a time in milliseconds of Unix time, up to {}",
+            at.unwrap_or_default(),
+            LAST_TIME.0
+        ))
+    })
+}
+
+fn whole(by: Option<&str>) -> Result<i64, ApiError> {
     let Some(by) = by else { return Ok(1) };
     by.parse().map_err(|_| {
         ApiError::invalid(format!(

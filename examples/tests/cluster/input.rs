@@ -33,6 +33,7 @@ fn cases() -> Vec<Case> {
         ("GET", ""),
         ("GET", "/owner"),
         ("POST", "/stop"),
+        ("POST", "/remind?at=1"),
     ] {
         let path = |key: &str| format!("/demo/keys/{key}{rest}");
         cases.extend([
@@ -60,6 +61,18 @@ fn cases() -> Vec<Case> {
         cases.push(case("POST", path, &["by", "9223372036854775807"]));
     }
     cases.push(case("POST", "/demo/keys/k/inc?by=1&by=2", &["by"]));
+    for (query, name) in [
+        ("", "at"),
+        ("?at=", "at"),
+        ("?at=soon", "at"),
+        ("?at=-1", "at"),
+        ("?at=253402300800000", "at"),
+        ("?at=1&by=x", "by"),
+        ("?at=1&at=2", "at"),
+    ] {
+        let names: &'static [&'static str] = if name == "at" { &["at"] } else { &["by"] };
+        cases.push(case("POST", format!("/demo/keys/k/remind{query}"), names));
+    }
     for value in ["", "x", "123e4567-e89b-12d3-a456-42661417400", "{}"] {
         cases.push(Case {
             header: Some(("idempotency-key", value)),

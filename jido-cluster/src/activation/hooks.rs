@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use jido_core::{Agent, AgentError, Effects, NewEntry, ReminderList, encode_state};
 
 use super::running::{Running, agent_error, context, panic_text};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::reminders::Listing;
 
 /// How a hook or a message ended: well, with an error, or in a panic.
@@ -62,10 +62,7 @@ impl<A: Agent> Running<A> {
             Err(panic) => {
                 let text = panic_text(panic.as_ref());
                 tracing::error!(agent = %self.id, method, panic = text, "an agent panicked by itself");
-                Err(Error::new(
-                    ErrorKind::Agent,
-                    format!("the agent's `{method}` panicked: {text}"),
-                ))
+                Err(self.panicked(format!("the agent's `{method}` panicked: {text}")))
             }
         };
         result

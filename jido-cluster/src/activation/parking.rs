@@ -1,21 +1,20 @@
 //! What is left in memory of an agent that is parked, and how it goes on from there.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use jido_core::{Agent, AgentId, Timestamp};
 
+use super::Start;
 use super::occurrences::Own;
 use super::pipeline::Pipeline;
 use super::running::{Running, by_entries};
 use super::window::{Forgotten, Window};
 use crate::local::{Parked, Rest};
 use crate::reminders::Listing;
-use crate::router::Router;
 
 impl<A: Agent> Running<A> {
     /// An agent as it was parked.
-    pub(super) fn resumed(router: Arc<Router<A>>, id: AgentId, agent: A, parked: &Parked) -> Self {
+    pub(super) fn resumed(start: &Start<A>, id: AgentId, agent: A, parked: &Parked) -> Self {
+        let router = start.router.clone();
         let settings = router.settings();
         let rest = parked.rest.as_deref();
         let window = settings.requests.map(|limits| {
@@ -34,6 +33,7 @@ impl<A: Agent> Running<A> {
             covered: parked.covered,
             covering: None,
             id,
+            me: start.me.clone(),
             agent,
             epoch: parked.epoch,
             revision: parked.revision,

@@ -12,13 +12,14 @@ use jido_core::{
     RequestTry, Revision, Seq, Turn, decode_state, encode_payload, encode_state,
 };
 use jido_storage::{AppendOutcome, Loaded, RequestRecord, is_planted};
+use ractor::ActorCell;
 use tokio::sync::oneshot;
 
-use super::Errand;
 use super::answers::Held;
 use super::occurrences::Own;
 use super::pipeline::Pipeline;
 use super::window::{Forgotten, Window};
+use super::{Errand, Start};
 use crate::delivery::{Delivery, Refusal};
 use crate::error::{Error, ErrorKind};
 use crate::reminders::Listing;
@@ -50,6 +51,8 @@ pub(super) enum Failed {
 pub(super) struct Running<A: Agent> {
     pub(super) router: Arc<Router<A>>,
     pub(super) id: AgentId,
+    /// The actor.
+    pub(super) me: Option<ActorCell>,
     pub(super) agent: A,
     pub(super) epoch: Epoch,
     pub(super) revision: Revision,
@@ -80,13 +83,13 @@ pub(super) struct Running<A: Agent> {
 impl<A: Agent> Running<A> {
     /// An agent as it was loaded, with its serialized state and its reminders.
     pub(super) fn loaded(
-        router: Arc<Router<A>>,
+        start: &Start<A>,
         agent: A,
         state: Bytes,
         reminders: Listing,
         loaded: &Loaded,
     ) -> Self {
-        let settings = router.settings();
+        let settings = start.router.settings();
         let record = &loaded.record;
         let window = settings.requests;
         Self {
@@ -96,6 +99,7 @@ impl<A: Agent> Running<A> {
             covered: covered(loaded),
             covering: None,
             id: record.id.clone(),
+            me: start.me.clone(),
             agent,
             epoch: record.epoch,
             revision: record.revision,
@@ -108,7 +112,7 @@ impl<A: Agent> Running<A> {
             in_flight: None,
             delivery: None,
             own: Own::default(),
-            router,
+            router: start.router.clone(),
         }
     }
 
@@ -173,10 +177,7 @@ impl<A: Agent> Running<A> {
             Err(panic) => {
                 let text = panic_text(panic.as_ref());
                 tracing::error!(agent = %self.id, panic = text, "an agent's handler panicked");
-                Err(Error::new(
-                    ErrorKind::Agent,
-                    format!("the agent's handler panicked: {text}"),
-                ))
+                Err(self.panicked(format!("the agent's handler panicked: {text}")))
             }
         };
         let released = match result {
@@ -275,6 +276,14 @@ impl<A: Agent> Running<A> {
             ));
         }
         Ok(())
+    }
+
+    /// A panic as an error, of which the manager's supervisor is told.
+    pub(super) fn panicked(&self, why: String) -> Error {
+        if let Some(me) = &self.me {
+            self.router.escalate(me, format!("{}: {why}", self.id));
+        }
+        Error::new(ErrorKind::Agent, why)
     }
 
     /// Puts the agent back to the state after the last message that went well.

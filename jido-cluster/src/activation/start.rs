@@ -62,7 +62,7 @@ pub(super) async fn claim_and_load<A: Agent>(start: &Start<A>) -> Result<Running
     };
     match made {
         Ok(((agent, state), reminders)) => {
-            let mut running = Running::loaded(router.clone(), agent, state, reminders, &loaded);
+            let mut running = Running::loaded(start, agent, state, reminders, &loaded);
             if let Err(error) = running.started().await {
                 tracing::warn!(agent = %id, %error, "an agent did not start");
                 give_back(router, id, epoch, loaded.record.revision).await;
@@ -88,7 +88,7 @@ pub(super) async fn resume<A: Agent>(
     match decode_state(&parked.state).map_err(Error::from) {
         Ok(mut agent) => {
             (router.settings().prepare)(&mut agent, &start.key);
-            Ok(Running::resumed(router.clone(), id, agent, parked))
+            Ok(Running::resumed(start, id, agent, parked))
         }
         // The same code has written it.
         Err(error) => {
@@ -115,9 +115,6 @@ pub(super) async fn claim<A: Agent>(router: &Router<A>, id: &AgentId) -> Result<
         };
         match storage.claim(request).await.map_err(refusal_of)? {
             ClaimOutcome::Claimed(epoch) => return Ok(epoch),
-            ClaimOutcome::Held { owner, .. } if core.members.view().contains(owner) => {
-                return Err(Refusal::NotOwner { hint: Some(owner) });
-            }
             ClaimOutcome::Held { owner, .. }
                 if take_from.is_none()
                     && router.settings().takeover == Takeover::OnDisconnect
@@ -125,10 +122,9 @@ pub(super) async fn claim<A: Agent>(router: &Router<A>, id: &AgentId) -> Result<
             {
                 take_from = Some(owner);
             }
-            ClaimOutcome::Held { .. } => {
-                return Err(Refusal::unsettled(
-                    "the agent's owner is out of reach, and its lease has not run out yet",
-                ));
+            // Where there is no session with it, another node may have one.
+            ClaimOutcome::Held { owner, .. } => {
+                return Err(Refusal::NotOwner { hint: Some(owner) });
             }
             ClaimOutcome::ClaimantDead => {
                 return Err(Refusal::unsettled(

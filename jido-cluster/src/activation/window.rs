@@ -44,8 +44,11 @@ pub(super) struct Forgotten {
 pub(super) struct Window {
     limits: Limits,
     floor: Timestamp,
-    /// The floor as it was when the agent was loaded.
+    /// The floor as it was when the agent was loaded, above those loaded records that were
+    /// dropped since.
     loaded_floor: Timestamp,
+    /// When the latest of the loaded requests was made.
+    latest_loaded: Timestamp,
     made: BTreeMap<RequestId, Timestamp>,
     by_age: BTreeSet<(Timestamp, RequestId)>,
 }
@@ -61,6 +64,11 @@ impl Window {
             limits,
             floor,
             loaded_floor: floor,
+            latest_loaded: requests
+                .clone()
+                .map(|(_, made)| made)
+                .max()
+                .unwrap_or_default(),
             made: requests.clone().collect(),
             by_age: requests.map(|(id, made)| (made, id)).collect(),
         }
@@ -94,7 +102,8 @@ impl Window {
     /// What is known of a request that is tried. What came before a first try was not of
     /// its own, but it may have been overtaken by a further one. That went to another
     /// owner, before this one has loaded the agent: a later session with the same sender
-    /// would have ended the one that the first try came by.
+    /// would have ended the one that the first try came by, and where tries come by way
+    /// of another node, none is taken for a first one.
     pub(super) fn seen(&self, request: &RequestTry) -> Seen {
         let floor = match request.first {
             true => self.loaded_floor,
@@ -136,6 +145,10 @@ impl Window {
         for id in &forgotten.ids {
             if let Some(made) = self.made.remove(id) {
                 self.by_age.remove(&(made, *id));
+                if made <= self.latest_loaded {
+                    let beyond = Timestamp(made.0.saturating_add(1));
+                    self.loaded_floor = self.loaded_floor.max(beyond);
+                }
             }
         }
         self.floor = self.floor.max(forgotten.floor.unwrap_or_default());
@@ -240,6 +253,35 @@ mod tests {
         }
         assert_eq!(window.forgotten(&[record(4, 4)], Timestamp(5)).ids, [id(1)]);
         assert_eq!(window.seen(&tried(1, 1)), Seen::Applied);
+    }
+
+    #[test]
+    fn a_first_try_that_others_were_dropped_before_is_believed_unless_its_own_may_be_among_them() {
+        let first = |seq, at| RequestTry {
+            first: true,
+            ..tried(seq, at)
+        };
+        let stored = RequestWindow {
+            floor: Timestamp(7),
+            marks: vec![RequestMark {
+                request: id(1),
+                issued_at: Timestamp(10),
+                revision: Revision(1),
+            }],
+        };
+        let mut window = Window::stored(LIMITS, &stored);
+        for (seq, at) in [(2, 20), (3, 21)] {
+            add(&mut window, seq, at, 30);
+        }
+        assert_eq!(window.seen(&first(1, 10)), Seen::Applied);
+        // The loaded one goes: whoever applied it, it was not this activation.
+        assert_eq!(add(&mut window, 4, 22, 30), [id(1)]);
+        assert_eq!(window.seen(&first(1, 10)), Seen::Expired);
+        assert_eq!(window.seen(&first(9, 11)), Seen::No);
+        // One of its own goes: a first try of that came here before.
+        assert_eq!(add(&mut window, 5, 23, 30), [id(2)]);
+        assert_eq!(window.seen(&first(9, 11)), Seen::No);
+        assert_eq!(window.seen(&tried(9, 11)), Seen::Expired);
     }
 
     #[test]

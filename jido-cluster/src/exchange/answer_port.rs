@@ -4,7 +4,7 @@ use std::sync::Weak;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use jido_core::{Answer, AnswerStatus, Epoch, Executed, Incarnation, Revision};
+use jido_core::{Answer, AnswerStatus, Epoch, Executed, Incarnation, NodeName, Revision};
 
 use super::Exchange;
 use crate::error::Error;
@@ -76,6 +76,20 @@ impl AnswerPort {
         );
     }
 
+    /// Answers as another node has.
+    pub(crate) fn pass_back(mut self, answer: Answer, by: NodeName) {
+        self.answered = true;
+        if let Some(exchange) = self.exchange.upgrade() {
+            let correlation = self.correlation;
+            let answer = Answer {
+                correlation,
+                by: Some(by),
+                ..answer
+            };
+            exchange.send_answer(self.to, correlation, &answer);
+        }
+    }
+
     #[allow(
         clippy::too_many_arguments,
         reason = "the fields of an answer, each named once"
@@ -104,6 +118,7 @@ impl AnswerPort {
                     epoch,
                     revision,
                     hint,
+                    by: None,
                     payload,
                 },
             );
@@ -128,6 +143,7 @@ impl Drop for AnswerPort {
                     epoch: Epoch::ZERO,
                     revision: Revision::ZERO,
                     hint: None,
+                    by: None,
                     payload: Bytes::from_static(b"the agent stopped before it answered"),
                 },
             );

@@ -41,6 +41,7 @@ pub struct ManagerBuilder<A: Agent> {
     mailbox_limit: usize,
     concurrent_activations: usize,
     initial: Initial<A>,
+    escalates: bool,
     prepare: Prepare<A>,
 }
 
@@ -65,6 +66,7 @@ impl<A: Agent> ManagerBuilder<A> {
             mailbox_limit: 10_000,
             concurrent_activations: 64,
             initial,
+            escalates: false,
             prepare: Arc::new(|_, _| ()),
         }
     }
@@ -189,9 +191,22 @@ impl<A: Agent> ManagerBuilder<A> {
     }
 
     /// Prepares an agent whenever it was made or read from its serialized state: for
-    /// fields that are not part of it (`#[serde(skip)]`).
+    /// fields that are not part of it (`#[serde(skip)]`). That is when it is activated, when it
+    /// comes back from where it was parked, and when a message or a commit failed.
     pub fn prepare(mut self, prepare: impl Fn(&mut A, &AgentKey) + Send + Sync + 'static) -> Self {
         self.prepare = Arc::new(prepare);
+        self
+    }
+
+    /// Whether the manager's supervisor is told of each panic of an agent, and of each activation
+    /// that the runtime itself fails: as `SupervisionEvent::ActorFailed` of the activation, with a text that
+    /// names the agent. False by default: an agent that fails touches that agent alone, and
+    /// ractor's own handling of the event, where a supervisor has none, is to stop.
+    ///
+    /// After a panic nothing is left to be restarted: the agent goes on from its last good state.
+    /// `Err` is an answer, and nothing that a supervisor is told of.
+    pub fn escalate_failures(mut self, escalates: bool) -> Self {
+        self.escalates = escalates;
         self
     }
 
@@ -274,6 +289,7 @@ impl<A: Agent> ManagerBuilder<A> {
             mailbox_limit: self.mailbox_limit as u64,
             max_commit_bytes: capabilities.max_commit_bytes,
             concurrent_activations: self.concurrent_activations,
+            escalates: self.escalates,
             initial: self.initial,
             prepare: self.prepare,
         };

@@ -261,6 +261,7 @@ impl Core {
                     request: None,
                     budget: STORAGE_CHECK,
                     lane,
+                    relay: 0,
                     payload: bytes::Bytes::new(),
                 };
                 asked.extend(

@@ -31,10 +31,11 @@ impl Actor for Supervisor {
         _state: &mut (),
     ) -> Result<(), ActorProcessingErr> {
         match event {
-            // Its agents ended with it; their claims stay with this node, which
-            // answers for them with an error until it is restarted.
-            SupervisionEvent::ActorFailed(manager, error) => {
-                tracing::error!(actor = %manager.get_id(), %error, "a manager failed");
+            // A manager's agents ended with it; their claims stay with this node, which
+            // answers for them with an error until it is restarted. Or it is an agent
+            // whose failures are escalated, and that goes on.
+            SupervisionEvent::ActorFailed(failed, error) => {
+                tracing::error!(actor = %failed.get_id(), %error, "a manager or an agent failed");
             }
             SupervisionEvent::ActorTerminated(manager, _, reason) => {
                 tracing::debug!(actor = %manager.get_id(), ?reason, "a manager ended");

@@ -6,25 +6,27 @@
 //! than the other node is a member. So nothing has to be undone when either of them dies,
 //! and an agent that has moved is attached where it is now by the next renewal.
 
-use std::collections::{BTreeMap, HashMap};
+mod table;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use jido_core::{Agent, AgentKey, AnswerStatus, Incarnation, Operation, Renewal};
-use parking_lot::Mutex;
-use tokio::sync::Notify;
 
 use super::passivation::CONCURRENCY;
 use super::{Router, Target};
 use crate::activation::Errand;
 use crate::error::Error;
-use crate::exchange::Question;
+use crate::exchange::{AskError, Question};
 use crate::local::millis;
 use crate::runtime::OwnedTask;
+use crate::transport::SendError;
+
+pub(crate) use table::Attachments;
 
 /// How often owners are told, at the most and at the least.
 const RENEWED: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
@@ -34,142 +36,6 @@ const BELIEVED: u32 = 3;
 
 /// How many bytes of keys go into one renewal, but for the last one.
 const BATCH_BYTES: usize = 64 * 1024;
-
-/// The guards of this node's callers for one agent.
-#[derive(Debug, Default)]
-struct Held {
-    guards: usize,
-    /// The node that was told; none before one was, or when it has gone.
-    owner: Option<Incarnation>,
-}
-
-/// A node that keeps an agent awake, and until when it is believed to, in milliseconds of
-/// `Deadlines::now`.
-type Holder = (Incarnation, u64);
-
-#[derive(Debug, Default)]
-pub(crate) struct Attachments {
-    /// What callers on this node hold, wherever the agents are.
-    held: Arc<Mutex<BTreeMap<AgentKey, Held>>>,
-    /// What other nodes hold of the agents here.
-    theirs: Mutex<HashMap<AgentKey, Vec<Holder>, foldhash::fast::FixedState>>,
-    /// The sizes of both, so that who asks in vain takes no lock.
-    count: Arc<AtomicUsize>,
-    /// Told when the first guard is taken.
-    some: Arc<Notify>,
-    /// Told when an owner has gone.
-    gone: Notify,
-}
-
-impl Attachments {
-    /// What is left in a further life of the node: what its own callers hold.
-    pub(super) fn of_next_life(&self) -> Self {
-        self.drop_theirs(|_, _| true);
-        Self {
-            held: self.held.clone(),
-            count: self.count.clone(),
-            some: self.some.clone(),
-            ..Self::default()
-        }
-    }
-
-    /// Whether anybody keeps the agent awake.
-    pub(crate) fn holds(&self, key: &str, now_ms: u64) -> bool {
-        if self.count.load(Ordering::Acquire) == 0 {
-            return false;
-        }
-        self.held.lock().contains_key(key)
-            || self
-                .theirs
-                .lock()
-                .get(key)
-                .is_some_and(|holders| holders.iter().any(|(_, until)| *until > now_ms))
-    }
-
-    /// One guard more on this node.
-    fn hold(&self, key: &AgentKey) {
-        let mut held = self.held.lock();
-        if !held.contains_key(key) {
-            self.count.fetch_add(1, Ordering::Release);
-        }
-        held.entry(key.clone()).or_default().guards += 1;
-        drop(held);
-        self.some.notify_one();
-    }
-
-    /// Takes in that another node keeps an agent here awake. With `again`, only if it has
-    /// done so before; answers whether it does now.
-    fn attach(&self, key: &AgentKey, holder: Holder, again: bool) -> bool {
-        let mut theirs = self.theirs.lock();
-        if !theirs.contains_key(key) {
-            if again {
-                return false;
-            }
-            self.count.fetch_add(1, Ordering::Release);
-        }
-        let holders = theirs.entry(key.clone()).or_default();
-        match holders.iter_mut().find(|known| known.0 == holder.0) {
-            Some(known) => known.1 = holder.1,
-            None if again => return false,
-            None => holders.push(holder),
-        }
-        true
-    }
-
-    /// Drops what other nodes hold where `is_over` says so. Gives the agents concerned.
-    fn drop_theirs(&self, is_over: impl Fn(&AgentKey, &Holder) -> bool) -> Vec<AgentKey> {
-        if self.count.load(Ordering::Acquire) == 0 {
-            return Vec::new();
-        }
-        let mut dropped = Vec::new();
-        self.theirs.lock().retain(|key, holders| {
-            let before = holders.len();
-            holders.retain(|holder| !is_over(key, holder));
-            if holders.len() < before {
-                dropped.push(key.clone());
-            }
-            if holders.is_empty() {
-                self.count.fetch_sub(1, Ordering::Release);
-            }
-            !holders.is_empty()
-        });
-        dropped
-    }
-
-    /// Drops what one node holds of one agent.
-    fn detach(&self, key: &AgentKey, from: Incarnation) {
-        let mut theirs = self.theirs.lock();
-        let Some(holders) = theirs.get_mut(key) else {
-            return;
-        };
-        holders.retain(|(holder, _)| *holder != from);
-        if holders.is_empty() {
-            theirs.remove(key);
-            self.count.fetch_sub(1, Ordering::Release);
-        }
-    }
-
-    /// The agents that callers on this node hold, by the owner that was told: none for
-    /// those that have to be looked for. Those that are `here` need no telling.
-    fn by_owner(
-        &self,
-        here: impl Fn(&AgentKey) -> bool,
-        is_owner: impl Fn(Incarnation) -> bool,
-    ) -> BTreeMap<Option<Incarnation>, Vec<AgentKey>> {
-        let mut by_owner = BTreeMap::<_, Vec<AgentKey>>::new();
-        for (key, held) in self.held.lock().iter_mut().filter(|(key, _)| !here(key)) {
-            held.owner = held.owner.filter(|owner| is_owner(*owner));
-            by_owner.entry(held.owner).or_default().push(key.clone());
-        }
-        by_owner
-    }
-
-    async fn wait_for_some(&self) {
-        while self.held.lock().is_empty() {
-            self.some.notified().await;
-        }
-    }
-}
 
 impl<A: Agent> Router<A> {
     /// How often the owners of what is held here are told.
@@ -235,7 +101,8 @@ impl<A: Agent> Router<A> {
         }
         let budget = self.renews_every();
         // One that is not told hears no more of it, and forgets it by itself.
-        let told = self.ask_node(owner, key, Operation::Detach, false, budget);
+        let question = self.question(key, Operation::Detach, false, budget);
+        let told = self.core.exchange.ask(owner, &self.settings.name, question);
         tracing::trace!(%key, %owner, told = told.is_ok(), "an agent is attached no longer");
     }
 
@@ -317,7 +184,8 @@ impl<A: Agent> Router<A> {
             let (me, name) = (self.core.incarnation, &self.settings.name);
             self.attachments.by_owner(
                 |key| self.local.contains(key.as_str()),
-                |owner| owner != me && view.serves(owner, name),
+                // One that there is no session with others may reach.
+                |owner| owner != me && (view.serves(owner, name) || !view.contains(owner)),
             )
         };
         let mut astray = by_owner.remove(&None).unwrap_or_default();
@@ -332,17 +200,29 @@ impl<A: Agent> Router<A> {
                     request: None,
                     budget: every,
                     lane: 0,
-                    payload: self.renewal(keys),
+                    relay: 0,
+                    payload: self.renewal(keys.clone()),
                 };
-                match self.core.exchange.ask(owner, &self.settings.name, question) {
-                    Ok(answer) => asked.push(tokio::time::timeout(every, answer.wait())),
-                    Err(error) => tracing::debug!(%owner, ?error, "attachments were not renewed"),
-                }
+                asked.push(async move {
+                    let answer = tokio::time::timeout(every, self.reach(owner, &question)).await;
+                    (answer, keys)
+                });
             }
         }
-        while let Some(answer) = asked.next().await {
-            // One that is late, or whose session has ended, is told again next time.
-            let Ok(Some(answer)) = answer else { continue };
+        while let Some((answer, keys)) = asked.next().await {
+            let answer = match answer {
+                Ok(Ok(Some(answer))) => answer,
+                Ok(Err(AskError::Send(SendError::Unreachable))) => {
+                    astray.extend(keys);
+                    continue;
+                }
+                Ok(Err(error)) => {
+                    tracing::debug!(?error, "attachments were not renewed");
+                    continue;
+                }
+                // One that is late, or whose session has ended, is told again next time.
+                Ok(Ok(None)) | Err(_) => continue,
+            };
             if answer.status != AnswerStatus::Ok {
                 tracing::debug!(status = ?answer.status, "attachments were not renewed");
                 continue;

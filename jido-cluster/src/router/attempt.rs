@@ -70,6 +70,10 @@ pub(super) enum Ended<A: Agent> {
     Unreachable {
         message: Message<A>,
     },
+    /// The node that was to pass it on can't reach the other either: nothing was sent there.
+    NotPassedOn {
+        message: Message<A>,
+    },
     /// Nobody can tell whether it was executed.
     Unresolved {
         message: Message<A>,
@@ -134,6 +138,7 @@ impl<A: Agent> Router<A> {
                     request: options.request,
                     budget: expires.saturating_sub(self.core.deadlines.now()),
                     lane: hash,
+                    relay: course.relay(),
                     payload: message.clone(),
                 };
                 let owner = self
@@ -219,6 +224,7 @@ fn delivery<A: Agent>(
 /// What another node's answer means to the caller.
 fn read_answer<A: Agent>(answer: Answer, owner: Option<NodeName>, message: Bytes) -> Ended<A> {
     let message = Message::Encoded(message);
+    let owner = owner.or_else(|| answer.by.clone());
     match answer.status {
         // Only a cast is answered without an activation's epoch.
         AnswerStatus::Ok if answer.epoch == Epoch::ZERO => Ended::Settled(Ok(None)),
@@ -236,6 +242,7 @@ fn read_answer<A: Agent>(answer: Answer, owner: Option<NodeName>, message: Bytes
                 .with_executed(Executed::Yes)),
             (Ok(_), None) => Err(interrupted()),
         }),
+        AnswerStatus::Unreachable => Ended::NotPassedOn { message },
         AnswerStatus::Stopped if answer.executed != Executed::No => Ended::Unresolved {
             message,
             error: interrupted(),

@@ -15,6 +15,10 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 /// hint by way of the placed node to the owner.
 const QUICK_TRIES: u32 = 3;
 
+/// How many nodes are asked in a row to pass a message on, before the node that the key
+/// is placed on is asked again.
+const RELAYS_IN_A_ROW: usize = 3;
+
 /// How much of the caller's time a try is worth beginning for, after one that
 /// took so long: twice that. Of a long one, which waited for a lease perhaps,
 /// nothing follows for the next.
@@ -28,6 +32,19 @@ pub(crate) struct Course {
     tries: u32,
     verify: bool,
     here: bool,
+    /// How many nodes could not pass the message on.
+    relays: usize,
+}
+
+/// The node that a refusal hints at, as this node sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hinted {
+    /// This node itself.
+    Me,
+    /// A node that there is a session with.
+    Member,
+    /// A node that others may have a session with.
+    Beyond,
 }
 
 /// What comes next.
@@ -61,13 +78,18 @@ impl Course {
         self.here
     }
 
-    /// A try at `target` was refused. `hint_is_me` says that the hint, if there is
-    /// one, names this node.
+    /// Which of the other members passes the message on, should there be no session with
+    /// its node.
+    pub(crate) fn relay(&self) -> usize {
+        self.relays
+    }
+
+    /// A try at `target` was refused. `hinted` says who the hint names, if there is one.
     pub(crate) fn refused(
         &mut self,
         target: Target,
         refusal: &Refusal,
-        hint_is_me: bool,
+        hinted: Option<Hinted>,
     ) -> (Next, Learned) {
         self.tries += 1;
         self.here = false;
@@ -80,28 +102,34 @@ impl Course {
             Refusal::Overloaded | Refusal::Broken(..) => (Next::GiveUp, Learned::Nothing),
             Refusal::Stopped => (self.retry(quick), Learned::Nothing),
             Refusal::Unsettled(_) => (self.retry(false), Learned::Forget),
-            Refusal::NotOwner { hint } => {
+            Refusal::NotOwner { .. } => {
                 if matches!(target, Target::There { hinted: true, .. }) {
                     // What was remembered is stale: the placed node must look at
                     // storage, and not at what it remembers itself.
                     self.verify = true;
                     return (self.retry(quick), Learned::Forget);
                 }
-                match hint {
+                match hinted {
                     // The placed node has looked at storage: this node owns the
                     // agent, though it doesn't run here.
-                    Some(_) if hint_is_me && self.verify => {
+                    Some(Hinted::Me) if self.verify => {
                         self.here = true;
                         (self.retry(quick), Learned::Forget)
                     }
                     // It only remembers so, and it is wrong.
-                    Some(_) if hint_is_me => {
+                    Some(Hinted::Me) => {
                         self.verify = true;
                         (self.retry(quick), Learned::Forget)
                     }
-                    Some(_) => {
+                    Some(Hinted::Member) => {
                         self.verify = false;
                         (self.retry(quick), Learned::Remember)
+                    }
+                    // Whether it can be reached is found out at once; if it can't, a
+                    // pause follows that.
+                    Some(Hinted::Beyond) => {
+                        self.verify = false;
+                        (self.retry(true), Learned::Remember)
                     }
                     None => {
                         self.verify = true;
@@ -118,6 +146,17 @@ impl Course {
         self.here = false;
         self.verify = true;
         self.retry(false)
+    }
+
+    /// A node could not pass the message on, of so many that could be asked to: nothing was
+    /// executed.
+    pub(crate) fn not_passed_on(&mut self, relays: usize) -> (Next, Learned) {
+        self.relays += 1;
+        let in_a_row = relays.clamp(1, RELAYS_IN_A_ROW);
+        match self.relays.is_multiple_of(in_a_row) {
+            true => (self.unreachable(), Learned::Forget),
+            false => (self.retry(true), Learned::Nothing),
+        }
     }
 
     fn retry(&self, quick: bool) -> Next {
@@ -162,7 +201,7 @@ mod tests {
     #[test]
     fn a_hint_of_the_placed_node_is_followed_at_once() {
         let mut course = Course::default();
-        let next = course.refused(PLACED, &not_owner(Some(2)), false);
+        let next = course.refused(PLACED, &not_owner(Some(2)), Some(Hinted::Member));
         assert_eq!(next, (at_once(), Learned::Remember));
         assert!(!course.verify());
     }
@@ -170,7 +209,7 @@ mod tests {
     #[test]
     fn a_stale_hint_is_forgotten_and_storage_is_asked() {
         let mut course = Course::default();
-        let next = course.refused(HINTED, &not_owner(Some(1)), false);
+        let next = course.refused(HINTED, &not_owner(Some(1)), Some(Hinted::Member));
         assert_eq!(next, (at_once(), Learned::Forget));
         assert!(course.verify());
     }
@@ -178,13 +217,13 @@ mod tests {
     #[test]
     fn a_hint_at_this_node_that_storage_confirms_starts_it_here() {
         let mut course = Course::default();
-        let next = course.refused(PLACED, &not_owner(Some(9)), true);
+        let next = course.refused(PLACED, &not_owner(Some(9)), Some(Hinted::Me));
         assert_eq!(next, (at_once(), Learned::Forget));
         assert!(
             course.verify() && !course.here(),
             "the placed node may be mistaken"
         );
-        course.refused(PLACED, &not_owner(Some(9)), true);
+        course.refused(PLACED, &not_owner(Some(9)), Some(Hinted::Me));
         assert!(course.here());
     }
 
@@ -193,7 +232,7 @@ mod tests {
         let mut course = Course::default();
         let mut last = Duration::ZERO;
         for _ in 0..40 {
-            let (Next::Retry { pause }, _) = course.refused(PLACED, &not_owner(None), false) else {
+            let (Next::Retry { pause }, _) = course.refused(PLACED, &not_owner(None), None) else {
                 panic!("gave up");
             };
             assert!(pause >= last && pause > Duration::ZERO && pause <= LONGEST_PAUSE);
@@ -208,7 +247,10 @@ mod tests {
         let quick = (0..10)
             .filter(|i| {
                 let target = if i % 2 == 0 { PLACED } else { HINTED };
-                course.refused(target, &not_owner(Some(2)), false).0 == at_once()
+                course
+                    .refused(target, &not_owner(Some(2)), Some(Hinted::Member))
+                    .0
+                    == at_once()
             })
             .count();
         assert_eq!(quick, QUICK_TRIES as usize);
@@ -223,8 +265,30 @@ mod tests {
     }
 
     #[test]
+    fn a_hint_beyond_is_tried_by_way_of_a_few_nodes_and_then_there_is_a_pause() {
+        let mut course = Course::default();
+        let mut relays = Vec::new();
+        for round in 0..20 {
+            let next = course.refused(PLACED, &not_owner(Some(2)), Some(Hinted::Beyond));
+            assert_eq!(next, (at_once(), Learned::Remember), "{round}");
+            for tried in 1..=RELAYS_IN_A_ROW {
+                relays.push(course.relay());
+                let (next, learned) = course.not_passed_on(10);
+                let is_last = tried == RELAYS_IN_A_ROW;
+                assert_eq!(next != at_once(), is_last);
+                assert_eq!(learned == Learned::Forget, is_last);
+                assert_eq!(course.verify(), is_last);
+            }
+        }
+        assert_eq!(relays, (0..60).collect::<Vec<_>>());
+        // Nobody is asked twice in a row.
+        let (next, learned) = Course::default().not_passed_on(1);
+        assert!(next != at_once() && learned == Learned::Forget);
+    }
+
+    #[test]
     fn overload_is_told_at_once() {
-        let next = Course::default().refused(PLACED, &Refusal::Overloaded, false);
+        let next = Course::default().refused(PLACED, &Refusal::Overloaded, None);
         assert_eq!(next, (Next::GiveUp, Learned::Nothing));
     }
 }

@@ -16,8 +16,18 @@ use super::{Router, Target};
 use crate::activation::{ActivationMessage, Errand};
 use crate::delivery::Refusal;
 use crate::error::{Error, ErrorKind};
-use crate::exchange::{AskError, PendingAnswer, Question};
+use crate::exchange::{AskError, Question};
 use crate::transport::SendError;
+
+/// How a try of an errand ended.
+enum Tried {
+    Done,
+    Refused(Refusal),
+    /// The node was out of reach, or its session has ended.
+    Unreachable,
+    /// The node that was to pass it on can't reach the other either.
+    NotPassedOn,
+}
 
 impl<A: Agent> Router<A> {
     /// Runs an errand where the agent is or ought to be, starting it there. Answers
@@ -40,22 +50,23 @@ impl<A: Agent> Router<A> {
             };
             let begun_at = self.core.deadlines.now();
             let budget = expires.saturating_sub(begun_at);
-            let tried = router.try_errand(key, errand, target, course.verify(), budget);
+            let tried = router.try_errand(key, errand, target, &course, budget);
             let ended = tokio::select! {
                 biased;
                 ended = tried => ended?,
                 () = &mut time_out => return Err(timed_out(timeout, Executed::Maybe)),
             };
             let (next, refusal) = match ended {
-                Ok(()) => return Ok(target),
-                Err(Some(refusal)) => (
+                Tried::Done => return Ok(target),
+                Tried::Refused(refusal) => (
                     router.learn(key.as_str(), target, &refusal, &mut course)?,
                     Some(refusal),
                 ),
-                Err(None) => {
+                Tried::Unreachable => {
                     router.forget_owner(key.as_str());
                     (course.unreachable(), None)
                 }
+                Tried::NotPassedOn => (router.not_passed_on(key.as_str(), &mut course), None),
             };
             let wait = Wait {
                 next,
@@ -68,20 +79,23 @@ impl<A: Agent> Router<A> {
         }
     }
 
-    /// One try. The inner error is a refusal, or none where the node was out of reach.
+    /// One try.
     async fn try_errand(
         &self,
         key: &AgentKey,
         errand: Errand,
         target: Target,
-        verify: bool,
+        course: &Course,
         budget: Duration,
-    ) -> Result<Result<(), Option<Refusal>>, Error> {
+    ) -> Result<Tried, Error> {
         match target {
-            Target::Here => Ok(self.run_here(key, errand).await.map_err(Some)),
-            Target::Nowhere => Ok(Err(Some(Refusal::unsettled(
+            Target::Here => Ok(match self.run_here(key, errand).await {
+                Ok(()) => Tried::Done,
+                Err(refusal) => Tried::Refused(refusal),
+            }),
+            Target::Nowhere => Ok(Tried::Refused(Refusal::unsettled(
                 "no node that stays runs the agent's manager",
-            )))),
+            ))),
             Target::There { node, .. } => {
                 let operation = match errand {
                     Errand::Activate => Operation::Activate,
@@ -93,46 +107,75 @@ impl<A: Agent> Router<A> {
                     | Errand::Abandon => Operation::Stop,
                     Errand::Settle => Operation::Settle,
                 };
-                let asked = match self.ask_node(node, key, operation, verify, budget) {
+                let question = Question {
+                    relay: course.relay(),
+                    ..self.question(key, operation, course.verify(), budget)
+                };
+                let asked = match self.core.exchange.ask(node, &self.settings.name, question) {
                     Ok(asked) => asked,
-                    Err(AskError::Send(SendError::Unreachable)) => return Ok(Err(None)),
+                    Err(AskError::Send(SendError::Unreachable)) => return Ok(Tried::Unreachable),
                     Err(AskError::Send(error)) => {
                         return Err(Error::new(ErrorKind::InvalidInput, error.to_string()));
                     }
-                    Err(AskError::Overloaded) => return Ok(Err(Some(Refusal::Overloaded))),
+                    Err(AskError::Overloaded) => return Ok(Tried::Refused(Refusal::Overloaded)),
                 };
                 // An errand may be run twice, so that one whose session ended is
                 // simply tried again.
                 match asked.wait().await {
                     Some(answer) => errand_answer(&answer),
-                    None => Ok(Err(None)),
+                    None => Ok(Tried::Unreachable),
                 }
             }
         }
     }
 
-    pub(super) fn ask_node(
+    /// What is asked about an agent, besides its messages.
+    pub(super) fn question(
         &self,
-        node: Incarnation,
         key: &AgentKey,
         operation: Operation,
         verify: bool,
         budget: Duration,
-    ) -> Result<PendingAnswer, AskError> {
+    ) -> Question {
         let payload = match operation {
             Operation::Attach => self.attach_payload(),
             _ => Bytes::new(),
         };
-        let question = Question {
+        Question {
             operation,
             key: Some(key.clone()),
             verify,
             request: None,
             budget,
             lane: self.key_hash(key.as_str()),
+            relay: 0,
             payload,
-        };
-        self.core.exchange.ask(node, &self.settings.name, question)
+        }
+    }
+
+    /// Asks a node, by way of others if need be; none when a session ended before the answer
+    /// came.
+    pub(super) async fn reach(
+        &self,
+        node: Incarnation,
+        question: &Question,
+    ) -> Result<Option<Answer>, AskError> {
+        let relays = self.core.members.view().relays().max(1);
+        for relay in 0..relays {
+            let question = Question {
+                relay,
+                ..question.clone()
+            };
+            let asked = self
+                .core
+                .exchange
+                .ask(node, &self.settings.name, question)?;
+            match asked.wait().await {
+                Some(answer) if answer.status == AnswerStatus::Unreachable => {}
+                answer => return Ok(answer),
+            }
+        }
+        Err(AskError::Send(SendError::Unreachable))
     }
 
     /// Runs an errand on this node.
@@ -177,17 +220,20 @@ impl<A: Agent> Router<A> {
         let Some(node) = self.locate(key, timeout).await? else {
             return Ok(false);
         };
-        let Ok(asked) = self.ask_node(node, key, Operation::Stop, false, timeout) else {
-            return Err(Refusal::unsettled("the agent's node is out of reach").into_error());
-        };
-        let Ok(answer) = tokio::time::timeout(timeout, asked.wait()).await else {
+        let question = self.question(key, Operation::Stop, false, timeout);
+        let asked = self.reach(node, &question);
+        let Ok(asked) = tokio::time::timeout(timeout, asked).await else {
             return Err(timed_out(timeout, Executed::Maybe));
         };
-        match answer.map(|answer| errand_answer(&answer)).transpose()? {
-            Some(Ok(())) => Ok(true),
-            Some(Err(Some(Refusal::NotOwner { .. }))) => Ok(false),
-            Some(Err(Some(refusal))) => Err(refusal.into_error()),
-            Some(Err(None)) | None => Err(interrupted()),
+        let out_of_reach = || Refusal::unsettled("the agent's node is out of reach").into_error();
+        let Some(answer) = asked.map_err(|_| out_of_reach())? else {
+            return Err(interrupted());
+        };
+        match errand_answer(&answer)? {
+            Tried::Done => Ok(true),
+            Tried::Refused(Refusal::NotOwner { .. }) => Ok(false),
+            Tried::Refused(refusal) => Err(refusal.into_error()),
+            Tried::Unreachable | Tried::NotPassedOn => Err(out_of_reach()),
         }
     }
 
@@ -241,9 +287,10 @@ impl<A: Agent> Router<A> {
 }
 
 /// What another node's answer to an errand means.
-fn errand_answer(answer: &Answer) -> Result<Result<(), Option<Refusal>>, Error> {
+fn errand_answer(answer: &Answer) -> Result<Tried, Error> {
     match answer.status {
-        AnswerStatus::Ok => Ok(Ok(())),
-        _ => Refusal::from_answer(answer).map(|refusal| Err(Some(refusal))),
+        AnswerStatus::Ok => Ok(Tried::Done),
+        AnswerStatus::Unreachable => Ok(Tried::NotPassedOn),
+        _ => Refusal::from_answer(answer).map(Tried::Refused),
     }
 }

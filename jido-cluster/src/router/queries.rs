@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use jido_core::{Agent, AgentKey, AnswerStatus, Incarnation, NodeName, Operation, decode_payload};
-use jido_storage::{AgentRecord, Cursor, DirectoryPage, DirectoryQuery, Sharing};
+use jido_storage::{AgentRecord, Cursor, DirectoryPage, DirectoryQuery, NodeState, Sharing};
 
 use super::Router;
 use crate::error::{Error, ErrorKind};
@@ -48,7 +48,7 @@ pub struct AgentPage {
 }
 
 impl<A: Agent> Router<A> {
-    /// The member that runs the agent, as far as it can be told without starting it.
+    /// The node that runs the agent, as far as it can be told without starting it.
     pub(crate) async fn locate(
         &self,
         key: &AgentKey,
@@ -58,11 +58,20 @@ impl<A: Agent> Router<A> {
             return Ok(Some(self.core.incarnation));
         }
         let head = self.settings.storage.head(&self.agent_id(key)).await?;
-        let owner = head.and_then(|record| record.owner);
-        match owner.filter(|owner| self.core.members.view().contains(*owner)) {
-            Some(owner) => Ok(Some(owner)),
-            None => self.runs_apart(key, timeout).await,
+        match head.and_then(|record| record.owner) {
+            Some(owner) if self.is_up(owner).await? => Ok(Some(owner)),
+            _ => self.runs_apart(key, timeout).await,
         }
+    }
+
+    /// Whether a node is a member or, as storage says, lives where others may reach it.
+    async fn is_up(&self, node: Incarnation) -> Result<bool, Error> {
+        if self.core.members.view().contains(node) {
+            return Ok(true);
+        }
+        let nodes = self.settings.storage.nodes(&self.core.cluster).await?;
+        let mut up = nodes.iter().filter(|node| node.state == NodeState::Up);
+        Ok(up.any(|up| up.incarnation == node))
     }
 
     /// Asks those members that keep their records in another storage whether they run
@@ -130,11 +139,9 @@ impl<A: Agent> Router<A> {
             None => Ok(false),
             Some(node) if node == self.core.incarnation => Ok(self.local.contains(key.as_str())),
             Some(node) => {
-                let Ok(asked) = self.ask_node(node, key, Operation::Lookup, false, timeout) else {
-                    return Ok(false);
-                };
-                let answer = tokio::time::timeout(timeout, asked.wait()).await;
-                Ok(matches!(answer, Ok(Some(answer)) if answer.status == AnswerStatus::Ok))
+                let question = self.question(key, Operation::Lookup, false, timeout);
+                let answer = tokio::time::timeout(timeout, self.reach(node, &question)).await;
+                Ok(matches!(answer, Ok(Ok(Some(answer))) if answer.status == AnswerStatus::Ok))
             }
         }
     }
@@ -205,6 +212,7 @@ impl<A: Agent> Router<A> {
                     request: None,
                     budget: timeout,
                     lane: 0,
+                    relay: 0,
                     payload: Bytes::new(),
                 };
                 let asked = self

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jido_core::{Agent, AgentKey, Executed, NodeName, RequestTry};
 
 use super::attempt::{Ended, Message};
-use super::course::{self, Course, Learned, Next};
+use super::course::{self, Course, Hinted, Learned, Next};
 use super::{Router, Target};
 use crate::deadlines::Deadline;
 use crate::delivery::{Answered, Delivery, Refusal, ReplyTo, Sender};
@@ -86,6 +86,10 @@ impl<A: Agent> Router<A> {
                     message = back;
                     router.forget_owner(key);
                     (course.unreachable(), None)
+                }
+                Ended::NotPassedOn { message: back } => {
+                    message = back;
+                    (router.not_passed_on(key, &mut course), None)
                 }
                 Ended::Unresolved {
                     message: back,
@@ -218,13 +222,29 @@ impl<A: Agent> Router<A> {
             Refusal::NotOwner { hint } => *hint,
             _ => None,
         };
-        let (next, learned) = course.refused(target, refusal, hint == Some(self.core.incarnation));
+        let view = self.core.members.view();
+        let hinted = hint.map(|hint| match view.contains(hint) {
+            _ if hint == self.core.incarnation => Hinted::Me,
+            true => Hinted::Member,
+            false => Hinted::Beyond,
+        });
+        drop(view);
+        let (next, learned) = course.refused(target, refusal, hinted);
         match (learned, hint) {
             (Learned::Forget, _) => self.forget_owner(key),
             (Learned::Remember, Some(owner)) => self.remember_owner(&AgentKey::new(key)?, owner),
             (Learned::Remember | Learned::Nothing, _) => {}
         }
         Ok(next)
+    }
+
+    /// Takes in that a node could not pass something on to the key's owner.
+    pub(super) fn not_passed_on(&self, key: &str, course: &mut Course) -> Next {
+        let (next, learned) = course.not_passed_on(self.core.members.view().relays());
+        if learned == Learned::Forget {
+            self.forget_owner(key);
+        }
+        next
     }
 }
 

@@ -9,7 +9,7 @@ use jido_cluster::{
     AgentKey, ErrorKind, Handle, Incarnation, ManagerName, NodeName, RequestId, Timestamp,
     encode_payload,
 };
-use jido_core::{Answer, AnswerStatus, Ask, Envelope, Operation, RequestTry};
+use jido_core::{Answer, AnswerStatus, Ask, Envelope, Operation, RequestTry, Route};
 use tokio::sync::mpsc;
 
 use crate::harness::{Cluster, Counter, Message, eventually};
@@ -60,7 +60,7 @@ async fn late_first_try(id: RequestId, made: Timestamp, before: &[RequestId]) ->
         correlation: 7,
         operation: Operation::Call,
         verify: false,
-        hops: 0,
+        route: Route::Direct,
         budget_ms: 5_000,
         manager: ManagerName::new("counters").unwrap(),
         key: Some(AgentKey::new("a").unwrap()),

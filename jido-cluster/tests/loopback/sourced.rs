@@ -6,12 +6,13 @@ use std::time::Duration;
 use jido_cluster::storage::{AppendOutcome, ClaimOutcome, ClaimRequest, Commit, Storage};
 use jido_cluster::{
     AgentError, AgentId, AgentKey, ClusterName, Context, Durability, ErrorKind, EventSourced,
-    Handle, InstanceManager, ManagerName, Node, RequestId, Seq, Sourced, Takeover, Timestamp,
+    Handle, InstanceManager, ManagerName, Node, RequestId, Schedule, Seq, Sourced, Takeover,
+    Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::counting::{Counts, counting};
-use crate::harness::{Cluster, eventually};
+use crate::harness::{Cluster, TokioClock, eventually};
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Account {
@@ -28,6 +29,14 @@ enum Order {
     /// An event that can't be folded in.
     Panic,
     Show,
+    /// Deposit so much after so many seconds, and without a word before.
+    Later(u64, i64),
+    /// As `Later`, and then something fails.
+    LaterAndFail(u64, i64),
+    /// As `Later`, from memory.
+    Soon(u64, i64),
+    /// Append an entry that is no event.
+    Note,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -46,7 +55,7 @@ impl EventSourced for Account {
     async fn decide(
         &self,
         order: Order,
-        ctx: &Context<'_>,
+        ctx: &mut Context<'_>,
     ) -> Result<(Vec<Event>, Self::Reply), AgentError> {
         let events = match order {
             Order::Deposit(sum) => vec![Event::Moved(sum)],
@@ -54,6 +63,23 @@ impl EventSourced for Account {
             Order::Fail => return Err(AgentError::new("failed as asked")),
             Order::Panic => vec![Event::Moved(1), Event::Cursed],
             Order::Show => vec![],
+            Order::Later(seconds, sum) => {
+                remind(ctx, seconds, sum)?;
+                vec![]
+            }
+            Order::LaterAndFail(seconds, sum) => {
+                remind(ctx, seconds, sum)?;
+                return Err(AgentError::new("failed as asked"));
+            }
+            Order::Soon(seconds, sum) => {
+                let after = Duration::from_secs(seconds);
+                ctx.schedule::<Sourced<Self>>(after, &Order::Deposit(sum))?;
+                vec![]
+            }
+            Order::Note => {
+                ctx.append("note", &1)?;
+                vec![]
+            }
         };
         Ok((events, (self.clone(), ctx.epoch().0)))
     }
@@ -74,6 +100,12 @@ impl EventSourced for Account {
     }
 }
 
+fn remind(ctx: &mut Context<'_>, seconds: u64, sum: i64) -> Result<(), AgentError> {
+    let at = Timestamp(ctx.now().0 + seconds * 1_000);
+    ctx.remind::<Sourced<Account>>(&sum.to_string(), Schedule::at(at), &Order::Deposit(sum))?;
+    Ok(())
+}
+
 /// The same without checkpoints.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Journal(Account);
@@ -88,7 +120,7 @@ impl EventSourced for Journal {
     async fn decide(
         &self,
         order: Order,
-        ctx: &Context<'_>,
+        ctx: &mut Context<'_>,
     ) -> Result<(Vec<Event>, Self::Reply), AgentError> {
         self.0.decide(order, ctx).await
     }
@@ -294,4 +326,68 @@ async fn an_event_that_cant_be_read_is_an_error_that_leaves_the_thread_alone() {
         let record = storage.head(&id(key)).await.unwrap().unwrap();
         assert_eq!(record.owner, None, "the claim is given back");
     }
+}
+
+/// What a later order was applied to: the balance, and how many entries tell it.
+async fn balance<E>(handle: &Handle<Sourced<E>>, key: &str) -> (i64, usize)
+where
+    E: EventSourced<Message = Order, Reply = (Account, u64)> + Default,
+{
+    let (account, _) = handle.call(key, Order::Show).await.unwrap();
+    let thread = handle.thread(key, Seq::ZERO, 100).await.unwrap();
+    (account.balance, thread.len())
+}
+
+async fn reminded<E>()
+where
+    E: EventSourced<Message = Order, Reply = (Account, u64)> + Default,
+{
+    let cluster = Cluster::new();
+    let node = cluster.node("n1").environment(TokioClock::new());
+    let node = node.start().await.unwrap();
+    let manager = InstanceManager::<Sourced<E>>::builder("accounts")
+        .shared_storage(cluster.storage.clone())
+        .durability(Durability::Command)
+        .idle_timeout(Duration::from_secs(5));
+    let handle = manager.start(&node).await.unwrap();
+    // Without an event, or with others, running or dormant when it comes.
+    for (key, later, before) in [("a", 3, 0), ("b", 60, 0), ("c", 3, 1), ("d", 60, 1)] {
+        if before > 0 {
+            handle.call(key, Order::Deposit(before)).await.unwrap();
+        }
+        handle.call(key, Order::Later(later, 10)).await.unwrap();
+        let failed = handle.call(key, Order::LaterAndFail(later, 1_000)).await;
+        assert_eq!(failed.unwrap_err().kind(), ErrorKind::Agent);
+        let (was, entries) = balance(&handle, key).await;
+        assert_eq!((was, entries), (before, before as usize), "{key}");
+    }
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(handle.stats().await.unwrap().total, 0, "all are dormant");
+    tokio::time::sleep(Duration::from_secs(45)).await;
+    assert_eq!(balance(&handle, "a").await, (10, 1));
+    assert_eq!(balance(&handle, "b").await, (10, 1));
+    assert_eq!(balance(&handle, "c").await, (11, 2));
+    assert_eq!(balance(&handle, "d").await, (11, 2));
+
+    handle.call("e", Order::Soon(20, 7)).await.unwrap();
+    assert_eq!(balance(&handle, "e").await, (0, 0));
+    tokio::time::sleep(Duration::from_secs(21)).await;
+    assert_eq!(balance(&handle, "e").await, (7, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn reminders_and_scheduled_messages_are_decided_on_as_any_other() {
+    reminded::<Account>().await;
+    reminded::<Journal>().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_but_events_is_journaled() {
+    let cluster = Cluster::new();
+    let (_node, handle) = start::<Account>(&cluster, "n1").await;
+    let error = handle.call("a", Order::Note).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Agent);
+    assert!(error.to_string().contains("decide"), "{error}");
+    handle.call("a", Order::Deposit(1)).await.unwrap();
+    assert_eq!(balance(&handle, "a").await, (1, 1));
 }

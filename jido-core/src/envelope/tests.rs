@@ -1,4 +1,5 @@
 use super::*;
+use crate::{Epoch, Executed, Incarnation, NodeName, Revision};
 use proptest::prelude::*;
 
 fn ask() -> Ask {
@@ -6,7 +7,7 @@ fn ask() -> Ask {
         correlation: 7,
         operation: Operation::Call,
         verify: true,
-        hops: 1,
+        route: Route::PassOn { to: Incarnation(5) },
         budget_ms: 5_000,
         manager: ManagerName::new("counters").unwrap(),
         key: Some(AgentKey::new("ключ").unwrap()),
@@ -28,6 +29,7 @@ fn answer() -> Answer {
         epoch: Epoch(4),
         revision: Revision(5),
         hint: Some(Incarnation(6)),
+        by: Some(NodeName::new("n2").unwrap()),
         payload: Bytes::from_static(b"why"),
     }
 }
@@ -39,6 +41,26 @@ fn envelopes_read_back_as_written() {
         Envelope::decode(answer().encode()),
         Ok(Envelope::Answer(answer()))
     );
+    for route in [
+        Route::Direct,
+        Route::PassedOn {
+            from: Incarnation(u128::MAX),
+        },
+    ] {
+        let ask = Ask { route, ..ask() };
+        assert_eq!(Envelope::decode(ask.encode()), Ok(Envelope::Ask(ask)));
+    }
+    for (hint, by) in [(None, answer().by), (answer().hint, None), (None, None)] {
+        let answer = Answer {
+            hint,
+            by,
+            ..answer()
+        };
+        assert_eq!(
+            Envelope::decode(answer.encode()),
+            Ok(Envelope::Answer(answer))
+        );
+    }
     let manager = ManagerName::new("counters").unwrap();
     for notice in [
         Notice::Leaving,
@@ -125,6 +147,33 @@ fn every_cut_is_refused_or_shortens_the_payload() {
     }
     for len in head..whole.len() {
         assert!(Envelope::decode(whole.slice(..len)).is_ok(), "{len}");
+    }
+}
+
+#[test]
+fn unknown_flags_routes_and_statuses_are_refused() {
+    // After ten bytes that all envelopes have.
+    const OPERATION_OR_STATUS: usize = 10;
+    const ASK_FLAGS: usize = 11;
+    const ASK_ROUTE: usize = 12;
+    const ANSWER_FLAGS: usize = 13;
+    let ask = ask().encode();
+    let answer = answer().encode();
+    for (envelope, at, byte) in [
+        (&ask, OPERATION_OR_STATUS, 0),
+        (&ask, OPERATION_OR_STATUS, 12),
+        (&ask, ASK_FLAGS, 8),
+        (&ask, ASK_ROUTE, 3),
+        (&answer, OPERATION_OR_STATUS, 7),
+        (&answer, ANSWER_FLAGS, 4),
+    ] {
+        let mut bytes = envelope.to_vec();
+        bytes[at] = byte;
+        let read = Envelope::decode(bytes.into());
+        assert!(
+            matches!(read, Err(EnvelopeError::Malformed(_))),
+            "{at} {byte} {read:?}"
+        );
     }
 }
 

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use jido_core::fuzz::bounded;
 use jido_core::{
     AgentKey, Answer, AnswerStatus, Ask, Envelope, EnvelopeError, Epoch, Executed, Incarnation,
-    ManagerName, Notice, Operation, PROTOCOL_VERSION, Renewal, RequestId, RequestTry, Revision,
-    Timestamp, fuzz_target,
+    ManagerName, NodeName, Notice, Operation, PROTOCOL_VERSION, Renewal, RequestId, RequestTry,
+    Revision, Route, Timestamp, fuzz_target,
 };
 
 fn seeds() -> Vec<Vec<u8>> {
@@ -14,7 +14,7 @@ fn seeds() -> Vec<Vec<u8>> {
         correlation: 7,
         operation: Operation::Call,
         verify: true,
-        hops: 1,
+        route: Route::PassOn { to: Incarnation(5) },
         budget_ms: 5_000,
         manager: manager.clone(),
         key: Some(AgentKey::new("ключ").unwrap()),
@@ -29,7 +29,14 @@ fn seeds() -> Vec<Vec<u8>> {
         operation: Operation::Stats,
         key: None,
         request: None,
+        route: Route::PassedOn {
+            from: Incarnation(5),
+        },
         ..ask.clone()
+    };
+    let direct = Ask {
+        route: Route::Direct,
+        ..plain.clone()
     };
     let answer = Answer {
         correlation: u64::MAX,
@@ -39,7 +46,14 @@ fn seeds() -> Vec<Vec<u8>> {
         epoch: Epoch(4),
         revision: Revision(5),
         hint: Some(Incarnation(6)),
+        by: Some(NodeName::new("n2").unwrap()),
         payload: Bytes::from_static(b"why"),
+    };
+    let bare = Answer {
+        hint: None,
+        by: None,
+        status: AnswerStatus::Unreachable,
+        ..answer.clone()
     };
     let serves = Notice::Serves {
         manager,
@@ -48,7 +62,9 @@ fn seeds() -> Vec<Vec<u8>> {
     [
         ask.encode(),
         plain.encode(),
+        direct.encode(),
         answer.encode(),
+        bare.encode(),
         Notice::Leaving.encode(),
         serves.encode(),
     ]

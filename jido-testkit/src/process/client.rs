@@ -101,6 +101,17 @@ impl DemoClient {
         self.ask(Method::GET, &key_path(key, ""), None).await
     }
 
+    /// Has one added to a key's counter at a time to come, in milliseconds of Unix time;
+    /// answers with the counter as it is now.
+    ///
+    /// # Errors
+    ///
+    /// As the type says. It may be sent again: a key has one such reminder at a time.
+    pub async fn remind(&self, key: &str, at_ms: u64) -> Result<CounterReply, Error> {
+        let path = key_path(key, &format!("/remind?at={at_ms}"));
+        self.ask(Method::POST, &path, None).await
+    }
+
     /// Asks where a key runs.
     ///
     /// # Errors

@@ -31,6 +31,7 @@ pub const EXPECTED: &[&str] = &[
     "append fenced",
     "append took effect and its outcome is unknown",
     "append took effect late",
+    "ask passed on",
     "attached",
     "cast taken",
     "claim held by another",

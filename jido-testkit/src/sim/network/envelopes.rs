@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use jido_cluster::Incarnation;
 use jido_cluster::transport::SendError;
-use jido_core::{Ask, Envelope, Operation};
+use jido_core::{Ask, Envelope, Operation, Route};
 
 use super::link::{End, Pair};
 use super::{Network, State};
@@ -108,6 +108,9 @@ impl Network {
 
     /// Writes down which request is sent.
     fn note_request(&self, state: &mut State, from: Incarnation, ask: &Ask) {
+        if let Route::PassedOn { .. } = ask.route {
+            self.world().count("ask passed on");
+        }
         let Ask {
             request: Some(request),
             key: Some(key),

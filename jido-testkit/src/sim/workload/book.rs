@@ -32,7 +32,7 @@ impl EventSourced for Book {
     async fn decide(
         &self,
         message: LedgerMessage,
-        _: &Context<'_>,
+        _: &mut Context<'_>,
     ) -> Result<(Vec<Booked>, LedgerAnswer), AgentError> {
         message.take().await;
         let LedgerMessage { id, action, .. } = message;

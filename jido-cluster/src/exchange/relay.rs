@@ -1,0 +1,112 @@
+//! Asks that are passed on to a node that their asker has no session with.
+//!
+//! One hop: what is passed on says so, and whoever gets it handles it or refuses it. It
+//! keeps its request, its time and its place among the others of its key; it counts against
+//! the budgets of both ways; and its answer comes back as it was given.
+
+use std::collections::BTreeSet;
+use std::sync::Weak;
+use std::time::Duration;
+
+use bytes::Bytes;
+use jido_core::{AnswerStatus, Ask, Executed, Incarnation, RequestTry, Route};
+use parking_lot::{RwLock, RwLockReadGuard};
+
+use super::{AskError, Exchange, Question};
+use crate::error::{Error, ErrorKind};
+use crate::placement;
+use crate::runtime;
+use crate::transport::SendError;
+
+/// Peers that have asked by way of others during their session with this node, as it is seen
+/// here: they see it over, and what still comes by it may have been overtaken by further tries.
+#[derive(Debug, Default)]
+pub(super) struct Overtaken(RwLock<BTreeSet<Incarnation>>);
+
+impl Overtaken {
+    pub(super) fn is_by_way_of_others(&self, peer: Incarnation) {
+        self.0.write().insert(peer);
+    }
+
+    /// Takes no ask of such a peer for the first try of its request. The ask is handed over
+    /// while what is given is kept, so that none that is passed on comes in between.
+    pub(super) fn note(
+        &self,
+        peer: Incarnation,
+        ask: &mut Ask,
+    ) -> RwLockReadGuard<'_, BTreeSet<Incarnation>> {
+        let peers = self.0.read();
+        if peers.contains(&peer) {
+            ask.request = ask.request.map(overtaken);
+        }
+        peers
+    }
+
+    /// Its session is over, or another begins.
+    pub(super) fn forget(&self, peer: Incarnation) {
+        self.0.write().remove(&peer);
+    }
+}
+
+/// A further try may reach the owner before this one does, by another way: this one goes on
+/// when the session there ends.
+fn overtaken(request: RequestTry) -> RequestTry {
+    RequestTry {
+        first: false,
+        ..request
+    }
+}
+
+impl Exchange {
+    /// Passes an ask on. When this returns it is on its way, in the order of its key.
+    pub(super) fn pass_on(&self, from: Incarnation, to: Incarnation, ask: Ask) {
+        let mut port = self.port(from, &ask);
+        let out_of_reach = (AnswerStatus::Unreachable, None, Bytes::new());
+        let view = self.members.view();
+        let by = view
+            .get(to)
+            .filter(|member| member.managers.contains(&ask.manager));
+        let (Some(by), Some(exchange)) = (by, self.me.get().and_then(Weak::upgrade)) else {
+            let (status, hint, why) = out_of_reach;
+            return port.refused(status, hint, why);
+        };
+        let by = by.name.clone();
+        drop(view);
+        let budget = Duration::from_millis(u64::from(ask.budget_ms));
+        let key = ask.key.as_ref().map(|key| key.as_str());
+        let question = Question {
+            operation: ask.operation,
+            // The same for all asks of a key, so that they keep their order.
+            lane: key.map_or(0, |key| placement::key_hash(0, key)),
+            key: ask.key,
+            verify: ask.verify,
+            request: ask.request.map(overtaken),
+            budget,
+            relay: 0,
+            payload: ask.payload,
+        };
+        let route = Route::PassedOn { from };
+        match exchange.send_ask(to, route, &ask.manager, question) {
+            Ok(answer) => {
+                port.begin();
+                runtime::spawn(async move {
+                    // After its time the asker has given up. Without an answer the port
+                    // says that the ask may have been executed.
+                    match tokio::time::timeout(budget, answer.wait()).await {
+                        Ok(Some(answer)) => port.pass_back(answer, by),
+                        Ok(None) | Err(_) => drop(port),
+                    }
+                });
+            }
+            Err(AskError::Overloaded) => port.refused(AnswerStatus::Overloaded, None, Bytes::new()),
+            Err(AskError::Send(SendError::Unreachable)) => {
+                let (status, hint, why) = out_of_reach;
+                port.refused(status, hint, why);
+            }
+            Err(AskError::Send(error)) => {
+                let error = Error::new(ErrorKind::InvalidInput, error.to_string());
+                port.failed(&error.with_executed(Executed::No));
+            }
+        }
+    }
+}

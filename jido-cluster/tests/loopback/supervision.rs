@@ -1,0 +1,115 @@
+//! What the supervisor of a manager hears of.
+
+use jido_cluster::{Durability, ErrorKind, Handle, ManagerMessage, Node};
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use tokio::sync::mpsc;
+
+use crate::harness::{Cluster, Counter, Message};
+
+#[derive(Debug, PartialEq)]
+enum Event {
+    Started(ActorId),
+    Failed(ActorId, String),
+    Terminated(ActorId),
+}
+
+/// Passes on what it hears.
+struct Root(mpsc::UnboundedSender<Event>);
+
+#[derive(Debug)]
+enum Nothing {}
+
+impl ractor::Message for Nothing {}
+
+impl Actor for Root {
+    type Msg = Nothing;
+    type State = ();
+    type Arguments = ();
+
+    async fn pre_start(&self, _: ActorRef<Nothing>, (): ()) -> Result<(), ActorProcessingErr> {
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        _: ActorRef<Nothing>,
+        event: SupervisionEvent,
+        (): &mut (),
+    ) -> Result<(), ActorProcessingErr> {
+        let event = match event {
+            SupervisionEvent::ActorStarted(who) => Event::Started(who.get_id()),
+            SupervisionEvent::ActorFailed(who, why) => Event::Failed(who.get_id(), why.to_string()),
+            SupervisionEvent::ActorTerminated(who, ..) => Event::Terminated(who.get_id()),
+            _ => return Ok(()),
+        };
+        self.0.send(event)?;
+        Ok(())
+    }
+}
+
+struct Supervised {
+    _node: Node,
+    handle: Handle<Counter>,
+    manager: ActorRef<ManagerMessage<Counter>>,
+    events: mpsc::UnboundedReceiver<Event>,
+}
+
+async fn supervised(escalates: bool) -> Supervised {
+    let cluster = Cluster::new();
+    let node = cluster.node("n1").start().await.unwrap();
+    let (sender, events) = mpsc::unbounded_channel();
+    let (root, _) = Actor::spawn(None, Root(sender), ()).await.unwrap();
+    let manager = cluster.manager().durability(Durability::Command);
+    let manager = manager.escalate_failures(escalates);
+    let manager = manager.build(&node).await.unwrap();
+    let handle = manager.handle();
+    let (manager, _) = Actor::spawn_linked(None, manager, (), root.get_cell())
+        .await
+        .unwrap();
+    Supervised {
+        _node: node,
+        handle,
+        manager,
+        events,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_supervisor_that_wants_to_hears_of_every_panic_and_the_agent_goes_on() {
+    let mut here = supervised(true).await;
+    let manager = here.manager.get_id();
+    assert_eq!(here.events.recv().await, Some(Event::Started(manager)));
+    here.handle.call("a", Message::Add(1)).await.unwrap();
+    let mut failed = Vec::new();
+    for _ in 0..2 {
+        let error = here.handle.call("a", Message::Panic).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Agent);
+        let Some(Event::Failed(who, why)) = here.events.recv().await else {
+            panic!("something else came");
+        };
+        assert!(
+            why.contains("counters/a") && why.contains("panicked as asked"),
+            "{why}"
+        );
+        failed.push(who);
+    }
+    assert_eq!(failed[0], failed[1], "it is the same activation");
+    assert_ne!(failed[0], manager);
+    // An error is an answer.
+    here.handle.call("a", Message::Fail).await.unwrap_err();
+    let reply = here.handle.request("a", Message::Get).send().await.unwrap();
+    assert_eq!((reply.value, reply.epoch.0), (1, 1));
+    here.manager.stop_and_wait(None, None).await.unwrap();
+    assert_eq!(here.events.recv().await, Some(Event::Terminated(manager)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn unless_it_asks_it_hears_of_the_manager_alone() {
+    let mut here = supervised(false).await;
+    let manager = here.manager.get_id();
+    here.handle.call("a", Message::Panic).await.unwrap_err();
+    assert_eq!(here.handle.call("a", Message::Add(1)).await.unwrap(), 1);
+    here.manager.stop_and_wait(None, None).await.unwrap();
+    assert_eq!(here.events.recv().await, Some(Event::Started(manager)));
+    assert_eq!(here.events.recv().await, Some(Event::Terminated(manager)));
+}
