@@ -71,7 +71,7 @@ impl LedgerMessage {
 
     /// Why it fails; every second one panics.
     pub(super) fn fail(&self) -> AgentError {
-        if self.id % 8 == 0 {
+        if self.id.is_multiple_of(8) {
             // As a panic, without a word to the hook.
             std::panic::resume_unwind(Box::new("it panics, as it was asked to"));
         }
