@@ -46,7 +46,7 @@ impl AnswerStatus {
     }
 }
 
-/// The answer to an [`Ask`].
+/// The answer to an [`Ask`](super::Ask).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// The ask's correlation number.
