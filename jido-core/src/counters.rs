@@ -152,10 +152,10 @@ mod tests {
             incarnation
         );
         assert!(serde_json::from_str::<Incarnation>("\"7\"").is_err());
-        let bytes = rmp_serde::to_vec(&incarnation).unwrap();
+        let bytes = crate::encode_payload(&incarnation).unwrap();
         assert!(bytes.len() <= 18);
         assert_eq!(
-            rmp_serde::from_slice::<Incarnation>(&bytes).unwrap(),
+            crate::decode_payload::<Incarnation>(&bytes).unwrap(),
             incarnation
         );
     }
