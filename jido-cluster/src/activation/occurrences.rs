@@ -32,7 +32,12 @@ struct Failing {
 }
 
 impl Failing {
+    /// Counts a failure, unless the wait after the last one is still on: that others fail
+    /// meanwhile, which come as often as callers please, makes it no longer.
     fn again(&mut self, now: Duration, jitter: impl FnOnce(Duration) -> Duration) {
+        if now < self.until {
+            return;
+        }
         let doubled = PAUSES.0.saturating_mul(1 << self.times.min(16));
         let pause = doubled.min(PAUSES.1);
         self.times += 1;
@@ -218,5 +223,23 @@ mod tests {
         }
         assert_eq!(pauses[..8], [1, 2, 4, 8, 16, 32, 60, 60]);
         assert_eq!(pauses.last(), Some(&60));
+    }
+
+    #[test]
+    fn what_fails_during_a_wait_makes_it_no_longer() {
+        let mut failing = Failing::default();
+        let (mut now, mut waits) = (Duration::ZERO, Vec::new());
+        for _ in 0..8 {
+            failing.again(now, |_| Duration::ZERO);
+            let wait = failing.until - now;
+            // Callers try in vain.
+            for part in 0..30 {
+                failing.again(now + wait * part / 30, |_| Duration::ZERO);
+            }
+            assert_eq!(failing.until, now + wait);
+            waits.push(wait.as_secs());
+            now = failing.until;
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
     }
 }
