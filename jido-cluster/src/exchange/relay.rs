@@ -61,14 +61,12 @@ impl Exchange {
     /// Passes an ask on. When this returns it is on its way, in the order of its key.
     pub(super) fn pass_on(&self, from: Incarnation, to: Incarnation, ask: Ask) {
         let mut port = self.port(from, &ask);
-        let out_of_reach = (AnswerStatus::Unreachable, None, Bytes::new());
         let view = self.members.view();
         let by = view
             .get(to)
             .filter(|member| member.managers.contains(&ask.manager));
         let (Some(by), Some(exchange)) = (by, self.me.get().and_then(Weak::upgrade)) else {
-            let (status, hint, why) = out_of_reach;
-            return port.refused(status, hint, why);
+            return port.refused(AnswerStatus::Unreachable, None, Bytes::new());
         };
         let by = by.name.clone();
         drop(view);
@@ -100,8 +98,7 @@ impl Exchange {
             }
             Err(AskError::Overloaded) => port.refused(AnswerStatus::Overloaded, None, Bytes::new()),
             Err(AskError::Send(SendError::Unreachable)) => {
-                let (status, hint, why) = out_of_reach;
-                port.refused(status, hint, why);
+                port.refused(AnswerStatus::Unreachable, None, Bytes::new());
             }
             Err(AskError::Send(error)) => {
                 let error = Error::new(ErrorKind::InvalidInput, error.to_string());

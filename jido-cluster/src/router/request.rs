@@ -48,14 +48,14 @@ impl<A: Agent> Router<A> {
         mut options: RequestOptions,
     ) -> Result<Option<Given<A::Reply>>, Error> {
         let mut executed = Executed::No;
-        let expires = self.core.deadlines.now() + options.timeout;
+        let mut begun_at = self.core.deadlines.now();
+        let expires = begun_at + options.timeout;
         let mut time_out = pin!(self.core.deadlines.at(expires));
         let mut course = Course::default();
         let mut message = Message::Typed(message);
         loop {
             // The node may have begun another life since the last try.
             let router = self.current();
-            let begun_at = self.core.deadlines.now();
             let begun = router.begin(key, message, options, expires, &course);
             let (target, attempt) = begun.map_err(|error| error.with_executed(executed))?;
             let ended = tokio::select! {
@@ -119,6 +119,7 @@ impl<A: Agent> Router<A> {
             self.pause(wait, time_out.as_mut())
                 .await
                 .map_err(|error| error.with_executed(executed))?;
+            begun_at = self.core.deadlines.now();
         }
     }
 
