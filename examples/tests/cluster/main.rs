@@ -17,6 +17,7 @@ mod input;
 mod membership;
 mod paused;
 mod postgres;
+mod reminders;
 mod startup;
 
 use std::time::{Duration, Instant};

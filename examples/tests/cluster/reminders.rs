@@ -1,15 +1,6 @@
 //! Counters that are all to be reminded at one time, while a node is killed: each reminder is
 //! applied once. Four hundred of them, with `JIDO_LONG=1` ten thousand.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "real processes live by the real clock"
-)]
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "all of this crate is a test, and tells its figures"
-)]
+#![allow(clippy::print_stdout, reason = "it tells its figures")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,7 +17,7 @@ use jido_testkit::postgres::TemporaryPostgres;
 use jido_testkit::process::{DemoClient, ProcessCluster};
 use tokio::task::JoinSet;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_counter-node");
+use crate::{PROGRAM, within};
 
 /// Long enough for anything on two busy cores, where a fault would last for ever.
 const LIMIT: Duration = Duration::from_secs(180);
@@ -188,17 +179,14 @@ async fn each_is_applied_once(what: &str, mut cluster: ProcessCluster, stored: S
          {left_then} once it had ended"
     );
     assert!(left_then > 0, "all were applied before the node was killed");
-    loop {
-        let left = stored.due(due).await;
-        if left == 0 {
-            break;
+    let in_time = deadline.saturating_duration_since(Instant::now());
+    within(in_time, "all are applied", async || {
+        match stored.due(due).await {
+            0 => Ok(()),
+            left => Err(format!("{left} of {count} are due")),
         }
-        assert!(
-            Instant::now() < deadline,
-            "{left} of {count} are due for ever"
-        );
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    })
+    .await;
     let late = wall().0.saturating_sub(due.0);
     println!("{what}: all {count} were applied {late} ms after they were due");
     let counts = stored.counts().await;
