@@ -93,11 +93,11 @@ pub use delivery::Reply;
 pub use error::{Error, ErrorKind};
 pub use handle::{DEFAULT_CALL_TIMEOUT, Handle, MAX_CALL_TIMEOUT};
 pub use jido_core::{
-    Agent, AgentError, AgentId, AgentKey, Checkpoint, ClusterName, Context, Effects, Entry, Epoch,
-    EventSourced, Executed, Incarnation, LAST_TIME, MAX_KEY_LEN, MAX_REMINDER_BYTES,
-    MAX_REMINDER_NAME_LEN, MAX_REMINDERS, MAX_TIMERS, MIN_INTERVAL, ManagerName, Missed, NodeName,
-    Occurrence, Reminder, ReminderList, RequestId, Revision, SKIP_AFTER, Schedule, Seq, Sourced,
-    Timer, Timestamp, Turn, decode_payload, encode_payload,
+    Agent, AgentError, AgentId, AgentKey, Checkpoint, ClusterName, Context, DEFAULT_WEIGHT,
+    Effects, Entry, Epoch, EventSourced, Executed, Incarnation, LAST_TIME, Labels, MAX_KEY_LEN,
+    MAX_REMINDER_BYTES, MAX_REMINDER_NAME_LEN, MAX_REMINDERS, MAX_TIMERS, MAX_WEIGHT, MIN_INTERVAL,
+    ManagerName, Missed, NodeName, Occurrence, Reminder, ReminderList, RequestId, Revision,
+    SKIP_AFTER, Schedule, Seq, Sourced, Timer, Timestamp, Turn, decode_payload, encode_payload,
 };
 pub use lease::Takeover;
 pub use manager::{

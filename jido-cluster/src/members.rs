@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use jido_core::{Incarnation, ManagerName, NodeName};
+use jido_core::{Incarnation, Labels, ManagerName, NodeName};
 use parking_lot::Mutex;
 
 use crate::placement;
@@ -24,6 +24,8 @@ pub struct Member {
     pub incarnation: Incarnation,
     /// Where it accepts connections.
     pub address: String,
+    /// What it says about itself: its zone, its region, its version, its weight.
+    pub labels: Labels,
     /// Whether it is shutting down and takes no further keys.
     pub leaving: bool,
     /// The managers that run on it. A manager's keys are placed on those nodes alone
@@ -38,6 +40,7 @@ impl Member {
             name,
             incarnation,
             address,
+            labels: Labels::new(),
             leaving: false,
             managers: BTreeSet::new(),
         }
@@ -244,6 +247,17 @@ impl Members {
                 member.managers.insert(manager.clone());
             } else {
                 member.managers.remove(manager);
+            }
+        });
+    }
+
+    /// A node has said what it is.
+    pub(crate) fn labelled(&self, incarnation: Incarnation, labels: &Labels) {
+        self.change(|state| {
+            for member in &mut state.members {
+                if member.incarnation == incarnation {
+                    member.labels = labels.clone();
+                }
             }
         });
     }

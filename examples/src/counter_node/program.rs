@@ -173,12 +173,16 @@ async fn start(options: &NodeOptions) -> Result<Serving, Failure> {
         .ok_or_else(|| Failure::new(BAD_OPTIONS, "JIDO_COOKIE is not set: it holds the cookie"))?;
     warn_of_unused(options);
 
-    let node = Node::builder(options.name.as_str())
+    let mut node = Node::builder(options.name.as_str())
         .cluster(options.cluster.as_str())
         .listen(options.listen)
         .cookie(cookie)
         .seeds(options.seeds.iter().map(ToString::to_string))
-        .lease_ttl(options.lease_ttl)
+        .lease_ttl(options.lease_ttl);
+    if let Some(zone) = &options.zone {
+        node = node.zone(zone);
+    }
+    let node = node
         .start()
         .await
         .map_err(|error| Failure::start("the node", &error))?;
@@ -197,7 +201,6 @@ async fn start(options: &NodeOptions) -> Result<Serving, Failure> {
 
 fn warn_of_unused(options: &NodeOptions) {
     for (flag, given) in [
-        ("--zone", options.zone.is_some()),
         ("--rebalance-interval", options.rebalance_interval.is_some()),
         ("--max-migrations", options.max_migrations.is_some()),
     ] {
