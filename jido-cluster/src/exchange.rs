@@ -23,6 +23,7 @@ use jido_core::{
 use parking_lot::Mutex;
 
 use crate::members::Members;
+use crate::placement::PlacementPolicy;
 use crate::transport::{Inbox, Peer, SendError, Transport};
 
 pub(crate) use answer_port::AnswerPort;
@@ -63,6 +64,9 @@ pub(crate) enum AskError {
 pub(crate) trait AskHandler: std::fmt::Debug + Send + Sync + 'static {
     /// Takes an ask. Never blocks; the port sees to it that an answer goes back.
     fn ask(&self, from: Incarnation, ask: Ask, port: AnswerPort);
+
+    /// How the manager's keys are placed.
+    fn placement(&self) -> Arc<dyn PlacementPolicy>;
 
     /// A peer is a member no longer.
     fn peer_down(&self, peer: Incarnation);
@@ -109,6 +113,7 @@ impl Exchange {
         if handlers.contains_key(name) {
             return false;
         }
+        self.members.places_by(name, handler.placement());
         handlers.insert(name.clone(), handler);
         self.handlers.store(Arc::new(handlers));
         self.serves(name, true);

@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use jido_core::{Incarnation, Labels, ManagerName, NodeName};
 use parking_lot::Mutex;
 
-use crate::placement;
+use crate::placement::{Candidate, Guarded, PlacementPolicy, Rendezvous};
 use crate::transport::Peer;
 
 /// How many lives that ended are remembered. One is needed only until its agents
@@ -56,14 +56,14 @@ pub(crate) struct View {
 }
 
 /// The members that take a manager's keys, one a name, sorted by name.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Placed {
     nodes: Vec<Incarnation>,
-    hashes: Vec<u64>,
+    placement: Guarded,
 }
 
 impl Placed {
-    fn of(manager: &ManagerName, members: &[Member]) -> Self {
+    fn of(manager: &ManagerName, policy: &dyn PlacementPolicy, members: &[Member]) -> Self {
         // The members stand in the order of their arrival: of two lives of one
         // name, the later one is the node as it is now.
         let mut placed: Vec<&Member> = Vec::new();
@@ -77,18 +77,22 @@ impl Placed {
             }
         }
         placed.sort_by(|a, b| a.name.cmp(&b.name));
+        let candidates = placed.iter().map(|member| Candidate {
+            name: member.name.clone(),
+            labels: member.labels.clone(),
+        });
+        let candidates: Vec<Candidate> = candidates.collect();
         Self {
+            placement: Guarded::new(manager, policy, &candidates),
             nodes: placed.iter().map(|m| m.incarnation).collect(),
-            hashes: placed
-                .iter()
-                .map(|m| placement::node_hash(&m.name))
-                .collect(),
         }
     }
 }
 
+type Policies = BTreeMap<ManagerName, Arc<dyn PlacementPolicy>>;
+
 impl View {
-    fn of(members: &[Member]) -> Self {
+    fn of(members: &[Member], policies: &Policies) -> Self {
         let managers: BTreeSet<&ManagerName> =
             members.iter().flat_map(|member| &member.managers).collect();
         let mut sorted = members.to_vec();
@@ -96,7 +100,11 @@ impl View {
         Self {
             placed: managers
                 .into_iter()
-                .map(|manager| (manager.clone(), Placed::of(manager, members)))
+                .map(|manager| {
+                    let policy = policies.get(manager);
+                    let policy = policy.map_or(&Rendezvous as &dyn PlacementPolicy, |p| &**p);
+                    (manager.clone(), Placed::of(manager, policy, members))
+                })
                 .collect(),
             members: sorted,
         }
@@ -104,11 +112,15 @@ impl View {
 
     /// The node that ought to own a manager's key; none while every member that runs
     /// the manager is leaving.
-    pub(crate) fn place(&self, manager: &ManagerName, key_hash: u64) -> Option<Incarnation> {
+    pub(crate) fn place(
+        &self,
+        manager: &ManagerName,
+        key: &str,
+        key_hash: u64,
+    ) -> Option<Incarnation> {
         let placed = self.placed.get(manager)?;
-        placement::place(key_hash, &placed.hashes)
-            .and_then(|at| placed.nodes.get(at))
-            .copied()
+        let place = placed.placement.place(key, key_hash);
+        place.and_then(|at| placed.nodes.get(at)).copied()
     }
 
     pub(crate) fn get(&self, incarnation: Incarnation) -> Option<&Member> {
@@ -168,6 +180,8 @@ pub(crate) struct Members {
 struct State {
     /// In the order of their arrival, this node first.
     members: Vec<Member>,
+    /// How keys are placed of managers that run here.
+    policies: Policies,
     /// Lives with which there was a session that has ended.
     gone: BTreeSet<Incarnation>,
 }
@@ -179,9 +193,10 @@ impl Members {
         let members = vec![me];
         Self {
             me: mine,
-            view: ArcSwap::from_pointee(View::of(&members)),
+            view: ArcSwap::from_pointee(View::of(&members, &Policies::new())),
             state: Mutex::new(State {
                 members,
+                policies: Policies::new(),
                 gone: BTreeSet::new(),
             }),
         }
@@ -233,6 +248,13 @@ impl Members {
         });
     }
 
+    /// How a manager's keys are placed from now on.
+    pub(crate) fn places_by(&self, manager: &ManagerName, policy: Arc<dyn PlacementPolicy>) {
+        self.change(|state| {
+            state.policies.insert(manager.clone(), policy);
+        });
+    }
+
     /// A node runs a manager from now on, or no longer.
     pub(crate) fn serves(&self, incarnation: Incarnation, manager: &ManagerName, serves: bool) {
         self.change(|state| {
@@ -278,7 +300,8 @@ impl Members {
     fn change(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.state.lock();
         change(&mut state);
-        self.view.store(Arc::new(View::of(&state.members)));
+        self.view
+            .store(Arc::new(View::of(&state.members, &state.policies)));
     }
 }
 
@@ -325,8 +348,8 @@ mod tests {
         let b = members(&[("n3", 3), ("n2", 2), ("n1", 1)]);
         for hash in hashes() {
             assert_eq!(
-                a.view().place(&counters(), hash),
-                b.view().place(&counters(), hash)
+                a.view().place(&counters(), "", hash),
+                b.view().place(&counters(), "", hash)
             );
         }
     }
@@ -335,7 +358,7 @@ mod tests {
     fn a_restarted_node_takes_the_place_of_its_former_life() {
         let members = members(&[("n1", 1), ("n2", 2), ("n2", 22)]);
         let view = members.view();
-        assert!(hashes().all(|hash| view.place(&counters(), hash) != Some(Incarnation(2))));
+        assert!(hashes().all(|hash| view.place(&counters(), "", hash) != Some(Incarnation(2))));
         assert!(view.contains(Incarnation(2)));
         members.left(Incarnation(2));
         assert!(members.is_gone(Incarnation(2)));
@@ -348,11 +371,11 @@ mod tests {
         let members = members(&[("n1", 1), ("n2", 2)]);
         members.serves(Incarnation(2), &counters(), false);
         let only = Some(Incarnation(1));
-        assert!(hashes().all(|hash| members.view().place(&counters(), hash) == only));
+        assert!(hashes().all(|hash| members.view().place(&counters(), "", hash) == only));
         let other = ManagerName::new("rooms").unwrap();
-        assert_eq!(members.view().place(&other, 7), None);
+        assert_eq!(members.view().place(&other, "", 7), None);
         members.serves(Incarnation(2), &counters(), true);
-        assert!(hashes().any(|hash| members.view().place(&counters(), hash) != only));
+        assert!(hashes().any(|hash| members.view().place(&counters(), "", hash) != only));
     }
 
     #[test]
@@ -360,7 +383,7 @@ mod tests {
         let members = members(&[("n1", 1), ("n2", 2)]);
         members.leaving(Incarnation(1));
         members.leaving(Incarnation(2));
-        assert_eq!(members.view().place(&counters(), 7), None);
+        assert_eq!(members.view().place(&counters(), "", 7), None);
         assert_eq!(members.view().members().len(), 2);
     }
 

@@ -32,7 +32,7 @@ use crate::delivery::{Delivery, Refusal};
 use crate::lease::{Lease, Takeover};
 use crate::local::{Found, Gauge, Local, LocalMap, Parked, millis};
 use crate::node::Core;
-use crate::placement;
+use crate::placement::{self, PlacementPolicy};
 use crate::reads::{Confirmations, Reads};
 
 use attachments::Attachments;
@@ -62,6 +62,7 @@ pub(crate) struct Settings<A: Agent> {
     /// and a call whose fate is unknown can't be tried again.
     pub(crate) requests: Option<RequestLimits>,
     pub(crate) takeover: Takeover,
+    pub(crate) placement: Arc<dyn PlacementPolicy>,
     pub(crate) patience: Patience,
     pub(crate) capacity: Capacity,
     /// How often agents are looked for that are to be reminded; none for never.
@@ -86,6 +87,7 @@ impl<A: Agent> Clone for Settings<A> {
             lease: self.lease.clone(),
             requests: self.requests,
             takeover: self.takeover,
+            placement: self.placement.clone(),
             patience: self.patience,
             capacity: self.capacity,
             wake_every: self.wake_every,
@@ -261,7 +263,7 @@ impl<A: Agent> Router<A> {
             }
             self.hints.remove(key);
         }
-        match view.place(&self.settings.name, hash) {
+        match view.place(&self.settings.name, key, hash) {
             Some(node) if node == me => Target::Here,
             Some(node) => Target::There {
                 node,

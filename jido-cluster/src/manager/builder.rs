@@ -14,6 +14,7 @@ use crate::error::{Error, ErrorKind};
 use crate::handle::Handle;
 use crate::lease::Takeover;
 use crate::node::Node;
+use crate::placement::{PlacementPolicy, Rendezvous};
 use crate::reads::Reads;
 use crate::router::{Capacity, Initial, Patience, Prepare, Router, Settings};
 
@@ -33,6 +34,7 @@ pub struct ManagerBuilder<A: Agent> {
     storage: Option<Arc<dyn Storage>>,
     durability: Option<Durability>,
     takeover: Takeover,
+    placement: Arc<dyn PlacementPolicy>,
     reads: Option<Reads>,
     requests: RequestLimits,
     patience: Patience,
@@ -52,6 +54,7 @@ impl<A: Agent> ManagerBuilder<A> {
             storage: None,
             durability: None,
             takeover: Takeover::default(),
+            placement: Arc::new(Rendezvous),
             reads: None,
             requests: RequestLimits {
                 count: DEFAULT_REQUEST_COUNT,
@@ -94,6 +97,13 @@ impl<A: Agent> ManagerBuilder<A> {
     /// [`Takeover::AfterLease`] by default.
     pub fn takeover(mut self, takeover: Takeover) -> Self {
         self.takeover = takeover;
+        self
+    }
+
+    /// Which node a key is placed on: by [`Rendezvous`] unless it is said here. Every node of
+    /// the cluster must be given the same, as [`PlacementPolicy`] says.
+    pub fn placement(mut self, policy: impl PlacementPolicy) -> Self {
+        self.placement = Arc::new(policy);
         self
     }
 
@@ -283,6 +293,7 @@ impl<A: Agent> ManagerBuilder<A> {
             lease,
             requests: (durability == Durability::Command).then_some(self.requests),
             takeover: self.takeover,
+            placement: self.placement,
             patience: self.patience,
             capacity: self.capacity,
             wake_every: self.wake_every,

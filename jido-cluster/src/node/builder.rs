@@ -71,7 +71,8 @@ impl NodeBuilder {
 
     /// The zone that the node stands in: 1 to 128 ASCII letters, digits, `-`, `_` and `.`. Others
     /// see it among its [`labels`](crate::Member::labels), and
-    /// zone-aware placement goes by it.
+    ///
+    /// [`ZoneAware`](crate::placement::ZoneAware) places keys by it.
     pub fn zone(mut self, zone: impl Into<String>) -> Self {
         self.zone = Some(zone.into());
         self

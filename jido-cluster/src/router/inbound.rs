@@ -1,5 +1,6 @@
 //! Asks that other nodes make of this one.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use super::{Router, Target};
 use crate::activation::Errand;
 use crate::delivery::{Delivery, Refusal, ReplyTo};
 use crate::exchange::{AnswerPort, AskHandler};
+use crate::placement::PlacementPolicy;
 use crate::runtime;
 
 impl<A: Agent> AskHandler for Router<A> {
@@ -52,6 +54,10 @@ impl<A: Agent> AskHandler for Router<A> {
             // its key.
             (_, None) => port.refused(AnswerStatus::Incompatible, None, Bytes::from("no key")),
         }
+    }
+
+    fn placement(&self) -> Arc<dyn PlacementPolicy> {
+        self.settings.placement.clone()
     }
 
     fn peer_down(&self, peer: Incarnation) {

@@ -123,7 +123,11 @@ impl<A: Agent> Router<A> {
         let name = |incarnation| view.get(incarnation).map(|member| member.name.clone());
         Ok(Ownership {
             placed: view
-                .place(&self.settings.name, self.key_hash(key.as_str()))
+                .place(
+                    &self.settings.name,
+                    key.as_str(),
+                    self.key_hash(key.as_str()),
+                )
                 .and_then(name),
             owner: owner.and_then(name),
         })

@@ -20,6 +20,7 @@ mod lives;
 mod moving;
 mod overtaken;
 mod parking;
+mod placing;
 mod reads;
 mod relaying;
 mod reminders;
