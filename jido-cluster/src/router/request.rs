@@ -161,6 +161,8 @@ impl<A: Agent> Router<A> {
         tokio::select! {
             biased;
             () = time_out => Err(late().caused_by(why())),
+            // What was in the way is gone, perhaps, or there is another way.
+            () = self.core.members.changed() => Ok(()),
             () = tokio::time::sleep(pause) => Ok(()),
         }
     }
