@@ -6,6 +6,8 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use jido_core::{Incarnation, Labels, ManagerName, NodeName};
 use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use crate::placement::{Candidate, Guarded, PlacementPolicy, Rendezvous};
 use crate::transport::Peer;
@@ -59,6 +61,7 @@ pub(crate) struct View {
 #[derive(Debug)]
 struct Placed {
     nodes: Vec<Incarnation>,
+    names: Vec<NodeName>,
     placement: Guarded,
 }
 
@@ -85,6 +88,7 @@ impl Placed {
         Self {
             placement: Guarded::new(manager, policy, &candidates),
             nodes: placed.iter().map(|m| m.incarnation).collect(),
+            names: candidates.into_iter().map(|one| one.name).collect(),
         }
     }
 }
@@ -121,6 +125,15 @@ impl View {
         let placed = self.placed.get(manager)?;
         let place = placed.placement.place(key, key_hash);
         place.and_then(|at| placed.nodes.get(at)).copied()
+    }
+
+    /// The nodes that take a manager's keys, by name.
+    pub(crate) fn takers(
+        &self,
+        manager: &ManagerName,
+    ) -> impl Iterator<Item = (&NodeName, Incarnation)> {
+        let placed = self.placed.get(manager).into_iter();
+        placed.flat_map(|placed| placed.names.iter().zip(placed.nodes.iter().copied()))
     }
 
     pub(crate) fn get(&self, incarnation: Incarnation) -> Option<&Member> {
@@ -174,6 +187,7 @@ pub(crate) struct Members {
     me: Incarnation,
     view: ArcSwap<View>,
     state: Mutex<State>,
+    changed: Notify,
 }
 
 #[derive(Debug)]
@@ -199,12 +213,18 @@ impl Members {
                 policies: Policies::new(),
                 gone: BTreeSet::new(),
             }),
+            changed: Notify::new(),
         }
     }
 
     /// This node's own life.
     pub(crate) fn me(&self) -> Incarnation {
         self.me
+    }
+
+    /// Ends when the members change, from the time of this call on.
+    pub(crate) fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
     }
 
     /// The members now.
@@ -302,114 +322,10 @@ impl Members {
         change(&mut state);
         self.view
             .store(Arc::new(View::of(&state.members, &state.policies)));
+        drop(state);
+        self.changed.notify_waiters();
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn counters() -> ManagerName {
-        ManagerName::new("counters").unwrap()
-    }
-
-    fn peer(name: &str, incarnation: u128) -> Peer {
-        Peer {
-            name: NodeName::new(name).unwrap(),
-            incarnation: Incarnation(incarnation),
-            address: String::new(),
-        }
-    }
-
-    /// Members that all run the manager.
-    fn members(all: &[(&str, u128)]) -> Members {
-        let Peer {
-            name,
-            incarnation,
-            address,
-        } = peer(all[0].0, all[0].1);
-        let members = Members::new(Member::new(name, incarnation, address));
-        for (name, incarnation) in &all[1..] {
-            members.joined(peer(name, *incarnation));
-        }
-        for (_, incarnation) in all {
-            members.serves(Incarnation(*incarnation), &counters(), true);
-        }
-        members
-    }
-
-    fn hashes() -> impl Iterator<Item = u64> {
-        (0..1_000u64).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15))
-    }
-
-    #[test]
-    fn placement_is_the_same_whatever_the_order_of_arrival() {
-        let a = members(&[("n1", 1), ("n2", 2), ("n3", 3)]);
-        let b = members(&[("n3", 3), ("n2", 2), ("n1", 1)]);
-        for hash in hashes() {
-            assert_eq!(
-                a.view().place(&counters(), "", hash),
-                b.view().place(&counters(), "", hash)
-            );
-        }
-    }
-
-    #[test]
-    fn a_restarted_node_takes_the_place_of_its_former_life() {
-        let members = members(&[("n1", 1), ("n2", 2), ("n2", 22)]);
-        let view = members.view();
-        assert!(hashes().all(|hash| view.place(&counters(), "", hash) != Some(Incarnation(2))));
-        assert!(view.contains(Incarnation(2)));
-        members.left(Incarnation(2));
-        assert!(members.is_gone(Incarnation(2)));
-        assert!(!members.view().contains(Incarnation(2)));
-        assert!(!members.is_gone(Incarnation(22)));
-    }
-
-    #[test]
-    fn a_node_gets_keys_only_while_it_runs_their_manager() {
-        let members = members(&[("n1", 1), ("n2", 2)]);
-        members.serves(Incarnation(2), &counters(), false);
-        let only = Some(Incarnation(1));
-        assert!(hashes().all(|hash| members.view().place(&counters(), "", hash) == only));
-        let other = ManagerName::new("rooms").unwrap();
-        assert_eq!(members.view().place(&other, "", 7), None);
-        members.serves(Incarnation(2), &counters(), true);
-        assert!(hashes().any(|hash| members.view().place(&counters(), "", hash) != only));
-    }
-
-    #[test]
-    fn a_leaving_node_is_a_member_without_keys() {
-        let members = members(&[("n1", 1), ("n2", 2)]);
-        members.leaving(Incarnation(1));
-        members.leaving(Incarnation(2));
-        assert_eq!(members.view().place(&counters(), "", 7), None);
-        assert_eq!(members.view().members().len(), 2);
-    }
-
-    #[test]
-    fn an_ask_goes_straight_to_a_member_and_by_way_of_each_other_one_to_any_other_node() {
-        let (me, gone) = (Incarnation(2), Incarnation(9));
-        let members = members(&[("n2", 2), ("n1", 1), ("n3", 3), ("n4", 4)]);
-        let view = members.view();
-        for lane in [0, 1, 2, u64::MAX] {
-            assert_eq!(view.hop(me, Incarnation(3), lane, 7), Some(Incarnation(3)));
-            let hops: BTreeSet<_> = (0..3)
-                .filter_map(|at| view.hop(me, gone, lane, at))
-                .collect();
-            assert_eq!(hops, BTreeSet::from([1, 3, 4].map(Incarnation)));
-            assert_eq!(view.hop(me, gone, lane, 0), view.hop(me, gone, lane, 3));
-        }
-        assert_ne!(view.hop(me, gone, 0, 0), view.hop(me, gone, 1, 0));
-        let alone = super::Members::new(view.members()[0].clone());
-        assert_eq!(alone.view().hop(Incarnation(1), gone, 5, 0), None);
-    }
-
-    #[test]
-    fn a_peer_that_comes_back_is_not_gone() {
-        let members = members(&[("n1", 1), ("n2", 2)]);
-        members.left(Incarnation(2));
-        members.joined(peer("n2", 2));
-        assert!(!members.is_gone(Incarnation(2)));
-    }
-}
+mod tests;

@@ -168,10 +168,6 @@ impl<A: Worked> Worker<A> {
             };
             let late = self.now() > invoked + TRIES.as_micros() as u64;
             match tried {
-                // What changes nothing leaves no record: the try before may yet have an effect.
-                Tried::Answered(answer) if doubt && !answer.done && action != Action::Read => {
-                    break Outcome::Unknown;
-                }
                 Tried::Answered(answer) => break Outcome::Answered(answer),
                 Tried::Never if !doubt => break Outcome::NotExecuted,
                 Tried::NotYet if late && !doubt => break Outcome::NotExecuted,
