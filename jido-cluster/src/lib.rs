@@ -74,6 +74,7 @@ pub mod network;
 mod node;
 pub mod placement;
 mod reads;
+pub mod rebalance;
 mod reminders;
 mod request;
 mod router;
@@ -107,6 +108,10 @@ pub use manager::{
 pub use members::Member;
 pub use node::{Node, NodeBuilder};
 pub use reads::Reads;
+pub use rebalance::{
+    DEFAULT_REBALANCE_INTERVAL, MAX_MIGRATIONS, Migration, MigrationReason, Migrations,
+    RebalancePlan, Rebalanced,
+};
 pub use request::{Request, RequestOutcome};
 pub use router::{AgentPage, Ownership, Stats};
 

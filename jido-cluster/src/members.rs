@@ -127,6 +127,18 @@ impl View {
         place.and_then(|at| placed.nodes.get(at)).copied()
     }
 
+    /// The name of that node.
+    pub(crate) fn place_name(
+        &self,
+        manager: &ManagerName,
+        key: &str,
+        key_hash: u64,
+    ) -> Option<&NodeName> {
+        let placed = self.placed.get(manager)?;
+        let place = placed.placement.place(key, key_hash);
+        place.and_then(|at| placed.names.get(at))
+    }
+
     /// The nodes that take a manager's keys, by name.
     pub(crate) fn takers(
         &self,

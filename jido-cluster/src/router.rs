@@ -11,8 +11,10 @@ mod course;
 mod current;
 mod errands;
 mod inbound;
+mod moving;
 mod passivation;
 mod queries;
+mod rebalancing;
 mod request;
 mod waking;
 
@@ -34,12 +36,14 @@ use crate::local::{Found, Gauge, Local, LocalMap, Parked, millis};
 use crate::node::Core;
 use crate::placement::{self, PlacementPolicy};
 use crate::reads::{Confirmations, Reads};
+use crate::rebalance::Rebalancing;
 
 use attachments::Attachments;
 pub(crate) use current::Current;
 use current::Latest;
 pub(crate) use passivation::{Capacity, Patience};
 pub use queries::{AgentPage, Ownership, Stats};
+use rebalancing::Rebalancer;
 pub(crate) use request::{Given, RequestOptions};
 
 /// How many owners of keys placed elsewhere are remembered.
@@ -67,6 +71,7 @@ pub(crate) struct Settings<A: Agent> {
     pub(crate) capacity: Capacity,
     /// How often agents are looked for that are to be reminded; none for never.
     pub(crate) wake_every: Option<Duration>,
+    pub(crate) rebalancing: Rebalancing,
     pub(crate) mailbox_limit: u64,
     /// The storage's limit, asked for once.
     pub(crate) max_commit_bytes: usize,
@@ -91,6 +96,7 @@ impl<A: Agent> Clone for Settings<A> {
             patience: self.patience,
             capacity: self.capacity,
             wake_every: self.wake_every,
+            rebalancing: self.rebalancing,
             mailbox_limit: self.mailbox_limit,
             max_commit_bytes: self.max_commit_bytes,
             concurrent_activations: self.concurrent_activations,
@@ -137,14 +143,22 @@ pub(crate) struct Router<A: Agent> {
     confirmations: Arc<Confirmations>,
     supervisor: OnceLock<ActorCell>,
     closed: AtomicBool,
-    /// The same for the routers of all lives of the node.
+    /// The same for the routers of all lives of the node, as the next.
     latest: Arc<Latest<A>>,
+    rebalancer: Arc<Rebalancer>,
     me: Weak<Router<A>>,
 }
 
 impl<A: Agent> Router<A> {
     pub(crate) fn new(core: Arc<Core>, settings: Settings<A>) -> Arc<Self> {
-        Self::of(core, settings, Attachments::default(), Arc::default())
+        let latest = Arc::default();
+        Self::of(
+            core,
+            settings,
+            Attachments::default(),
+            latest,
+            Arc::default(),
+        )
     }
 
     fn of(
@@ -152,6 +166,7 @@ impl<A: Agent> Router<A> {
         settings: Settings<A>,
         attachments: Attachments,
         latest: Arc<Latest<A>>,
+        rebalancer: Arc<Rebalancer>,
     ) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
             seed: placement::manager_seed(&core.cluster, &settings.name),
@@ -165,6 +180,7 @@ impl<A: Agent> Router<A> {
             supervisor: OnceLock::new(),
             closed: AtomicBool::new(false),
             latest,
+            rebalancer,
             me: me.clone(),
             core,
             settings,

@@ -16,6 +16,7 @@ use crate::lease::Takeover;
 use crate::node::Node;
 use crate::placement::{PlacementPolicy, Rendezvous};
 use crate::reads::Reads;
+use crate::rebalance::Rebalancing;
 use crate::router::{Capacity, Initial, Patience, Prepare, Router, Settings};
 
 /// How many requests an agent remembers unless it is told otherwise.
@@ -40,6 +41,7 @@ pub struct ManagerBuilder<A: Agent> {
     patience: Patience,
     capacity: Capacity,
     wake_every: Option<Duration>,
+    rebalancing: Rebalancing,
     mailbox_limit: usize,
     concurrent_activations: usize,
     initial: Initial<A>,
@@ -66,6 +68,7 @@ impl<A: Agent> ManagerBuilder<A> {
             },
             capacity: Capacity::default(),
             wake_every: Some(DEFAULT_WAKE_EVERY),
+            rebalancing: Rebalancing::default(),
             mailbox_limit: 10_000,
             concurrent_activations: 64,
             initial,
@@ -180,6 +183,24 @@ impl<A: Agent> ManagerBuilder<A> {
         self
     }
 
+    /// How often agents are looked for that run elsewhere than they are placed, to
+    /// [move](crate::rebalance) them: at least 10 ms,
+    /// [`DEFAULT_REBALANCE_INTERVAL`](crate::DEFAULT_REBALANCE_INTERVAL) by default, with up to an eighth more or
+    /// less; and `None` for never, unless somebody [asks](Handle::rebalance) for it. What the node of the
+    /// smallest name is told counts, so tell all nodes the same.
+    pub fn rebalance_interval(mut self, interval: impl Into<Option<Duration>>) -> Self {
+        self.rebalancing.interval = interval.into();
+        self
+    }
+
+    /// How many agents are moved each time at the most: 1 to
+    /// [`MAX_MIGRATIONS`](crate::MAX_MIGRATIONS), 1 by default. A move costs its agent's callers a moment's
+    /// wait, and storage a commit, a claim and a load.
+    pub fn max_migrations(mut self, limit: usize) -> Self {
+        self.rebalancing.max_migrations = limit;
+        self
+    }
+
     /// How many messages may wait for one agent: at least 1, 10,000 by default.
     /// Beyond it callers get [`Overloaded`](ErrorKind::Overloaded).
     pub fn mailbox_limit(mut self, limit: usize) -> Self {
@@ -265,6 +286,7 @@ impl<A: Agent> ManagerBuilder<A> {
         if self.capacity.bytes == Some(0) {
             return refused("capacity_bytes is 0: it is at least 1, or None");
         }
+        let rebalancing = self.rebalancing.check()?;
         let capabilities = storage.capabilities();
         if capabilities.sharing == Sharing::Process {
             tracing::warn!(
@@ -297,6 +319,7 @@ impl<A: Agent> ManagerBuilder<A> {
             patience: self.patience,
             capacity: self.capacity,
             wake_every: self.wake_every,
+            rebalancing,
             mailbox_limit: self.mailbox_limit as u64,
             max_commit_bytes: capabilities.max_commit_bytes,
             concurrent_activations: self.concurrent_activations,

@@ -43,6 +43,9 @@ impl<A: Agent> AskHandler for Router<A> {
                 self.detached(key, from);
                 port.ok(Epoch::ZERO, Revision::ZERO, Bytes::new());
             }
+            (Operation::HandOver, Some(key)) => self.hand_over_asked(key, &ask, port),
+            (Operation::Misplaced, _) => self.misplaced_asked(&ask, port),
+            (Operation::Rebalance, _) => self.rebalance_asked(port),
             (Operation::Renew, _) => match Renewal::decode(ask.payload) {
                 Ok(renewal) => {
                     let missing = self.renewed(from, renewal);

@@ -22,6 +22,7 @@ mod overtaken;
 mod parking;
 mod placing;
 mod reads;
+mod rebalancing;
 mod relaying;
 mod reminders;
 mod requests;

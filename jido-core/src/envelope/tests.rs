@@ -109,7 +109,12 @@ fn envelopes_read_back_as_written() {
         ..ask()
     };
     assert_eq!(Envelope::decode(bare.encode()), Ok(Envelope::Ask(bare)));
-    for operation in [Operation::Stats, Operation::Renew] {
+    for operation in [
+        Operation::Stats,
+        Operation::Renew,
+        Operation::Misplaced,
+        Operation::Rebalance,
+    ] {
         let keyless = Ask {
             operation,
             key: None,
