@@ -1,5 +1,7 @@
 //! The leader looks for agents that run elsewhere than they are placed, and has them moved.
 
+mod told;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,8 +22,9 @@ use super::moving::{HandedOver, PAGE};
 use super::request::timed_out;
 use crate::error::{Error, ErrorKind};
 use crate::exchange::{AnswerPort, Question};
-use crate::rebalance::{Migration, MigrationReason, Migrations, RebalancePlan, Rebalanced, plan};
+use crate::rebalance::{Migration, Migrations, RebalancePlan, Rebalanced, plan};
 use crate::runtime::{self, OwnedTask};
+use told::Told;
 
 /// How long a member is given to say what it runs, and an owner to hand one agent over.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -312,70 +315,5 @@ fn unwelcome(answer: &Answer) -> Error {
     match crate::delivery::Refusal::from_answer(answer) {
         Ok(refusal) => refusal.into_error(),
         Err(error) => error,
-    }
-}
-
-/// Tells of one move.
-struct Told<'a> {
-    manager: &'a str,
-    migration: &'a Migration,
-}
-
-/// An event of a name and a level, of a move and with a reason.
-macro_rules! tell {
-    ($level:ident, $name:literal, $told:expr, $reason:expr) => {
-        tracing::$level!(
-            name: concat!("jido_cluster.rebalancer.migration.", $name),
-            target: "jido_cluster.rebalancer",
-            manager = $told.manager,
-            key = $told.migration.key.as_str(),
-            from = %$told.migration.from,
-            to = %$told.migration.to,
-            reason = %$reason,
-            concat!("migration ", $name)
-        )
-    };
-}
-
-impl Told<'_> {
-    fn start(&self) {
-        tell!(debug, "start", self, self.migration.reason);
-    }
-
-    fn failed(&self, error: &Error) -> Migrations {
-        tell!(warn, "failure", self, error);
-        Migrations {
-            failed: 1,
-            ..Migrations::default()
-        }
-    }
-
-    fn succeeded(&self, reason: MigrationReason) -> Migrations {
-        tell!(info, "success", self, reason);
-        Migrations {
-            succeeded: 1,
-            duplicates: u64::from(reason == MigrationReason::Duplicate),
-            ..Migrations::default()
-        }
-    }
-
-    fn skipped(&self, reason: &str, storage_not_shared: u64) -> Migrations {
-        tell!(info, "skipped", self, reason);
-        Migrations {
-            skipped: 1,
-            storage_not_shared,
-            ..Migrations::default()
-        }
-    }
-
-    fn ended(&self, ended: HandedOver) -> Migrations {
-        match ended {
-            HandedOver::Moved => self.succeeded(self.migration.reason),
-            HandedOver::Settled => self.succeeded(MigrationReason::Duplicate),
-            HandedOver::StorageNotShared => self.skipped("storage_not_shared", 1),
-            HandedOver::NotRunning => self.skipped("not_running", 0),
-            HandedOver::PlacementDiffers => self.skipped("placement_differs", 0),
-            HandedOver::NotAMember => self.skipped("not_a_member", 0),
-        }
     }
 }
