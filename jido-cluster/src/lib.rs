@@ -113,7 +113,7 @@ pub use rebalance::{
     RebalancePlan, Rebalanced,
 };
 pub use request::{Request, RequestOutcome};
-pub use router::{AgentPage, Ownership, Stats};
+pub use router::{AgentPage, DrainProgress, Ownership, Stats};
 
 /// Compiles the example of the project's README.
 #[cfg(all(doctest, feature = "lmdb"))]

@@ -233,11 +233,15 @@ impl<A: Agent> Running<A> {
         let record = match (&self.window, delivery.request()) {
             // A try before this one may still be under way: were nothing kept of this answer,
             // that one would be carried out after its caller was told otherwise.
-            (Some(_), Some(request)) if changed || !request.first => Some(RequestRecord {
-                request: request.id,
-                issued_at: request.issued_at,
-                reply: encode_payload(reply)?,
-            }),
+            (Some(_), Some(request))
+                if changed || !request.first && !is_planted!(RefusalNotKept) =>
+            {
+                Some(RequestRecord {
+                    request: request.id,
+                    issued_at: request.issued_at,
+                    reply: encode_payload(reply)?,
+                })
+            }
             _ => None,
         };
         let replies = record.as_ref().map_or(0, |record| record.reply.len());
