@@ -28,7 +28,7 @@
 //! Their next message starts them where they are placed; so does a reminder that is due,
 //! by the placed node's own look at storage; and who keeps one awake by a guard attaches it anew
 //! as soon as its owner is gone. One that a live node owns and does not run, because its claim could not be
-//! given back, runs there again at its next message, and is then moved like any other.
+//! given back, or took effect after it was given up, runs there again at its next message, and is then moved like any other.
 //!
 //! # Events
 //!

@@ -91,21 +91,28 @@ pub(super) async fn settle_places<A: Worked>(cluster: &SimCluster<A>, plan: &Pla
         let passed = world.now() - start;
         let mut still = Vec::new();
         for key in left {
-            let owner = match cluster.handle(&plan::node(0)) {
-                Some(handle) => handle.owner(&key).await,
-                None => continue,
+            let Some(handle) = cluster.handle(&plan::node(0)) else {
+                still.push(key);
+                continue;
             };
+            let owner = handle.owner(&key).await;
             let last = format!("{owner:?}");
-            match owner {
-                Ok(owner) if owner.owner.is_none() || owner.owner == owner.placed => {
+            let is_placed = match &owner {
+                Ok(owner) if owner.owner.is_none() || owner.owner == owner.placed => true,
+                // A claim that took effect after it was given up has no activation.
+                Ok(_) => matches!(handle.lookup(&key).await, Ok(None)),
+                Err(_) => false,
+            };
+            match is_placed {
+                true => {
                     let took = Some(passed);
                     settled.push(Settled { key, took, last });
                 }
-                _ if passed > WAITED => {
+                false if passed > WAITED => {
                     let took = None;
                     settled.push(Settled { key, took, last });
                 }
-                _ => still.push(key),
+                false => still.push(key),
             }
         }
         left = still;
