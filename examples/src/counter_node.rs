@@ -8,7 +8,9 @@
 //! | `GET /demo/keys/{key}/owner` | `{"key","node","owner","placed"}` |
 //! | `POST /demo/keys/{key}/stop` | `{"key","stopped"}` |
 //! | `GET /demo/cluster/stats` | `{"by_node":{..},"total":N}` |
-//! | `GET /demo/cluster/members` | `{"members":[{"name","incarnation","address","leaving"}]}` |
+//! | `GET /demo/cluster/members` | `{"members":[{"name","incarnation","address","leaving","zone"}]}` |
+//! | `GET /demo/cluster/rebalance` | `{"moves":[{"key","from","to","reason"}],"more","unanswered":[..]}`: what would be moved |
+//! | `POST /demo/cluster/rebalance` | `{"by","succeeded","failed","skipped","storage_not_shared","more"}`: moves up to `--max-migrations` |
 //! | `GET /healthz`, `GET /readyz` | `{"status"}` |
 //!
 //! `node` is the node that was asked, `owner` the one that the counter runs on, or
@@ -26,6 +28,7 @@ pub mod errors;
 mod http;
 pub mod options;
 mod program;
+mod rebalancing;
 mod state;
 mod stores;
 

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use jido_core::{Incarnation, ManagerName, NodeName};
+use jido_core::{Incarnation, Labels, ManagerName, NodeName};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-use crate::placement;
+use crate::placement::{Candidate, Guarded, PlacementPolicy, Rendezvous};
 use crate::transport::Peer;
 
 /// How many lives that ended are remembered. One is needed only until its agents
@@ -26,6 +26,8 @@ pub struct Member {
     pub incarnation: Incarnation,
     /// Where it accepts connections.
     pub address: String,
+    /// What it says about itself: its zone, its region, its version, its weight.
+    pub labels: Labels,
     /// Whether it is shutting down and takes no further keys.
     pub leaving: bool,
     /// The managers that run on it. A manager's keys are placed on those nodes alone
@@ -40,6 +42,7 @@ impl Member {
             name,
             incarnation,
             address,
+            labels: Labels::new(),
             leaving: false,
             managers: BTreeSet::new(),
         }
@@ -55,14 +58,15 @@ pub(crate) struct View {
 }
 
 /// The members that take a manager's keys, one a name, sorted by name.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Placed {
     nodes: Vec<Incarnation>,
-    hashes: Vec<u64>,
+    names: Vec<NodeName>,
+    placement: Guarded,
 }
 
 impl Placed {
-    fn of(manager: &ManagerName, members: &[Member]) -> Self {
+    fn of(manager: &ManagerName, policy: &dyn PlacementPolicy, members: &[Member]) -> Self {
         // The members stand in the order of their arrival: of two lives of one
         // name, the later one is the node as it is now.
         let mut placed: Vec<&Member> = Vec::new();
@@ -76,18 +80,23 @@ impl Placed {
             }
         }
         placed.sort_by(|a, b| a.name.cmp(&b.name));
+        let candidates = placed.iter().map(|member| Candidate {
+            name: member.name.clone(),
+            labels: member.labels.clone(),
+        });
+        let candidates: Vec<Candidate> = candidates.collect();
         Self {
+            placement: Guarded::new(manager, policy, &candidates),
             nodes: placed.iter().map(|m| m.incarnation).collect(),
-            hashes: placed
-                .iter()
-                .map(|m| placement::node_hash(&m.name))
-                .collect(),
+            names: candidates.into_iter().map(|one| one.name).collect(),
         }
     }
 }
 
+type Policies = BTreeMap<ManagerName, Arc<dyn PlacementPolicy>>;
+
 impl View {
-    fn of(members: &[Member]) -> Self {
+    fn of(members: &[Member], policies: &Policies) -> Self {
         let managers: BTreeSet<&ManagerName> =
             members.iter().flat_map(|member| &member.managers).collect();
         let mut sorted = members.to_vec();
@@ -95,7 +104,11 @@ impl View {
         Self {
             placed: managers
                 .into_iter()
-                .map(|manager| (manager.clone(), Placed::of(manager, members)))
+                .map(|manager| {
+                    let policy = policies.get(manager);
+                    let policy = policy.map_or(&Rendezvous as &dyn PlacementPolicy, |p| &**p);
+                    (manager.clone(), Placed::of(manager, policy, members))
+                })
                 .collect(),
             members: sorted,
         }
@@ -103,11 +116,36 @@ impl View {
 
     /// The node that ought to own a manager's key; none while every member that runs
     /// the manager is leaving.
-    pub(crate) fn place(&self, manager: &ManagerName, key_hash: u64) -> Option<Incarnation> {
+    pub(crate) fn place(
+        &self,
+        manager: &ManagerName,
+        key: &str,
+        key_hash: u64,
+    ) -> Option<Incarnation> {
         let placed = self.placed.get(manager)?;
-        placement::place(key_hash, &placed.hashes)
-            .and_then(|at| placed.nodes.get(at))
-            .copied()
+        let place = placed.placement.place(key, key_hash);
+        place.and_then(|at| placed.nodes.get(at)).copied()
+    }
+
+    /// The name of that node.
+    pub(crate) fn place_name(
+        &self,
+        manager: &ManagerName,
+        key: &str,
+        key_hash: u64,
+    ) -> Option<&NodeName> {
+        let placed = self.placed.get(manager)?;
+        let place = placed.placement.place(key, key_hash);
+        place.and_then(|at| placed.names.get(at))
+    }
+
+    /// The nodes that take a manager's keys, by name.
+    pub(crate) fn takers(
+        &self,
+        manager: &ManagerName,
+    ) -> impl Iterator<Item = (&NodeName, Incarnation)> {
+        let placed = self.placed.get(manager).into_iter();
+        placed.flat_map(|placed| placed.names.iter().zip(placed.nodes.iter().copied()))
     }
 
     pub(crate) fn get(&self, incarnation: Incarnation) -> Option<&Member> {
@@ -168,6 +206,8 @@ pub(crate) struct Members {
 struct State {
     /// In the order of their arrival, this node first.
     members: Vec<Member>,
+    /// How keys are placed of managers that run here.
+    policies: Policies,
     /// Lives with which there was a session that has ended.
     gone: BTreeSet<Incarnation>,
 }
@@ -179,9 +219,10 @@ impl Members {
         let members = vec![me];
         Self {
             me: mine,
-            view: ArcSwap::from_pointee(View::of(&members)),
+            view: ArcSwap::from_pointee(View::of(&members, &Policies::new())),
             state: Mutex::new(State {
                 members,
+                policies: Policies::new(),
                 gone: BTreeSet::new(),
             }),
             changed: Notify::new(),
@@ -239,6 +280,13 @@ impl Members {
         });
     }
 
+    /// How a manager's keys are placed from now on.
+    pub(crate) fn places_by(&self, manager: &ManagerName, policy: Arc<dyn PlacementPolicy>) {
+        self.change(|state| {
+            state.policies.insert(manager.clone(), policy);
+        });
+    }
+
     /// A node runs a manager from now on, or no longer.
     pub(crate) fn serves(&self, incarnation: Incarnation, manager: &ManagerName, serves: bool) {
         self.change(|state| {
@@ -253,6 +301,17 @@ impl Members {
                 member.managers.insert(manager.clone());
             } else {
                 member.managers.remove(manager);
+            }
+        });
+    }
+
+    /// A node has said what it is.
+    pub(crate) fn labelled(&self, incarnation: Incarnation, labels: &Labels) {
+        self.change(|state| {
+            for member in &mut state.members {
+                if member.incarnation == incarnation {
+                    member.labels = labels.clone();
+                }
             }
         });
     }
@@ -273,117 +332,12 @@ impl Members {
     fn change(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.state.lock();
         change(&mut state);
-        self.view.store(Arc::new(View::of(&state.members)));
+        self.view
+            .store(Arc::new(View::of(&state.members, &state.policies)));
         drop(state);
         self.changed.notify_waiters();
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn counters() -> ManagerName {
-        ManagerName::new("counters").unwrap()
-    }
-
-    fn peer(name: &str, incarnation: u128) -> Peer {
-        Peer {
-            name: NodeName::new(name).unwrap(),
-            incarnation: Incarnation(incarnation),
-            address: String::new(),
-        }
-    }
-
-    /// Members that all run the manager.
-    fn members(all: &[(&str, u128)]) -> Members {
-        let Peer {
-            name,
-            incarnation,
-            address,
-        } = peer(all[0].0, all[0].1);
-        let members = Members::new(Member::new(name, incarnation, address));
-        for (name, incarnation) in &all[1..] {
-            members.joined(peer(name, *incarnation));
-        }
-        for (_, incarnation) in all {
-            members.serves(Incarnation(*incarnation), &counters(), true);
-        }
-        members
-    }
-
-    fn hashes() -> impl Iterator<Item = u64> {
-        (0..1_000u64).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15))
-    }
-
-    #[test]
-    fn placement_is_the_same_whatever_the_order_of_arrival() {
-        let a = members(&[("n1", 1), ("n2", 2), ("n3", 3)]);
-        let b = members(&[("n3", 3), ("n2", 2), ("n1", 1)]);
-        for hash in hashes() {
-            assert_eq!(
-                a.view().place(&counters(), hash),
-                b.view().place(&counters(), hash)
-            );
-        }
-    }
-
-    #[test]
-    fn a_restarted_node_takes_the_place_of_its_former_life() {
-        let members = members(&[("n1", 1), ("n2", 2), ("n2", 22)]);
-        let view = members.view();
-        assert!(hashes().all(|hash| view.place(&counters(), hash) != Some(Incarnation(2))));
-        assert!(view.contains(Incarnation(2)));
-        members.left(Incarnation(2));
-        assert!(members.is_gone(Incarnation(2)));
-        assert!(!members.view().contains(Incarnation(2)));
-        assert!(!members.is_gone(Incarnation(22)));
-    }
-
-    #[test]
-    fn a_node_gets_keys_only_while_it_runs_their_manager() {
-        let members = members(&[("n1", 1), ("n2", 2)]);
-        members.serves(Incarnation(2), &counters(), false);
-        let only = Some(Incarnation(1));
-        assert!(hashes().all(|hash| members.view().place(&counters(), hash) == only));
-        let other = ManagerName::new("rooms").unwrap();
-        assert_eq!(members.view().place(&other, 7), None);
-        members.serves(Incarnation(2), &counters(), true);
-        assert!(hashes().any(|hash| members.view().place(&counters(), hash) != only));
-    }
-
-    #[test]
-    fn a_leaving_node_is_a_member_without_keys() {
-        let members = members(&[("n1", 1), ("n2", 2)]);
-        members.leaving(Incarnation(1));
-        members.leaving(Incarnation(2));
-        assert_eq!(members.view().place(&counters(), 7), None);
-        assert_eq!(members.view().members().len(), 2);
-    }
-
-    #[test]
-    fn an_ask_goes_straight_to_a_member_and_by_way_of_each_other_one_to_any_other_node() {
-        let (me, gone) = (Incarnation(2), Incarnation(9));
-        let members = members(&[("n2", 2), ("n1", 1), ("n3", 3), ("n4", 4)]);
-        let view = members.view();
-        for lane in [0, 1, 2, u64::MAX] {
-            assert_eq!(view.hop(me, Incarnation(3), lane, 7), Some(Incarnation(3)));
-            let hops: BTreeSet<_> = (0..3)
-                .filter_map(|at| view.hop(me, gone, lane, at))
-                .collect();
-            assert_eq!(hops, BTreeSet::from([1, 3, 4].map(Incarnation)));
-            assert_eq!(view.hop(me, gone, lane, 0), view.hop(me, gone, lane, 3));
-        }
-        assert_ne!(view.hop(me, gone, 0, 0), view.hop(me, gone, 1, 0));
-        let alone = super::Members::new(view.members()[0].clone());
-        assert_eq!(alone.view().hop(Incarnation(1), gone, 5, 0), None);
-    }
-
-    #[test]
-    fn a_peer_that_comes_back_is_not_gone() {
-        let members = members(&[("n1", 1), ("n2", 2)]);
-        members.left(Incarnation(2));
-        members.joined(peer("n2", 2));
-        assert!(!members.is_gone(Incarnation(2)));
-    }
-}
+mod tests;

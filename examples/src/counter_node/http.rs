@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::counter::CounterMessage;
 use super::errors::ApiError;
+use super::rebalancing;
 use super::state::State;
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -33,6 +34,10 @@ pub(super) fn router(state: Arc<State>) -> Router {
         .route("/demo/keys/{key}/stop", post(stop))
         .route("/demo/cluster/stats", get(stats))
         .route("/demo/cluster/members", get(members))
+        .route(
+            "/demo/cluster/rebalance",
+            get(rebalancing::plan).post(rebalancing::rebalance),
+        )
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .fallback(unknown_path)
@@ -198,6 +203,7 @@ async fn members(Extract(state): Extract<Arc<State>>) -> Answer {
                 "incarnation": member.incarnation,
                 "address": member.address,
                 "leaving": member.leaving,
+                "zone": member.labels.zone(),
             })
         })
         .collect();

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jido_core::{ClusterName, Incarnation, NodeName};
+use jido_core::{ClusterName, DEFAULT_WEIGHT, Incarnation, Labels, NodeName};
 use jido_storage::GroupOptions;
 use ractor::Actor;
 
@@ -29,6 +29,10 @@ const LEASE_TTL: std::ops::RangeInclusive<Duration> =
 pub struct NodeBuilder {
     name: String,
     cluster: String,
+    zone: Option<String>,
+    region: Option<String>,
+    version: Option<String>,
+    weight: u32,
     listen: Option<SocketAddr>,
     advertise: Option<String>,
     cookie: Option<Result<Cookie, Error>>,
@@ -44,6 +48,10 @@ impl NodeBuilder {
         Self {
             name,
             cluster: "jido".into(),
+            zone: None,
+            region: None,
+            version: None,
+            weight: DEFAULT_WEIGHT,
             listen: None,
             advertise: None,
             cookie: None,
@@ -58,6 +66,36 @@ impl NodeBuilder {
     /// The cluster that it belongs to; `jido` by default.
     pub fn cluster(mut self, cluster: impl Into<String>) -> Self {
         self.cluster = cluster.into();
+        self
+    }
+
+    /// The zone that the node stands in: 1 to 128 ASCII letters, digits, `-`, `_` and `.`. Others
+    /// see it among its [`labels`](crate::Member::labels), and
+    ///
+    /// [`ZoneAware`](crate::placement::ZoneAware) places keys by it.
+    pub fn zone(mut self, zone: impl Into<String>) -> Self {
+        self.zone = Some(zone.into());
+        self
+    }
+
+    /// The region that the zone is in, under the rule of [`zone`](NodeBuilder::zone).
+    pub fn region(mut self, region: impl Into<String>) -> Self {
+        self.region = Some(region.into());
+        self
+    }
+
+    /// The version of your program that the node runs, for those who look at the members,
+    /// under the rule of [`zone`](NodeBuilder::zone).
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.version = Some(version.into());
+        self
+    }
+
+    /// How much the node can take, compared to others: 1 to
+    /// [`MAX_WEIGHT`](crate::MAX_WEIGHT), [`DEFAULT_WEIGHT`] by default. One of twice the
+    /// weight gets twice as many keys.
+    pub fn weight(mut self, weight: u32) -> Self {
+        self.weight = weight;
         self
     }
 
@@ -136,6 +174,7 @@ impl NodeBuilder {
     pub async fn start(mut self) -> Result<Node, Error> {
         let name = NodeName::new(&self.name)?;
         let cluster = ClusterName::new(&self.cluster)?;
+        let labels = self.labels()?;
         if !LEASE_TTL.contains(&self.lease_ttl) {
             return Err(Error::new(
                 ErrorKind::InvalidInput,
@@ -154,6 +193,7 @@ impl NodeBuilder {
         let makings = Makings {
             name,
             cluster,
+            labels,
             environment: self.environment,
             ways,
             deadlines: Arc::new(Deadlines::new()),
@@ -171,6 +211,20 @@ impl NodeBuilder {
         tracing::info!(node = %core.name, %incarnation, address = core.transport.address(), "node started");
         let lives = Lives::new(makings, core, supervisor);
         Ok(Node { lives })
+    }
+
+    fn labels(&self) -> Result<Labels, Error> {
+        let mut labels = Labels::new().with_weight(self.weight)?;
+        if let Some(zone) = &self.zone {
+            labels = labels.with_zone(zone)?;
+        }
+        if let Some(region) = &self.region {
+            labels = labels.with_region(region)?;
+        }
+        if let Some(version) = &self.version {
+            labels = labels.with_version(version)?;
+        }
+        Ok(labels)
     }
 
     fn network(&mut self) -> Result<Network, Error> {
