@@ -184,6 +184,10 @@ impl Window {
             if self.remembers(id) {
                 continue;
             }
+            if self.by_age.is_empty() {
+                // An agent that was woken by its only request needs room for no more.
+                self.by_age.reserve_exact(1);
+            }
             let place = self.by_age.partition_point(|other| *other < (made, id));
             self.by_age.insert(place, (made, id));
             if let Some(index) = &mut self.index {
