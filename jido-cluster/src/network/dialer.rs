@@ -10,8 +10,10 @@ use thiserror::Error as ThisError;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
+use super::cookie::Cookie;
 use super::frame::SessionId;
-use super::hello::{self, HelloError, READY_WITHIN};
+use super::handshake::{Handshake, Refused};
+use super::hello::READY_WITHIN;
 use super::sessions::Sessions;
 use super::stream::configure;
 use crate::environment::Environment;
@@ -63,12 +65,8 @@ enum DialError {
     #[error("it can't be reached: {0}")]
     Connect(#[from] io::Error),
     #[error(transparent)]
-    Hello(#[from] HelloError),
-    #[error("it belongs to the cluster {0:?}")]
-    Cluster(String),
-    #[error("another life of the node is there")]
-    OtherLife,
-    #[error("no session with {0} came of it: has it another cookie?")]
+    Refused(#[from] Refused),
+    #[error("no session with {0} came of it")]
     NoSession(String),
     #[error("the session was not ready within {READY_WITHIN:?}")]
     TooSlow,
@@ -79,9 +77,10 @@ enum DialError {
 pub(super) async fn dial(
     target: Target,
     sessions: Arc<Sessions>,
-    environment: Arc<dyn Environment>,
+    cookie: Cookie,
     unsettled: Arc<Unsettled>,
 ) {
+    let environment = sessions.environment();
     let (address, expected, mut is_unsettled) = match target {
         Target::Seed(address) => (address, None, true),
         Target::Found {
@@ -102,7 +101,7 @@ pub(super) async fn dial(
             .or_else(|| sessions.up_at(&address));
         let reached = match up {
             Some(peer) => Ok(Reached::Peer(peer)),
-            None => attempt(&address, expected, &sessions, &*environment).await,
+            None => attempt(&address, expected, &sessions, &cookie).await,
         };
         match reached {
             Ok(Reached::Peer(peer)) => {
@@ -125,13 +124,18 @@ pub(super) async fn dial(
                     tracing::debug!(address, %error, failures, "still no session");
                 }
                 failures = failures.saturating_add(1);
-                let is_gone = matches!(error, DialError::OtherLife) || failures >= FOUND_ATTEMPTS;
+                let is_gone = matches!(error, DialError::Refused(Refused::OtherLife))
+                    || failures >= FOUND_ATTEMPTS;
                 if expected.is_some() && is_gone {
                     return tracing::info!(address, "a node that was found is gone");
                 }
             }
         }
-        sleep(pause(failures, &*environment)).await;
+        let damped = known.map_or(Duration::ZERO, |peer| sessions.damped(peer));
+        if !damped.is_zero() {
+            tracing::warn!(address, pause = ?damped, "sessions with a peer don't last: it is left alone for a while");
+        }
+        sleep(pause(failures, environment).max(damped)).await;
     }
 }
 
@@ -146,32 +150,42 @@ async fn attempt(
     address: &str,
     expected: Option<Incarnation>,
     sessions: &Sessions,
-    environment: &dyn Environment,
+    cookie: &Cookie,
 ) -> Result<Reached, DialError> {
-    let id = SessionId(u128::from(environment.random()) << 64 | u128::from(environment.random()));
+    let environment = sessions.environment();
+    let draw = || u128::from(environment.random()) << 64 | u128::from(environment.random());
+    let id = SessionId(draw());
     let reached = async {
         let mut stream = TcpStream::connect(address).await?;
         configure(&stream)?;
-        let me = sessions.me();
-        hello::say(&mut stream, &me.for_session(id)).await?;
-        let peer = hello::hear(&mut stream).await?;
-        let incarnation = peer.incarnation;
-        if incarnation == me.incarnation {
-            return Ok(Reached::Myself);
-        }
-        if peer.cluster != me.cluster {
-            return Err(DialError::Cluster(peer.cluster.to_string()));
-        }
-        if expected.is_some_and(|expected| expected != incarnation) {
-            return Err(DialError::OtherLife);
-        }
-        let name = peer.name.to_string();
-        // It may have dialed us, and that session may have been elected.
-        if sessions.is_up(incarnation)
-            || sessions.open(stream, id, peer, false).await
-            || sessions.is_up(incarnation)
-        {
-            return Ok(Reached::Peer(incarnation));
+        let handshake = Handshake {
+            sessions,
+            cookie,
+            nonce: draw(),
+            channel: [0; 32],
+        };
+        let mut there = None;
+        let shaken = handshake.dial(&mut stream, id, |peer| {
+            there = Some(peer.incarnation);
+            match expected {
+                Some(expected) if expected != peer.incarnation => Err(Refused::OtherLife),
+                _ => Ok(()),
+            }
+        });
+        let opening = match shaken.await {
+            Ok(opening) => opening,
+            Err(Refused::Myself) => return Ok(Reached::Myself),
+            Err(error) => {
+                // It may have dialed us.
+                return match there.filter(|peer| sessions.is_up(*peer)) {
+                    Some(peer) => Ok(Reached::Peer(peer)),
+                    None => Err(error.into()),
+                };
+            }
+        };
+        let (name, peer) = (opening.peer().name.to_string(), opening.peer().incarnation);
+        if opening.open(stream).await || sessions.is_up(peer) {
+            return Ok(Reached::Peer(peer));
         }
         Err(DialError::NoSession(name))
     };

@@ -11,12 +11,18 @@
 mod acceptor;
 mod address;
 mod cookie;
+mod counters;
+mod detector;
 mod dialer;
+mod flaps;
 mod frame;
 mod gateway;
+mod handshake;
+mod heartbeat;
 mod hello;
 mod link;
 mod options;
+mod proof;
 mod server;
 mod session;
 mod sessions;
@@ -38,7 +44,11 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use self::acceptor::Limits;
 pub use self::cookie::{Cookie, MIN_COOKIE_LEN};
+pub(crate) use self::counters::Counters;
+pub use self::counters::NetworkStats;
+pub use self::detector::Detection;
 use self::dialer::{Target, Unsettled};
 use self::hello::Hello;
 pub use self::options::NetworkOptions;
@@ -57,6 +67,7 @@ const GOODBYE_WITHIN: Duration = Duration::from_secs(1);
 pub struct NetworkTransport {
     options: NetworkOptions,
     environment: Arc<dyn Environment>,
+    counters: Arc<Counters>,
     unsettled: Arc<Unsettled>,
     course: watch::Sender<Course>,
     running: OnceLock<Running>,
@@ -77,14 +88,25 @@ impl NetworkTransport {
     ///
     /// [`Startup`](ErrorKind::Startup) when an address is not `host:port`, when
     /// `advertise` is missing though `listen` is `0.0.0.0` or `[::]`, or when the cookie
-    /// is shorter than [`MIN_COOKIE_LEN`] and not every address is loopback.
+    /// is shorter than [`MIN_COOKIE_LEN`] and not every address is loopback;
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for a value out of its range.
     pub fn new(options: NetworkOptions, environment: Arc<dyn Environment>) -> Result<Self, Error> {
+        Self::counted(options, environment, Arc::default())
+    }
+
+    /// The same, with counters that a former life of the node had.
+    pub(crate) fn counted(
+        options: NetworkOptions,
+        environment: Arc<dyn Environment>,
+        counters: Arc<Counters>,
+    ) -> Result<Self, Error> {
         options.check()?;
         let unsettled = Arc::new(Unsettled::new(options.seeds.len()));
         let course = watch::Sender::new(Course::Running);
         Ok(Self {
             options,
             environment,
+            counters,
             unsettled,
             course,
             running: OnceLock::new(),
@@ -99,11 +121,16 @@ impl NetworkTransport {
             .map_or(0, |running| running.sessions.count())
     }
 
+    /// What became of connections so far.
+    pub fn stats(&self) -> NetworkStats {
+        self.counters.stats()
+    }
+
     fn spawn_dialer(&self, sessions: &Arc<Sessions>, target: Target) -> JoinHandle<()> {
         let dialing = dialer::dial(
             target,
             sessions.clone(),
-            self.environment.clone(),
+            self.options.cookie.clone(),
             self.unsettled.clone(),
         );
         self.spawn_until_leaving(dialing)
@@ -170,6 +197,8 @@ impl Transport for NetworkTransport {
             listen,
             advertise,
             seeds,
+            detection,
+            cookie,
             ..
         } = &self.options;
         let cannot_listen = |error: std::io::Error| {
@@ -182,7 +211,12 @@ impl Transport for NetworkTransport {
             incarnation: *incarnation,
             address: advertise.clone().unwrap_or_else(|| local.to_string()),
         };
-        let sessions = Arc::new(Sessions::new(Hello::new(cluster.clone(), me), inbox));
+        let sessions = Arc::new(Sessions::new(
+            Hello::new(cluster.clone(), me, detection.unreachable_after),
+            inbox,
+            self.environment.clone(),
+            self.counters.clone(),
+        ));
         let running = Running {
             sessions: sessions.clone(),
             tasks: Mutex::default(),
@@ -200,7 +234,14 @@ impl Transport for NetworkTransport {
                 );
             }
         };
-        tasks.push(self.spawn_until_leaving(acceptor::accept(listener, sessions.clone())));
+        let limits = Limits {
+            strangers: self.options.max_strangers,
+            sessions: self.options.max_sessions,
+        };
+        let accepting = acceptor::accept(listener, sessions.clone(), cookie.clone(), limits);
+        tasks.push(self.spawn_until_leaving(accepting));
+        let watching = heartbeat::watch(*detection, sessions.clone());
+        tasks.push(self.spawn_until_leaving(watching));
         for seed in seeds {
             tasks.push(self.spawn_dialer(&sessions, Target::Seed(seed.clone())));
         }

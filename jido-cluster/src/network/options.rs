@@ -6,6 +6,7 @@ use jido_core::{ClusterName, Incarnation, NodeName};
 
 use super::address;
 use super::cookie::{Cookie, MIN_COOKIE_LEN};
+use super::detector::Detection;
 use crate::error::{Error, ErrorKind};
 
 /// What a [`NetworkTransport`](super::NetworkTransport) is made of.
@@ -27,11 +28,57 @@ pub struct NetworkOptions {
     /// Where other nodes accept connections, as `host:port`. This node's own
     /// address may be among them.
     pub seeds: Vec<String>,
+    /// When a peer is unreachable.
+    pub detection: Detection,
+    /// Connections that may be open without having shown that they are of this cluster; one that comes on
+    /// top takes the place of the oldest. 1 to 65,536, 256 by default.
+    pub max_strangers: usize,
+    /// Sessions, ready or opening, beyond which no connection is accepted. 1 to 65,536,
+    /// 1,024 by default.
+    pub max_sessions: usize,
 }
 
+/// The bounds of [`NetworkOptions::max_strangers`] and [`NetworkOptions::max_sessions`].
+const CONNECTIONS: std::ops::RangeInclusive<usize> = 1..=65_536;
+
 impl NetworkOptions {
+    /// What can't be left open, and a default for everything else.
+    pub fn new(
+        cluster: ClusterName,
+        name: NodeName,
+        incarnation: Incarnation,
+        listen: SocketAddr,
+        cookie: Cookie,
+    ) -> Self {
+        Self {
+            cluster,
+            name,
+            incarnation,
+            listen,
+            advertise: None,
+            cookie,
+            seeds: Vec::new(),
+            detection: Detection::default(),
+            max_strangers: 256,
+            max_sessions: 1_024,
+        }
+    }
+
     pub(super) fn check(&self) -> Result<(), Error> {
         let startup = |message: String| Error::new(ErrorKind::Startup, message);
+        self.detection.check()?;
+        for (field, value) in [
+            ("max_strangers", self.max_strangers),
+            ("max_sessions", self.max_sessions),
+        ] {
+            if !CONNECTIONS.contains(&value) {
+                let (least, most) = CONNECTIONS.into_inner();
+                return Err(Error::new(
+                    ErrorKind::InvalidInput,
+                    format!("{field} is {value}: it is {least} to {most}"),
+                ));
+            }
+        }
         let mut is_shared = !self.listen.ip().is_loopback();
         for (field, address) in self
             .advertise

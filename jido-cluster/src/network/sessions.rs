@@ -1,13 +1,13 @@
 //! All sessions of this node: which are opening, which peers are up.
 //!
-//! The session layer's events drive it, one after the other. There may be two
-//! sessions with a peer for a moment, when both ends dial; the session layer
-//! elects one. At most one session of a peer is up here.
+//! The session layer's events drive it, one after the other. There is at most one
+//! session with a peer, ready or opening: the [handshake](super::handshake) sees to it.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -17,14 +17,24 @@ use ractor::ActorRef;
 use ractor_cluster::NodeServerMessage;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
+use super::counters::{Counters, count};
+use super::detector::Seen;
+use super::flaps::Flaps;
 use super::frame::{self, FrameError, SessionId};
 use super::gateway;
 use super::hello::Hello;
 use super::link::Link;
+use super::proof::Word;
 use super::session::{Session, Stage};
 use super::stream::{SessionStream, Switch};
+use crate::environment::Environment;
 use crate::transport::{Inbox, SendError};
+
+/// How long a session waits for the end of the one before it, which the session layer would
+/// take it for.
+const END_WITHIN: Duration = Duration::from_secs(1);
 
 /// The sessions of this node.
 ///
@@ -34,6 +44,8 @@ use crate::transport::{Inbox, SendError};
 pub(super) struct Sessions {
     me: Hello,
     inbox: Arc<dyn Inbox>,
+    environment: Arc<dyn Environment>,
+    counters: Arc<Counters>,
     table: Mutex<Table>,
     /// The peers that are up. Read for every envelope, so without a lock.
     links: ArcSwap<BTreeMap<Incarnation, Arc<Link>>>,
@@ -47,6 +59,9 @@ struct Table {
     server: Option<ActorRef<NodeServerMessage>>,
     sessions: BTreeMap<SessionId, Arc<Session>>,
     up: BTreeMap<Incarnation, SessionId>,
+    /// Those that the session layer has, until it says that they are over.
+    handed: BTreeMap<SessionId, Incarnation>,
+    flaps: Flaps,
     is_closed: bool,
 }
 
@@ -59,10 +74,17 @@ impl fmt::Debug for Sessions {
 }
 
 impl Sessions {
-    pub(super) fn new(me: Hello, inbox: Arc<dyn Inbox>) -> Self {
+    pub(super) fn new(
+        me: Hello,
+        inbox: Arc<dyn Inbox>,
+        environment: Arc<dyn Environment>,
+        counters: Arc<Counters>,
+    ) -> Self {
         Self {
             me,
             inbox,
+            environment,
+            counters,
             table: Mutex::default(),
             links: ArcSwap::default(),
             changes: watch::Sender::new(0),
@@ -73,6 +95,14 @@ impl Sessions {
     /// Who this node is.
     pub(super) fn me(&self) -> &Hello {
         &self.me
+    }
+
+    pub(super) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    pub(super) fn environment(&self) -> &dyn Environment {
+        &*self.environment
     }
 
     /// How many sessions there are, whether ready or opening.
@@ -123,47 +153,101 @@ impl Sessions {
         self.table.lock().server = Some(server);
     }
 
-    /// Hands a connection to the session layer. Returns whether a session came of
-    /// it; dropped before that, it ends what there is of one.
-    pub(super) async fn open(
-        &self,
-        stream: TcpStream,
-        id: SessionId,
-        peer: Hello,
-        is_server: bool,
-    ) -> bool {
-        let switch = Switch::default();
-        let session = Arc::new(Session::new(id, peer, switch.clone()));
-        let mut stage = session.stage();
-        let Some(server) = self.register(session) else {
-            return false;
-        };
-        let _opening = Opening { sessions: self, id };
-        let stream = Box::new(SessionStream {
-            session: id,
-            stream,
-            switch,
-        });
-        if server
-            .cast(NodeServerMessage::ConnectionOpenedExternal { stream, is_server })
-            .is_err()
-        {
-            return false;
+    /// Takes in a session that is about to open, unless there is to be none. The end that
+    /// decides refuses it while it has another one with the peer; the other end gives
+    /// its own up.
+    pub(super) fn take_in(&self, id: SessionId, peer: Hello) -> Result<Opening<'_>, Word> {
+        let mut table = self.table.lock();
+        if table.is_closed || table.server.is_none() {
+            return Err(Word::Closing);
         }
-        stage
-            .wait_for(|stage| *stage != Stage::Opening)
-            .await
-            .is_ok_and(|stage| *stage == Stage::Ready)
+        if table.sessions.contains_key(&id) {
+            return Err(Word::Known);
+        }
+        let with_peer =
+            |(_, session): &(&SessionId, &Arc<Session>)| session.peer().incarnation == peer.incarnation;
+        if let Some(other) = table.sessions.iter().find(with_peer).map(|(id, _)| *id) {
+            if self.me.decides_over(&peer) {
+                return Err(Word::Known);
+            }
+            self.end_in(&mut table, other);
+        }
+        let session = Arc::new(Session::new(id, peer, Switch::default()));
+        table.sessions.insert(id, session.clone());
+        Ok(Opening {
+            sessions: self,
+            session,
+        })
     }
 
-    fn register(&self, session: Arc<Session>) -> Option<ActorRef<NodeServerMessage>> {
+    /// Hands a session that was taken in to the session layer; none if it is over already.
+    fn hand_over(&self, session: &Session, stream: TcpStream) -> Option<()> {
         let mut table = self.table.lock();
-        if table.is_closed || table.sessions.contains_key(&session.id()) {
+        if !table.sessions.contains_key(&session.id()) {
             return None;
         }
-        let server = table.server.clone()?;
-        table.sessions.insert(session.id(), session);
-        Some(server)
+        let stream = Box::new(SessionStream {
+            session: session.id(),
+            stream,
+            switch: session.switch().clone(),
+        });
+        // The end that decides is the server there, whoever has dialed.
+        let is_server = self.me.decides_over(session.peer());
+        let server = table.server.as_ref()?;
+        server
+            .cast(NodeServerMessage::ConnectionOpenedExternal { stream, is_server })
+            .ok()?;
+        let peer = session.peer().incarnation;
+        table.handed.insert(session.id(), peer);
+        Some(())
+    }
+
+    /// The session layer says that it is done with a session.
+    pub(super) fn ended(&self, id: SessionId) {
+        let mut table = self.table.lock();
+        table.handed.remove(&id);
+        self.end_in(&mut table, id);
+        drop(table);
+        self.changed();
+    }
+
+    /// All sessions that are up, as the failure detector looks at them.
+    pub(super) fn seen(&self) -> Vec<Seen> {
+        let table = self.table.lock();
+        let up = table.up.values().filter_map(|id| table.sessions.get(id));
+        up.map(|session| Seen {
+            session: session.id(),
+            heard: session.switch().heard(),
+            peer_waits: session.peer().waits(),
+        })
+        .collect()
+    }
+
+    /// Sends a heartbeat by a session, if it is up.
+    pub(super) fn beat(&self, id: SessionId) {
+        let peer = {
+            let table = self.table.lock();
+            table.sessions.get(&id).map(|session| session.peer().incarnation)
+        };
+        if let Some(link) = peer.and_then(|peer| self.links.load().get(&peer).cloned()) {
+            link.beat();
+        }
+    }
+
+    /// Ends a session by which nothing has come for so long.
+    pub(super) fn fell_silent(&self, id: SessionId, silent: Duration) {
+        let mut table = self.table.lock();
+        if let Some(session) = table.sessions.get(&id) {
+            tracing::warn!(session = %id, peer = %session.peer().name, ?silent, "a peer is unreachable: its session is ended");
+            count(&self.counters.fell_silent);
+        }
+        self.end_in(&mut table, id);
+    }
+
+    /// How long a peer is to be left alone, because its sessions don't last.
+    pub(super) fn damped(&self, peer: Incarnation) -> Duration {
+        let now = self.environment.elapsed();
+        self.table.lock().flaps.pause(peer, now)
     }
 
     /// Whether a session is known, ready or opening.
@@ -182,7 +266,7 @@ impl Sessions {
             return session.switch().cut();
         }
         let peer = session.peer();
-        if shown != Some(peer.session_name().as_str()) || peer.cluster != self.me.cluster {
+        if shown != Some(peer.session_name().as_str()) {
             tracing::warn!(session = %id, peer = %peer.name, "a peer is not who it said it was: its session is ended");
             return session.switch().cut();
         }
@@ -190,29 +274,23 @@ impl Sessions {
             tracing::warn!(session = %id, peer = %peer.name, "a peer has no gateways: its session is ended");
             return session.switch().cut();
         };
-        // The session layer elected this session over one that was up.
-        if let Some(older) = table.up.get(&peer.incarnation).copied() {
-            self.end_in(&mut table, older);
-        }
         let link = Link::open(peer.peer(), id, session.switch(), gateways);
         table.up.insert(peer.incarnation, id);
         self.change_links(|links| {
             links.insert(peer.incarnation, Arc::new(link));
         });
+        count(&self.counters.sessions);
         tracing::info!(session = %id, peer = %peer.name, incarnation = %peer.incarnation, "a peer is up");
         // With the link in place, so that the inbox can answer at once.
         session.ready(&*self.inbox);
         self.changed();
     }
 
-    /// Ends a session, if it is still there, and tells the inbox if it was up.
-    pub(super) fn end(&self, id: SessionId) {
-        self.end_in(&mut self.table.lock(), id);
-    }
-
     /// Ends all sessions.
     pub(super) fn end_all(&self) {
         let mut table = self.table.lock();
+        // Those of a session layer that has ended are never told to be over.
+        table.handed.clear();
         while let Some(id) = table.sessions.keys().next().copied() {
             self.end_in(&mut table, id);
         }
@@ -232,6 +310,10 @@ impl Sessions {
             });
             tracing::info!(session = %id, peer = %peer.name, incarnation = %peer.incarnation, "a peer is down");
             self.inbox.peer_down(peer.incarnation);
+            if !session.said_goodbye() && !table.is_closed {
+                let now = self.environment.elapsed();
+                table.flaps.lost(peer.incarnation, now);
+            }
         }
         self.changed();
     }
@@ -291,17 +373,43 @@ impl Sessions {
 }
 
 /// A session that is not ready yet, and is ended if nobody waits for it any more.
-struct Opening<'a> {
+pub(super) struct Opening<'a> {
     sessions: &'a Sessions,
-    id: SessionId,
+    session: Arc<Session>,
+}
+
+impl Opening<'_> {
+    /// Who is at the other end.
+    pub(super) fn peer(&self) -> &Hello {
+        self.session.peer()
+    }
+
+    /// Hands the connection to the session layer, and waits until the session is ready or
+    /// over. Answers which; dropped before that, it ends what there is of one.
+    pub(super) async fn open(self, stream: TcpStream) -> bool {
+        let (sessions, id) = (self.sessions, self.session.id());
+        let peer = self.peer().incarnation;
+        let is_first = || {
+            let table = sessions.table.lock();
+            !table.handed.values().any(|handed| *handed == peer)
+        };
+        if timeout(END_WITHIN, sessions.until(is_first)).await.is_err() {
+            tracing::debug!(session = %id, "the session before this one doesn't end");
+        }
+        let mut stage = self.session.stage();
+        if sessions.hand_over(&self.session, stream).is_none() {
+            return false;
+        }
+        let opened = stage.wait_for(|stage| *stage != Stage::Opening).await;
+        opened.is_ok_and(|stage| *stage == Stage::Ready)
+    }
 }
 
 impl Drop for Opening<'_> {
     fn drop(&mut self) {
         let mut table = self.sessions.table.lock();
-        let is_ready = |session: &Arc<Session>| *session.stage().borrow() == Stage::Ready;
-        if !table.sessions.get(&self.id).is_some_and(is_ready) {
-            self.sessions.end_in(&mut table, self.id);
+        if *self.session.stage().borrow() != Stage::Ready {
+            self.sessions.end_in(&mut table, self.session.id());
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -48,6 +48,7 @@ pub(super) struct Switch(Arc<SwitchState>);
 #[derive(Default)]
 struct SwitchState {
     is_cut: AtomicBool,
+    heard: AtomicU64,
     reader: AtomicWaker,
     writer: AtomicWaker,
 }
@@ -58,6 +59,12 @@ impl Switch {
         self.0.is_cut.store(true, Ordering::SeqCst);
         self.0.reader.wake();
         self.0.writer.wake();
+    }
+
+    /// How often something has come in by the stream. Whatever came shows that the other
+    /// end is there, as the first part of a large frame does.
+    pub(super) fn heard(&self) -> u64 {
+        self.0.heard.load(Ordering::Relaxed)
     }
 
     pub(super) fn is_cut(&self) -> bool {
@@ -119,7 +126,12 @@ impl AsyncRead for CutRead {
         if self.switch.is_cut() {
             return Poll::Ready(Ok(()));
         }
-        Pin::new(&mut self.inner).poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.inner).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.switch.0.heard.fetch_add(1, Ordering::Relaxed);
+        }
+        read
     }
 }
 
@@ -183,7 +195,9 @@ mod tests {
         let (mut read, mut write) = stream.split();
 
         there.write_all(b"x").await.unwrap();
+        assert_eq!(switch.heard(), 0);
         assert_eq!(read.read_u8().await.unwrap(), b'x');
+        assert_eq!(switch.heard(), 1);
         // Nobody reads at the other end, so that the write comes to wait.
         let written = async {
             loop {

@@ -37,15 +37,13 @@ impl Inbox for Log {
 }
 
 fn options() -> NetworkOptions {
-    NetworkOptions {
-        cluster: ClusterName::new("c").unwrap(),
-        name: NodeName::new("n1").unwrap(),
-        incarnation: Incarnation(1),
-        listen: "127.0.0.1:0".parse().unwrap(),
-        advertise: None,
-        cookie: Cookie::new("short").unwrap(),
-        seeds: Vec::new(),
-    }
+    NetworkOptions::new(
+        ClusterName::new("c").unwrap(),
+        NodeName::new("n1").unwrap(),
+        Incarnation(1),
+        "127.0.0.1:0".parse().unwrap(),
+        Cookie::new("short").unwrap(),
+    )
 }
 
 fn session(switch: &Switch) -> Session {
@@ -54,7 +52,7 @@ fn session(switch: &Switch) -> Session {
         incarnation: Incarnation(2),
         address: "127.0.0.1:1".to_owned(),
     };
-    let hello = Hello::new(ClusterName::new("c").unwrap(), peer);
+    let hello = Hello::new(ClusterName::new("c").unwrap(), peer, Duration::ZERO);
     Session::new(SessionId(9), hello, switch.clone())
 }
 

@@ -16,7 +16,7 @@ use super::supervisor::Supervisor;
 use crate::deadlines::Deadlines;
 use crate::environment::{Environment, SystemEnvironment};
 use crate::error::{Error, ErrorKind};
-use crate::network::Cookie;
+use crate::network::{Cookie, Detection};
 use crate::transport::Transport;
 
 /// The bounds of a lease's time to live: shorter, and a busy machine misses it;
@@ -33,6 +33,7 @@ pub struct NodeBuilder {
     advertise: Option<String>,
     cookie: Option<Result<Cookie, Error>>,
     seeds: Vec<String>,
+    detection: Detection,
     lease_ttl: Duration,
     group_commit: GroupOptions,
     environment: Arc<dyn Environment>,
@@ -48,6 +49,7 @@ impl NodeBuilder {
             advertise: None,
             cookie: None,
             seeds: Vec::new(),
+            detection: Detection::default(),
             lease_ttl: Duration::from_secs(3),
             group_commit: GroupOptions::new(),
             environment: Arc::new(SystemEnvironment),
@@ -90,6 +92,13 @@ impl NodeBuilder {
         self
     }
 
+    /// When a peer from which nothing comes is unreachable. By default after 2 s, with a
+    /// heartbeat every 500 ms. What can't go together is refused at the start.
+    pub fn detection(mut self, detection: Detection) -> Self {
+        self.detection = detection;
+        self
+    }
+
     /// How long the node's lease lasts without a renewal: 200 ms to 600 s, 3 s by
     /// default. It is renewed every third of it. Nodes may differ: each says in its
     /// record by what it is to be judged.
@@ -115,7 +124,7 @@ impl NodeBuilder {
 
     /// Another transport than the network, made for the node's name and life, and again
     /// for each life that follows one which was declared dead.
-    /// `listen`, `advertise`, `cookie` and `seeds` are not used then.
+    /// `listen`, `advertise`, `cookie`, `seeds` and `detection` are not used then.
     pub fn transport<T: Transport>(
         mut self,
         make: impl Fn(&NodeName, Incarnation) -> T + Send + Sync + 'static,
@@ -185,6 +194,8 @@ impl NodeBuilder {
             advertise: self.advertise.take(),
             cookie: self.cookie.take().ok_or_else(|| missing("cookie"))??,
             seeds: std::mem::take(&mut self.seeds),
+            detection: self.detection,
+            counters: Arc::default(),
         })
     }
 }

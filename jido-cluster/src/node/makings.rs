@@ -12,7 +12,7 @@ use crate::deadlines::Deadlines;
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::members::Member;
-use crate::network::{Cookie, NetworkOptions, NetworkTransport};
+use crate::network::{Cookie, Counters, Detection, NetworkOptions, NetworkTransport};
 use crate::transport::Transport;
 
 /// Makes a transport for a node, given its name and its life.
@@ -31,6 +31,9 @@ pub(super) struct Network {
     pub(super) advertise: Option<String>,
     pub(super) cookie: Cookie,
     pub(super) seeds: Vec<String>,
+    pub(super) detection: Detection,
+    /// Of all lives.
+    pub(super) counters: Arc<Counters>,
 }
 
 pub(super) struct Makings {
@@ -79,6 +82,8 @@ impl Makings {
             advertise,
             cookie,
             seeds,
+            detection,
+            counters,
         } = network;
         // A port that the system chose is kept.
         let chosen = former.and_then(|former| former.transport.address().parse().ok());
@@ -86,15 +91,17 @@ impl Makings {
             (0, None, Some(chosen)) => chosen,
             _ => *listen,
         };
-        let options = NetworkOptions {
-            cluster: self.cluster.clone(),
-            name: self.name.clone(),
+        let mut options = NetworkOptions::new(
+            self.cluster.clone(),
+            self.name.clone(),
             incarnation,
             listen,
-            advertise: advertise.clone(),
-            cookie: cookie.clone(),
-            seeds: seeds.clone(),
-        };
-        NetworkTransport::new(options, self.environment.clone())
+            cookie.clone(),
+        );
+        options.advertise = advertise.clone();
+        options.seeds = seeds.clone();
+        options.detection = *detection;
+        let environment = self.environment.clone();
+        NetworkTransport::counted(options, environment, counters.clone())
     }
 }

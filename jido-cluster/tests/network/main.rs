@@ -175,12 +175,16 @@ fn two_that_dial_each_other() {
         a.is_listening();
         b.is_listening();
         settle(&mut a, &mut b);
-        a.forget();
-        b.forget();
+        a.sees_up(&b);
+        b.sees_up(&a);
+        for peer in [&mut a, &mut b] {
+            peer.never_said("up");
+            peer.never_said("down");
+        }
         a.tell(&format!("send {} 1000 100", b.incarnation));
         a.says("sent 0");
         a.stops();
-        // The stop is what ends the session, and nothing before it.
+        // It came up once; the stop is what ends it, and nothing before.
         b.says(&format!("down {}", a.incarnation));
         a.never_said("up");
         b.never_said("up");
@@ -208,6 +212,8 @@ struct Hello {
     incarnation: String,
     address: &'static str,
     session: u128,
+    nonce: u128,
+    waits_ms: u64,
 }
 
 fn hello() -> Vec<u8> {
@@ -217,10 +223,12 @@ fn hello() -> Vec<u8> {
         incarnation: "f".repeat(32),
         address: "127.0.0.1:1",
         session: 5,
+        nonce: 6,
+        waits_ms: 2_000,
     })
     .unwrap();
     let len = u16::try_from(body.len()).unwrap().to_be_bytes();
-    [&b"jido\0\x01"[..], &len, &body].concat()
+    [&b"jido\0\x02"[..], &len, &body].concat()
 }
 
 fn garbage_and_silence() {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use jido_cluster::environment::{Environment, SystemEnvironment};
-use jido_cluster::network::{Cookie, NetworkOptions, NetworkTransport};
+use jido_cluster::network::{Cookie, NetworkOptions, NetworkStats, NetworkTransport};
 use jido_cluster::transport::{Inbox, Peer, SendError, Transport};
 use jido_core::{ClusterName, Incarnation, NodeName};
 use ractor::ActorCell;
@@ -124,20 +124,33 @@ impl Inbox for Checker {
     }
 }
 
+fn field_of(stats: &NetworkStats, field: &str) -> u64 {
+    match field {
+        "sessions" => stats.sessions,
+        "wrong_cookie" => stats.wrong_cookie,
+        "wrong_certificate" => stats.wrong_certificate,
+        "wrong_cluster" => stats.wrong_cluster,
+        "unreadable" => stats.unreadable,
+        "too_slow" => stats.too_slow,
+        "turned_away" => stats.turned_away,
+        "fell_silent" => stats.fell_silent,
+        _ => panic!("unknown field: {field}"),
+    }
+}
+
 /// Runs until its input ends or it is told to stop.
 pub(crate) fn run(arguments: &[String]) {
     let [name, cluster, cookie, listen, seeds @ ..] = arguments else {
         panic!("name, cluster, cookie, listen and seeds are needed")
     };
-    let options = NetworkOptions {
-        cluster: ClusterName::new(cluster).unwrap(),
-        name: NodeName::new(name).unwrap(),
-        incarnation: SystemEnvironment.incarnation(),
-        listen: listen.parse().unwrap(),
-        advertise: None,
-        cookie: Cookie::new(cookie.clone()).unwrap(),
-        seeds: seeds.to_vec(),
-    };
+    let mut options = NetworkOptions::new(
+        ClusterName::new(cluster).unwrap(),
+        NodeName::new(name).unwrap(),
+        SystemEnvironment.incarnation(),
+        listen.parse().unwrap(),
+        Cookie::new(cookie.clone()).unwrap(),
+    );
+    options.seeds = seeds.to_vec();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -214,6 +227,12 @@ async fn follow(options: NetworkOptions) {
                 let count: usize = count.parse().unwrap();
                 until(|| checker.peers() == count).await;
                 say(&format!("peers {count}"));
+            }
+            ["stats", field, least] => {
+                let least: u64 = least.parse().unwrap();
+                let read = || field_of(&transport.stats(), field);
+                until(|| read() >= least).await;
+                say(&format!("stats {field} {}", read()));
             }
             ["remotable"] => {
                 let all = pid_registry::get_all_pids();

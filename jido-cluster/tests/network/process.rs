@@ -136,12 +136,6 @@ impl Process {
         assert!(said.is_none(), "{} said {said:?}", self.name);
     }
 
-    /// Forgets what was said so far.
-    pub(crate) fn forget(&mut self) {
-        while self.lines.try_recv().is_ok() {}
-        self.unheard.clear();
-    }
-
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
