@@ -8,7 +8,7 @@
 //! | `GET /demo/keys/{key}/owner` | `{"key","node","owner","placed"}` |
 //! | `POST /demo/keys/{key}/stop` | `{"key","stopped"}` |
 //! | `GET /demo/cluster/stats` | `{"by_node":{..},"total":N}` |
-//! | `GET /demo/cluster/members` | `{"members":[{"name","incarnation","address","leaving"}]}` |
+//! | `GET /demo/cluster/members` | `{"members":[{"name","incarnation","address","leaving","healthy"}]}` |
 //! | `GET /healthz`, `GET /readyz` | `{"status"}` |
 //!
 //! `node` is the node that was asked, `owner` the one that the counter runs on, or

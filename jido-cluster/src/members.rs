@@ -26,6 +26,9 @@ pub struct Member {
     pub address: String,
     /// Whether it is shutting down and takes no further keys.
     pub leaving: bool,
+    /// Whether its own signals say that it is well. One that isn't gets no further keys,
+    /// unless no other member could take them.
+    pub healthy: bool,
     /// The managers that run on it. A manager's keys are placed on those nodes alone
     /// that run it.
     pub managers: BTreeSet<ManagerName>,
@@ -39,6 +42,7 @@ impl Member {
             incarnation,
             address,
             leaving: false,
+            healthy: true,
             managers: BTreeSet::new(),
         }
     }
@@ -61,12 +65,16 @@ struct Placed {
 
 impl Placed {
     fn of(manager: &ManagerName, members: &[Member]) -> Self {
+        let takes_keys = |m: &&Member| !m.leaving && m.managers.contains(manager);
+        // Better served by a node that isn't well than by none.
+        let any_healthy = members.iter().filter(takes_keys).any(|m| m.healthy);
         // The members stand in the order of their arrival: of two lives of one
         // name, the later one is the node as it is now.
         let mut placed: Vec<&Member> = Vec::new();
         for member in members
             .iter()
-            .filter(|m| !m.leaving && m.managers.contains(manager))
+            .filter(takes_keys)
+            .filter(|m| m.healthy || !any_healthy)
         {
             match placed.iter_mut().find(|other| other.name == member.name) {
                 Some(other) => *other = member,
@@ -248,6 +256,17 @@ impl Members {
         });
     }
 
+    /// What a node's own signals say of its health.
+    pub(crate) fn health(&self, incarnation: Incarnation, healthy: bool) {
+        self.change(|state| {
+            for member in &mut state.members {
+                if member.incarnation == incarnation {
+                    member.healthy = healthy;
+                }
+            }
+        });
+    }
+
     pub(crate) fn leaving(&self, incarnation: Incarnation) {
         self.change(|state| {
             for member in &mut state.members {
@@ -348,6 +367,23 @@ mod tests {
         members.leaving(Incarnation(2));
         assert_eq!(members.view().place(&counters(), 7), None);
         assert_eq!(members.view().members().len(), 2);
+    }
+
+    #[test]
+    fn a_node_that_is_not_well_gets_no_keys_while_another_can_take_them() {
+        let members = members(&[("n1", 1), ("n2", 2)]);
+        let all_on = |node| {
+            let view = members.view();
+            hashes().all(|hash| view.place(&counters(), hash) == Some(Incarnation(node)))
+        };
+        members.health(Incarnation(1), false);
+        assert!(all_on(2));
+        members.health(Incarnation(2), false);
+        assert!(!all_on(2) && !all_on(1));
+        members.leaving(Incarnation(2));
+        assert!(all_on(1));
+        members.health(Incarnation(1), true);
+        assert!(all_on(1));
     }
 
     #[test]

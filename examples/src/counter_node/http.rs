@@ -198,6 +198,7 @@ async fn members(Extract(state): Extract<Arc<State>>) -> Answer {
                 "incarnation": member.incarnation,
                 "address": member.address,
                 "leaving": member.leaving,
+                "healthy": member.healthy,
             })
         })
         .collect();

@@ -83,7 +83,10 @@ pub(super) async fn accept(
             && let Some((_, oldest)) = ends.pop_first()
         {
             if count(&counters.turned_away) {
-                tracing::warn!(limit = limits.strangers, "too many connections are opening: the oldest is closed");
+                tracing::warn!(
+                    limit = limits.strangers,
+                    "too many connections are opening: the oldest is closed"
+                );
             }
             oldest.abort();
         }
@@ -139,6 +142,8 @@ async fn open(session: Opening<'_>, stream: TcpStream) {
     match timeout(READY_WITHIN, session.open(stream)).await {
         Ok(true) => {}
         Ok(false) => tracing::info!(peer = %name, "no session came of a connection"),
-        Err(_) => tracing::info!(peer = %name, "a connection is ended: its session was not ready in time"),
+        Err(_) => {
+            tracing::info!(peer = %name, "a connection is ended: its session was not ready in time")
+        }
     }
 }

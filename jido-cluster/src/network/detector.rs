@@ -181,7 +181,11 @@ mod tests {
 
     /// Ticks on time from 0 on, with what was heard by each of them, until the session ends;
     /// the times of heartbeats and of the end.
-    fn run(detection: Detection, most: Duration, heard: impl Fn(Duration) -> u64) -> (Vec<u128>, Option<u128>) {
+    fn run(
+        detection: Detection,
+        most: Duration,
+        heard: impl Fn(Duration) -> u64,
+    ) -> (Vec<u128>, Option<u128>) {
         let mut detector = Detector::new(detection, Duration::ZERO);
         let (mut now, mut beats) = (Duration::ZERO, Vec::new());
         while now < most {
@@ -253,7 +257,10 @@ mod tests {
             session: SessionId(2),
             ..seen(0)
         };
-        assert_eq!(detector.tick(2_000 * MS, &[other]), [Due::Beat(SessionId(2))]);
+        assert_eq!(
+            detector.tick(2_000 * MS, &[other]),
+            [Due::Beat(SessionId(2))]
+        );
         assert!(!detector.sessions.contains_key(&ONE));
     }
 

@@ -131,11 +131,7 @@ pub(super) async fn dial(
                 }
             }
         }
-        let damped = known.map_or(Duration::ZERO, |peer| sessions.damped(peer));
-        if !damped.is_zero() {
-            tracing::warn!(address, pause = ?damped, "sessions with a peer don't last: it is left alone for a while");
-        }
-        sleep(pause(failures, environment).max(damped)).await;
+        sleep(pause(failures, environment)).await;
     }
 }
 

@@ -19,8 +19,8 @@ const PEERS: usize = 1_024;
 /// When sessions were lost, by peer.
 ///
 /// A session that comes and goes makes the owners of keys come and go with it, so after the third
-/// loss in a minute the next one is put off: by 1 s, then 2 s, 4 s, up to 30 s. It is who dials
-/// that waits. A peer that stopped in order, and one that was restarted, which is another life,
+/// loss in a minute the next one is put off: by 1 s, then 2 s, 4 s, up to 30 s. The end that
+/// decides about sessions refuses them until then, whoever dials. A peer that stopped in order, and one that was restarted, which is another life,
 /// owes nothing.
 #[derive(Debug, Default)]
 pub(super) struct Flaps(BTreeMap<Incarnation, VecDeque<Duration>>);

@@ -40,6 +40,8 @@ pub(super) enum Refused {
     Known(String),
     #[error("{0} is stopping")]
     Closing(String),
+    #[error("sessions with {0} don't last: it is left alone for a while")]
+    Later(String),
     #[error("{0} says what no node says")]
     Word(String),
 }
@@ -87,10 +89,13 @@ impl<'a> Handshake<'a> {
         let mut opening = None;
         let word = if me.decides_over(&peer) {
             let taken = self.sessions.take_in(session, peer.clone());
-            taken.map_or_else(|word| word, |taken| {
-                opening = Some(taken);
-                Word::Go
-            })
+            taken.map_or_else(
+                |word| word,
+                |taken| {
+                    opening = Some(taken);
+                    Word::Go
+                },
+            )
         } else {
             Word::Go
         };
@@ -98,7 +103,10 @@ impl<'a> Handshake<'a> {
         if word != Word::Go {
             return Err(refusal(word, &peer));
         }
-        match self.hear(stream, &transcript, Side::Acceptor, &peer).await? {
+        match self
+            .hear(stream, &transcript, Side::Acceptor, &peer)
+            .await?
+        {
             Word::Go => {}
             Word::Cookie => return Err(Refused::OwnCookie(peer.name.to_string())),
             word => return Err(refusal(word, &peer)),
@@ -188,6 +196,7 @@ impl<'a> Handshake<'a> {
         };
         // Without the cookie nobody can prove anything, so this word says no more than that.
         if word == Word::Cookie && side == Side::Acceptor {
+            count(&counters.wrong_cookie);
             return Ok(word);
         }
         if !transcript.proves(self.cookie, side, word, &bytes[1..]) {
@@ -205,6 +214,7 @@ fn refusal(word: Word, peer: &Hello) -> Refused {
     match word {
         Word::Known => Refused::Known(name),
         Word::Closing => Refused::Closing(name),
+        Word::Later => Refused::Later(name),
         Word::Go | Word::Cookie => Refused::Word(name),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::sleep;
 
 use super::detector::{Detection, Detector, Due};
 use super::sessions::Sessions;
@@ -11,10 +11,8 @@ use super::sessions::Sessions;
 pub(super) async fn watch(detection: Detection, sessions: Arc<Sessions>) {
     let every = detection.tick_every();
     let mut detector = Detector::new(detection, sessions.environment().elapsed());
-    let mut ticks = interval_at(Instant::now() + every, every);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        ticks.tick().await;
+        sleep(every).await;
         let now = sessions.environment().elapsed();
         for due in detector.tick(now, &sessions.seen()) {
             match due {

@@ -31,13 +31,21 @@ pub(super) enum Word {
     Known = 2,
     /// This node is stopping.
     Closing = 3,
+    /// Sessions between the two don't last: not yet.
+    Later = 4,
 }
 
 impl Word {
     pub(super) fn read(byte: u8) -> Option<Self> {
-        [Self::Go, Self::Cookie, Self::Known, Self::Closing]
-            .into_iter()
-            .find(|word| *word as u8 == byte)
+        [
+            Self::Go,
+            Self::Cookie,
+            Self::Known,
+            Self::Closing,
+            Self::Later,
+        ]
+        .into_iter()
+        .find(|word| *word as u8 == byte)
     }
 }
 
@@ -96,7 +104,8 @@ mod tests {
     fn a_code_is_good_for_one_cookie_side_word_and_connection() {
         let cookie = Cookie::new("0123456789abcdef").unwrap();
         let code = transcript().code(&cookie, Side::Dialer, Word::Go);
-        let proves = |transcript: &Transcript, side, word| transcript.proves(&cookie, side, word, &code);
+        let proves =
+            |transcript: &Transcript, side, word| transcript.proves(&cookie, side, word, &code);
         assert!(proves(&transcript(), Side::Dialer, Word::Go));
         assert!(!proves(&transcript(), Side::Acceptor, Word::Go));
         assert!(!proves(&transcript(), Side::Dialer, Word::Known));
@@ -122,6 +131,6 @@ mod tests {
     #[test]
     fn words_are_read_as_they_are_written() {
         let known = (0..=u8::MAX).filter_map(Word::read).map(|word| word as u8);
-        assert_eq!(known.collect::<Vec<_>>(), [0, 1, 2, 3]);
+        assert_eq!(known.collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
     }
 }

@@ -154,8 +154,8 @@ impl Sessions {
     }
 
     /// Takes in a session that is about to open, unless there is to be none. The end that
-    /// decides refuses it while it has another one with the peer; the other end gives
-    /// its own up.
+    /// decides refuses it while it has another one with the peer, or if those don't last; the other
+    /// end gives its own up.
     pub(super) fn take_in(&self, id: SessionId, peer: Hello) -> Result<Opening<'_>, Word> {
         let mut table = self.table.lock();
         if table.is_closed || table.server.is_none() {
@@ -164,13 +164,22 @@ impl Sessions {
         if table.sessions.contains_key(&id) {
             return Err(Word::Known);
         }
-        let with_peer =
-            |(_, session): &(&SessionId, &Arc<Session>)| session.peer().incarnation == peer.incarnation;
-        if let Some(other) = table.sessions.iter().find(with_peer).map(|(id, _)| *id) {
-            if self.me.decides_over(&peer) {
-                return Err(Word::Known);
+        let with_peer = |(_, session): &(&SessionId, &Arc<Session>)| {
+            session.peer().incarnation == peer.incarnation
+        };
+        let other = table.sessions.iter().find(with_peer).map(|(id, _)| *id);
+        match (other, self.me.decides_over(&peer)) {
+            (Some(_), true) => return Err(Word::Known),
+            (Some(other), false) => self.end_in(&mut table, other),
+            (None, true) => {
+                let now = self.environment.elapsed();
+                let pause = table.flaps.pause(peer.incarnation, now);
+                if !pause.is_zero() {
+                    tracing::warn!(peer = %peer.name, ?pause, "sessions with a peer don't last: it is left alone for a while");
+                    return Err(Word::Later);
+                }
             }
-            self.end_in(&mut table, other);
+            (None, false) => {}
         }
         let session = Arc::new(Session::new(id, peer, Switch::default()));
         table.sessions.insert(id, session.clone());
@@ -227,7 +236,10 @@ impl Sessions {
     pub(super) fn beat(&self, id: SessionId) {
         let peer = {
             let table = self.table.lock();
-            table.sessions.get(&id).map(|session| session.peer().incarnation)
+            table
+                .sessions
+                .get(&id)
+                .map(|session| session.peer().incarnation)
         };
         if let Some(link) = peer.and_then(|peer| self.links.load().get(&peer).cloned()) {
             link.beat();
@@ -242,12 +254,6 @@ impl Sessions {
             count(&self.counters.fell_silent);
         }
         self.end_in(&mut table, id);
-    }
-
-    /// How long a peer is to be left alone, because its sessions don't last.
-    pub(super) fn damped(&self, peer: Incarnation) -> Duration {
-        let now = self.environment.elapsed();
-        self.table.lock().flaps.pause(peer, now)
     }
 
     /// Whether a session is known, ready or opening.

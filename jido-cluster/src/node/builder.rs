@@ -10,6 +10,7 @@ use jido_storage::GroupOptions;
 use ractor::Actor;
 
 use super::Node;
+use super::health::HealthCheck;
 use super::lives::Lives;
 use super::makings::{MakeTransport, Makings, Network, Ways};
 use super::supervisor::Supervisor;
@@ -38,6 +39,7 @@ pub struct NodeBuilder {
     group_commit: GroupOptions,
     environment: Arc<dyn Environment>,
     transport: Option<MakeTransport>,
+    health: Option<HealthCheck>,
 }
 
 impl NodeBuilder {
@@ -54,6 +56,7 @@ impl NodeBuilder {
             group_commit: GroupOptions::new(),
             environment: Arc::new(SystemEnvironment),
             transport: None,
+            health: None,
         }
     }
 
@@ -122,6 +125,22 @@ impl NodeBuilder {
         self
     }
 
+    /// What your own signals say of the node's health: a full disk, a broken device, a back end that
+    /// only this node can't reach. The check is called every second, on the runtime, so it must not block:
+    /// what is slow to find out is kept by a task of your own, and read here. `Err` says
+    /// why the node isn't well, and so does a panic.
+    ///
+    /// A node that isn't well tells its peers and leaves placement: it gets no further keys while another
+    /// member can take them. Agents that run on it go on, since it is alive and owns them.
+    /// [`Node::ready`] fails with the reason. Once the check is `Ok` again, it takes keys again.
+    pub fn health(
+        mut self,
+        check: impl Fn() -> Result<(), String> + Send + Sync + 'static,
+    ) -> Self {
+        self.health = Some(Arc::new(check));
+        self
+    }
+
     /// Another transport than the network, made for the node's name and life, and again
     /// for each life that follows one which was declared dead.
     /// `listen`, `advertise`, `cookie`, `seeds` and `detection` are not used then.
@@ -168,6 +187,7 @@ impl NodeBuilder {
             deadlines: Arc::new(Deadlines::new()),
             lease_ttl: self.lease_ttl,
             group_commit: self.group_commit,
+            health: self.health,
         };
         let core = makings.begin(None).await?;
         let (supervisor, _) = Actor::spawn(None, Supervisor, ()).await.map_err(|error| {

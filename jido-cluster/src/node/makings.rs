@@ -8,11 +8,13 @@ use jido_core::{ClusterName, Incarnation, NodeName};
 use jido_storage::GroupOptions;
 
 use super::Core;
+use super::health::{self, HealthCheck};
 use crate::deadlines::Deadlines;
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::members::Member;
 use crate::network::{Cookie, Counters, Detection, NetworkOptions, NetworkTransport};
+use crate::runtime;
 use crate::transport::Transport;
 
 /// Makes a transport for a node, given its name and its life.
@@ -44,6 +46,7 @@ pub(super) struct Makings {
     pub(super) deadlines: Arc<Deadlines>,
     pub(super) lease_ttl: Duration,
     pub(super) group_commit: GroupOptions,
+    pub(super) health: Option<HealthCheck>,
 }
 
 impl Makings {
@@ -65,9 +68,17 @@ impl Makings {
             self.lease_ttl,
             self.group_commit.clone(),
         ));
+        if let Some(check) = &self.health {
+            // Before anybody hears of this node.
+            core.look_at_health(check);
+        }
         core.transport.start(core.exchange.clone()).await?;
         core.members
             .found_address(incarnation, core.transport.address());
+        if let Some(check) = &self.health {
+            // Ends with this life.
+            runtime::spawn(health::watch(Arc::downgrade(&core), check.clone()));
+        }
         Ok(core)
     }
 

@@ -15,6 +15,7 @@ mod counting;
 mod faults;
 mod grouping;
 mod harness;
+mod health;
 mod hooks;
 mod lives;
 mod moving;

@@ -8,12 +8,15 @@
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
+    clippy::print_stderr,
     clippy::disallowed_methods,
     reason = "this is a test program, and there is no simulated clock in it"
 )]
 
+mod namespaces;
 mod peer;
 mod process;
+mod silence;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -21,7 +24,7 @@ use std::time::Duration;
 
 use jido_cluster::transport::MAX_ENVELOPE_LEN;
 use libtest_mimic::{Arguments, Failed, Trial};
-use process::{Process, free_address};
+use process::{Launch, Process, free_address};
 use serde::Serialize;
 
 /// What each peer sends to another one as soon as that is up.
@@ -29,9 +32,10 @@ const GREETINGS: u64 = 500;
 
 fn main() {
     let arguments: Vec<_> = std::env::args().collect();
-    if arguments.get(1).is_some_and(|first| first == "--peer") {
-        return peer::run(&arguments[2..]);
+    if arguments.iter().any(|argument| argument == "--peer") {
+        return peer::run(&arguments[1..]);
     }
+    let no_namespaces = namespaces::missing();
     let trial = |name: &str, run: fn()| {
         Trial::test(name, move || {
             run();
@@ -69,8 +73,29 @@ fn main() {
             only_gateways,
         ),
         trial("actors_that_die_are_started_again", actors_that_die),
+        trial(
+            "a_paused_peer_is_unreachable_and_comes_back",
+            silence::a_paused_peer,
+        ),
+        trial(
+            "peers_whose_patience_differs_get_on",
+            silence::patience_that_differs,
+        ),
+        trial(
+            "a_peer_that_flaps_is_left_alone",
+            silence::a_peer_that_flaps,
+        ),
+        trial(
+            "dropped_packets_are_noticed_by_both",
+            silence::dropped_packets,
+        )
+        .with_ignored_flag(no_namespaces.is_some()),
     ];
-    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+    let arguments = Arguments::from_args();
+    if let (false, Some(why)) = (arguments.list, no_namespaces) {
+        eprintln!("skipped: what needs network namespaces: {why}");
+    }
+    libtest_mimic::run(&arguments, trials).exit();
 }
 
 /// Two peers that are up for each other, the second having dialed the first.
@@ -121,7 +146,11 @@ fn large_envelopes() {
 fn a_wrong_cookie_never_comes_up() {
     let (mut a, mut b) = pair();
     let seed = a.address.clone();
-    let mut stranger = Process::start_with("c", "cluster", "another cookie", None, &[&seed]);
+    let stranger = Launch {
+        cookie: "another cookie",
+        ..Launch::new("c", &[&seed])
+    };
+    let mut stranger = stranger.start();
     stranger.tell("settled");
     stranger.says("settled");
     // Dialed by an honest node it fares no better.
@@ -136,12 +165,21 @@ fn a_wrong_cookie_never_comes_up() {
     stranger.never_said("up");
     a.never_said("up c");
     honest.never_said("up c");
+    // Whoever is dialed counts them, and so does whoever dials.
+    for peer in [&mut a, &mut honest] {
+        peer.tell("stats wrong_cookie 1");
+        peer.hear("stats wrong_cookie");
+    }
 }
 
 fn another_cluster_is_refused() {
     let (mut a, mut b) = pair();
     let seed = a.address.clone();
-    let mut stranger = Process::start_with("c", "other", "the cookie of all", None, &[&seed]);
+    let stranger = Launch {
+        cluster: "other",
+        ..Launch::new("c", &[&seed])
+    };
+    let mut stranger = stranger.start();
     stranger.tell("settled");
     stranger.says("settled");
     exchange(&mut a, &mut b, GREETINGS, 1000);
@@ -152,14 +190,14 @@ fn another_cluster_is_refused() {
 
 fn a_killed_peer() {
     let (at_a, at_b) = (free_address(), free_address());
-    let mut a = Process::start_at("a", Some(&at_a), &[&at_b]);
-    let mut b = Process::start_at("b", Some(&at_b), &[&at_a]);
+    let mut a = Process::start_at("a", &at_a, &[&at_b]);
+    let mut b = Process::start_at("b", &at_b, &[&at_a]);
     a.sees_up(&b);
     for _ in 0..3 {
         let first_life = b.incarnation.clone();
         b.kill();
         a.says_within(&format!("down {first_life}"), Duration::from_secs(2));
-        b = Process::start_at("b", Some(&at_b), &[&at_a]);
+        b = Process::start_at("b", &at_b, &[&at_a]);
         assert_ne!(b.incarnation, first_life);
         a.sees_up(&b);
         b.sees_up(&a);
@@ -170,8 +208,8 @@ fn a_killed_peer() {
 fn two_that_dial_each_other() {
     for _ in 0..5 {
         let (at_a, at_b) = (free_address(), free_address());
-        let mut a = Process::launch("a", "cluster", "the cookie of all", Some(&at_a), &[&at_b]);
-        let mut b = Process::launch("b", "cluster", "the cookie of all", Some(&at_b), &[&at_a]);
+        let mut a = Process::launch_at("a", &at_a, &[&at_b]).launch();
+        let mut b = Process::launch_at("b", &at_b, &[&at_a]).launch();
         a.is_listening();
         b.is_listening();
         settle(&mut a, &mut b);
@@ -291,7 +329,7 @@ fn a_stop_hands_over() {
     b.says(&format!("got {} 0", GREETINGS + 50_000));
     a.exits();
     // Its own address among its seeds is no reason to wait.
-    let mut again = Process::start_at("a", Some(&seed_is_own), &[&seed_is_own]);
+    let mut again = Process::start_at("a", &seed_is_own, &[&seed_is_own]);
     again.tell("settled");
     again.says("settled");
     again.tell("sessions 0");

@@ -138,9 +138,26 @@ fn field_of(stats: &NetworkStats, field: &str) -> u64 {
     }
 }
 
+/// Sets what a test wants otherwise than by default.
+fn set(options: &mut NetworkOptions, name: &str, value: &str) {
+    let milliseconds = || Duration::from_millis(value.parse().unwrap());
+    match name {
+        "heartbeat_every" => options.detection.heartbeat_every = milliseconds(),
+        "unreachable_after" => options.detection.unreachable_after = milliseconds(),
+        _ => panic!("unknown setting: {name}"),
+    }
+}
+
 /// Runs until its input ends or it is told to stop.
 pub(crate) fn run(arguments: &[String]) {
-    let [name, cluster, cookie, listen, seeds @ ..] = arguments else {
+    let (mut settings, mut rest) = (Vec::new(), arguments);
+    while let [set, name, value, more @ ..] = rest
+        && set == "--set"
+    {
+        settings.push((name, value));
+        rest = more;
+    }
+    let [_, name, cluster, cookie, listen, seeds @ ..] = rest else {
         panic!("name, cluster, cookie, listen and seeds are needed")
     };
     let mut options = NetworkOptions::new(
@@ -151,6 +168,9 @@ pub(crate) fn run(arguments: &[String]) {
         Cookie::new(cookie.clone()).unwrap(),
     );
     options.seeds = seeds.to_vec();
+    for (name, value) in settings {
+        set(&mut options, name, value);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

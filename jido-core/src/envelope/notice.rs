@@ -7,6 +7,7 @@ use crate::{MAX_NAME_LEN, ManagerName};
 
 const LEAVING: u8 = 1;
 const SERVES: u8 = 2;
+const HEALTH: u8 = 3;
 
 /// Something that a node tells its peers without being asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +21,12 @@ pub enum Notice {
         /// Whether it has it.
         serves: bool,
     },
+    /// What the sender's own signals say of its health: place no keys on one that isn't
+    /// healthy.
+    Health {
+        /// Whether it is healthy.
+        healthy: bool,
+    },
 }
 
 impl Notice {
@@ -29,6 +36,10 @@ impl Notice {
         prefix(&mut out, KIND_NOTICE, 0);
         match self {
             Self::Leaving => out.put_u8(LEAVING),
+            Self::Health { healthy } => {
+                out.put_u8(HEALTH);
+                out.put_u8(u8::from(*healthy));
+            }
             Self::Serves { manager, serves } => {
                 out.put_u8(SERVES);
                 out.put_u8(u8::from(*serves));
@@ -51,6 +62,9 @@ pub(super) fn decode(mut bytes: Bytes) -> Result<Notice, EnvelopeError> {
                 serves,
             })
         }
+        HEALTH => Ok(Notice::Health {
+            healthy: bytes.try_get_u8().map_err(short)? != 0,
+        }),
         _ => Err(EnvelopeError::Malformed("unknown notice")),
     }
 }

@@ -57,7 +57,8 @@ fn hellos() {
         address: "127.0.0.1:4000".into(),
     };
     let waits = Duration::from_secs(2);
-    let hello = Hello::new(ClusterName::new("c").unwrap(), peer, waits).for_session(SessionId(9), 7);
+    let hello =
+        Hello::new(ClusterName::new("c").unwrap(), peer, waits).for_session(SessionId(9), 7);
     let said = |hello: &Hello| {
         let mut bytes = Vec::new();
         say(&mut bytes, hello).now_or_never().unwrap().unwrap();
