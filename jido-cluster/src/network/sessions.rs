@@ -3,11 +3,13 @@
 //! The session layer's events drive it, one after the other. There is at most one
 //! session with a peer, ready or opening: the [handshake](super::handshake) sees to it.
 
+mod opening;
+mod watching;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -15,26 +17,20 @@ use jido_core::Incarnation;
 use parking_lot::{Mutex, MutexGuard};
 use ractor::ActorRef;
 use ractor_cluster::NodeServerMessage;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::timeout;
 
+pub(super) use self::opening::Opening;
 use super::counters::{Counters, count};
-use super::detector::Seen;
 use super::flaps::Flaps;
 use super::frame::{self, FrameError, SessionId};
 use super::gateway;
 use super::hello::Hello;
 use super::link::Link;
 use super::proof::Word;
-use super::session::{Session, Stage};
-use super::stream::{SessionStream, Switch};
+use super::session::Session;
+use super::stream::Switch;
 use crate::environment::Environment;
 use crate::transport::{Inbox, SendError};
-
-/// How long a session waits for the end of the one before it, which the session layer would
-/// take it for.
-const END_WITHIN: Duration = Duration::from_secs(1);
 
 /// The sessions of this node.
 ///
@@ -189,28 +185,6 @@ impl Sessions {
         })
     }
 
-    /// Hands a session that was taken in to the session layer; none if it is over already.
-    fn hand_over(&self, session: &Session, stream: TcpStream) -> Option<()> {
-        let mut table = self.table.lock();
-        if !table.sessions.contains_key(&session.id()) {
-            return None;
-        }
-        let stream = Box::new(SessionStream {
-            session: session.id(),
-            stream,
-            switch: session.switch().clone(),
-        });
-        // The end that decides is the server there, whoever has dialed.
-        let is_server = self.me.decides_over(session.peer());
-        let server = table.server.as_ref()?;
-        server
-            .cast(NodeServerMessage::ConnectionOpenedExternal { stream, is_server })
-            .ok()?;
-        let peer = session.peer().incarnation;
-        table.handed.insert(session.id(), peer);
-        Some(())
-    }
-
     /// The session layer says that it is done with a session.
     pub(super) fn ended(&self, id: SessionId) {
         let mut table = self.table.lock();
@@ -218,42 +192,6 @@ impl Sessions {
         self.end_in(&mut table, id);
         drop(table);
         self.changed();
-    }
-
-    /// All sessions that are up, as the failure detector looks at them.
-    pub(super) fn seen(&self) -> Vec<Seen> {
-        let table = self.table.lock();
-        let up = table.up.values().filter_map(|id| table.sessions.get(id));
-        up.map(|session| Seen {
-            session: session.id(),
-            heard: session.switch().heard(),
-            peer_waits: session.peer().waits(),
-        })
-        .collect()
-    }
-
-    /// Sends a heartbeat by a session, if it is up.
-    pub(super) fn beat(&self, id: SessionId) {
-        let peer = {
-            let table = self.table.lock();
-            table
-                .sessions
-                .get(&id)
-                .map(|session| session.peer().incarnation)
-        };
-        if let Some(link) = peer.and_then(|peer| self.links.load().get(&peer).cloned()) {
-            link.beat();
-        }
-    }
-
-    /// Ends a session by which nothing has come for so long.
-    pub(super) fn fell_silent(&self, id: SessionId, silent: Duration) {
-        let mut table = self.table.lock();
-        if let Some(session) = table.sessions.get(&id) {
-            tracing::warn!(session = %id, peer = %session.peer().name, ?silent, "a peer is unreachable: its session is ended");
-            count(&self.counters.fell_silent);
-        }
-        self.end_in(&mut table, id);
     }
 
     /// Whether a session is known, ready or opening.
@@ -375,47 +313,5 @@ impl Sessions {
     fn changed(&self) {
         self.changes
             .send_modify(|changes| *changes = changes.wrapping_add(1));
-    }
-}
-
-/// A session that is not ready yet, and is ended if nobody waits for it any more.
-pub(super) struct Opening<'a> {
-    sessions: &'a Sessions,
-    session: Arc<Session>,
-}
-
-impl Opening<'_> {
-    /// Who is at the other end.
-    pub(super) fn peer(&self) -> &Hello {
-        self.session.peer()
-    }
-
-    /// Hands the connection to the session layer, and waits until the session is ready or
-    /// over. Answers which; dropped before that, it ends what there is of one.
-    pub(super) async fn open(self, stream: TcpStream) -> bool {
-        let (sessions, id) = (self.sessions, self.session.id());
-        let peer = self.peer().incarnation;
-        let is_first = || {
-            let table = sessions.table.lock();
-            !table.handed.values().any(|handed| *handed == peer)
-        };
-        if timeout(END_WITHIN, sessions.until(is_first)).await.is_err() {
-            tracing::debug!(session = %id, "the session before this one doesn't end");
-        }
-        let mut stage = self.session.stage();
-        if sessions.hand_over(&self.session, stream).is_none() {
-            return false;
-        }
-        let opened = stage.wait_for(|stage| *stage != Stage::Opening).await;
-        opened.is_ok_and(|stage| *stage == Stage::Ready)
-    }
-}
-
-impl Drop for Opening<'_> {
-    fn drop(&mut self) {
-        let mut table = self.sessions.table.lock();
-        if *self.session.stage().borrow() != Stage::Ready {
-            self.sessions.end_in(&mut table, self.session.id());
-        }
     }
 }
