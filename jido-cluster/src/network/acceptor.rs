@@ -11,12 +11,14 @@ use futures_util::stream::FuturesUnordered;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
+use super::connection::Connection;
 use super::cookie::Cookie;
 use super::counters::count;
 use super::handshake::{Handshake, Refused};
 use super::hello::READY_WITHIN;
 use super::sessions::{Opening, Sessions};
 use super::stream::configure;
+use super::tls::{self, Tls};
 
 /// The pause after the system refused to accept, as when it is out of files.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -31,7 +33,7 @@ pub(super) struct Limits {
 }
 
 /// A connection that has shown that it is of this cluster.
-type Known<'a> = Option<(Opening<'a>, TcpStream)>;
+type Known<'a> = Option<(Opening<'a>, Connection)>;
 
 /// Accepts until it is dropped. Each connection opens on its own, so that one
 /// which says nothing keeps none waiting.
@@ -44,6 +46,7 @@ pub(super) async fn accept(
     listener: TcpListener,
     sessions: Arc<Sessions>,
     cookie: Cookie,
+    tls: Option<Tls>,
     limits: Limits,
 ) {
     let mut strangers = FuturesUnordered::new();
@@ -94,7 +97,7 @@ pub(super) async fn accept(
         let number = next;
         next += 1;
         ends.insert(number, end);
-        let meeting = Abortable::new(meet(stream, from, &sessions, &cookie), ended);
+        let meeting = Abortable::new(meet(stream, from, &sessions, &cookie, tls.as_ref()), ended);
         strangers.push(async move { (number, meeting.await) });
     }
 }
@@ -105,39 +108,49 @@ async fn meet<'a>(
     from: SocketAddr,
     sessions: &'a Sessions,
     cookie: &'a Cookie,
+    tls: Option<&Tls>,
 ) -> Known<'a> {
-    match timeout(READY_WITHIN, shake(stream, sessions, cookie)).await {
+    match timeout(READY_WITHIN, shake(stream, sessions, cookie, tls)).await {
         Ok(Ok(known)) => Some(known),
         Ok(Err(error)) => {
-            tracing::info!(%from, %error, "a connection is refused");
+            // How many there are is a stranger's to choose, so that counts tell of them.
+            tracing::debug!(%from, %error, "a connection is refused");
             None
         }
         Err(_) => {
             count(&sessions.counters().too_slow);
-            tracing::info!(%from, "a connection is ended: it has not said who it is in time");
+            tracing::debug!(%from, "a connection is ended: it has not said who it is in time");
             None
         }
     }
 }
 
 async fn shake<'a>(
-    mut stream: TcpStream,
+    stream: TcpStream,
     sessions: &'a Sessions,
     cookie: &'a Cookie,
-) -> Result<(Opening<'a>, TcpStream), Refused> {
+    tls: Option<&Tls>,
+) -> Result<(Opening<'a>, Connection), Refused> {
     configure(&stream)?;
+    let mut stream = Connection::accept(stream, tls).await.inspect_err(|error| {
+        let counters = sessions.counters();
+        if tls::is_wrong_certificate(error) {
+            count(&counters.wrong_certificate);
+        } else if tls::is_unreadable(error) {
+            count(&counters.unreadable);
+        }
+    })?;
     let environment = sessions.environment();
     let handshake = Handshake {
         sessions,
         cookie,
         nonce: u128::from(environment.random()) << 64 | u128::from(environment.random()),
-        channel: [0; 32],
     };
     let opening = handshake.accept(&mut stream).await?;
     Ok((opening, stream))
 }
 
-async fn open(session: Opening<'_>, stream: TcpStream) {
+async fn open(session: Opening<'_>, stream: Connection) {
     let name = session.peer().name.clone();
     match timeout(READY_WITHIN, session.open(stream)).await {
         Ok(true) => {}

@@ -10,12 +10,15 @@ use thiserror::Error as ThisError;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
+use super::connection::Connection;
 use super::cookie::Cookie;
+use super::counters::count;
 use super::frame::SessionId;
 use super::handshake::{Handshake, Refused};
 use super::hello::READY_WITHIN;
 use super::sessions::Sessions;
 use super::stream::configure;
+use super::tls::{self, Tls};
 use crate::environment::Environment;
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
@@ -64,6 +67,8 @@ enum Reached {
 enum DialError {
     #[error("it can't be reached: {0}")]
     Connect(#[from] io::Error),
+    #[error("no encryption with it comes about: {0}")]
+    Encrypt(io::Error),
     #[error(transparent)]
     Refused(#[from] Refused),
     #[error("no session with {0} came of it")]
@@ -78,6 +83,7 @@ pub(super) async fn dial(
     target: Target,
     sessions: Arc<Sessions>,
     cookie: Cookie,
+    tls: Option<Tls>,
     unsettled: Arc<Unsettled>,
 ) {
     let environment = sessions.environment();
@@ -101,7 +107,7 @@ pub(super) async fn dial(
             .or_else(|| sessions.up_at(&address));
         let reached = match up {
             Some(peer) => Ok(Reached::Peer(peer)),
-            None => attempt(&address, expected, &sessions, &cookie).await,
+            None => attempt(&address, expected, &sessions, &cookie, tls.as_ref()).await,
         };
         match reached {
             Ok(Reached::Peer(peer)) => {
@@ -147,18 +153,25 @@ async fn attempt(
     expected: Option<Incarnation>,
     sessions: &Sessions,
     cookie: &Cookie,
+    tls: Option<&Tls>,
 ) -> Result<Reached, DialError> {
     let environment = sessions.environment();
     let draw = || u128::from(environment.random()) << 64 | u128::from(environment.random());
     let id = SessionId(draw());
     let reached = async {
-        let mut stream = TcpStream::connect(address).await?;
+        let stream = TcpStream::connect(address).await?;
         configure(&stream)?;
+        let connected = Connection::connect(stream, tls).await;
+        let mut stream = connected.map_err(|error| {
+            if tls::is_wrong_certificate(&error) {
+                count(&sessions.counters().wrong_certificate);
+            }
+            DialError::Encrypt(error)
+        })?;
         let handshake = Handshake {
             sessions,
             cookie,
             nonce: draw(),
-            channel: [0; 32],
         };
         let mut there = None;
         let shaken = handshake.dial(&mut stream, id, |peer| {

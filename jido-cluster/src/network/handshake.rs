@@ -12,8 +12,9 @@
 use std::io;
 
 use thiserror::Error as ThisError;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::connection::Connection;
 use super::cookie::Cookie;
 use super::counters::count;
 use super::frame::SessionId;
@@ -32,6 +33,8 @@ pub(super) enum Refused {
     Cluster(String),
     #[error("another life of the node is there")]
     OtherLife,
+    #[error("the certificate is not for {0}, which it says it is")]
+    Certificate(String),
     #[error("{0} has another cookie")]
     Cookie(String),
     #[error("{0} says that this node has another cookie")]
@@ -58,15 +61,13 @@ pub(super) struct Handshake<'a> {
     pub(super) cookie: &'a Cookie,
     /// Drawn for this connection.
     pub(super) nonce: u128,
-    /// By what the connection's encryption is known.
-    pub(super) channel: [u8; 32],
 }
 
 impl<'a> Handshake<'a> {
     /// As the end that has dialed. `check` looks at who is there.
     pub(super) async fn dial(
         &self,
-        stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+        stream: &mut Connection,
         session: SessionId,
         check: impl FnOnce(&Hello) -> Result<(), Refused>,
     ) -> Result<Opening<'a>, Refused> {
@@ -79,11 +80,12 @@ impl<'a> Handshake<'a> {
         if peer.cluster != me.cluster {
             return Err(Refused::Cluster(peer.cluster.to_string()));
         }
+        self.check_certificate(stream, &peer)?;
         check(&peer)?;
         let transcript = Transcript {
             dialer,
             acceptor,
-            channel: self.channel,
+            channel: stream.channel()?,
         };
         // Taken in before the word is given, if it is this end that decides.
         let mut opening = None;
@@ -121,10 +123,7 @@ impl<'a> Handshake<'a> {
     }
 
     /// As the end that was dialed.
-    pub(super) async fn accept(
-        &self,
-        stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
-    ) -> Result<Opening<'a>, Refused> {
+    pub(super) async fn accept(&self, stream: &mut Connection) -> Result<Opening<'a>, Refused> {
         let me = self.sessions.me();
         let counters = self.sessions.counters();
         let (peer, dialer) = hello::hear(stream).await.inspect_err(|error| {
@@ -132,6 +131,7 @@ impl<'a> Handshake<'a> {
                 count(&counters.unreadable);
             }
         })?;
+        self.check_certificate(stream, &peer)?;
         let session = peer.session();
         // Answered even where no session comes of it: the dialer then knows why.
         let acceptor = hello::say(stream, &me.for_session(session, self.nonce)).await?;
@@ -139,13 +139,15 @@ impl<'a> Handshake<'a> {
             return Err(Refused::Myself);
         }
         if peer.cluster != me.cluster {
-            count(&counters.wrong_cluster);
+            if count(&counters.wrong_cluster) {
+                tracing::warn!(peer = %peer.name, cluster = %peer.cluster, "a node of another cluster is refused");
+            }
             return Err(Refused::Cluster(peer.cluster.to_string()));
         }
         let transcript = Transcript {
             dialer,
             acceptor,
-            channel: self.channel,
+            channel: stream.channel()?,
         };
         match self.hear(stream, &transcript, Side::Dialer, &peer).await {
             Ok(Word::Go) => {}
@@ -164,9 +166,20 @@ impl<'a> Handshake<'a> {
         taken.map_err(|word| refusal(word, &peer))
     }
 
+    /// The name in the other end's certificate has to be the one that it says.
+    fn check_certificate(&self, stream: &Connection, peer: &Hello) -> Result<(), Refused> {
+        if stream.may_be(&peer.name) {
+            return Ok(());
+        }
+        if count(&self.sessions.counters().wrong_certificate) {
+            tracing::warn!(peer = %peer.name, "a peer's certificate is not for its name: it is refused");
+        }
+        Err(Refused::Certificate(peer.name.to_string()))
+    }
+
     async fn say(
         &self,
-        stream: &mut (impl AsyncWrite + Unpin),
+        stream: &mut Connection,
         transcript: &Transcript,
         side: Side,
         word: Word,
@@ -182,7 +195,7 @@ impl<'a> Handshake<'a> {
 
     async fn hear(
         &self,
-        stream: &mut (impl AsyncRead + Unpin),
+        stream: &mut Connection,
         transcript: &Transcript,
         side: Side,
         peer: &Hello,

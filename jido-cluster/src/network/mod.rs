@@ -10,6 +10,7 @@
 
 mod acceptor;
 mod address;
+mod connection;
 mod cookie;
 mod counters;
 mod detector;
@@ -29,6 +30,7 @@ mod sessions;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -54,6 +56,7 @@ use self::hello::Hello;
 pub use self::options::NetworkOptions;
 use self::server::{Course, reached};
 use self::sessions::Sessions;
+pub use self::tls::Tls;
 use crate::environment::Environment;
 use crate::error::{Error, ErrorKind};
 use crate::runtime::spawn;
@@ -87,8 +90,9 @@ impl NetworkTransport {
     /// # Errors
     ///
     /// [`Startup`](ErrorKind::Startup) when an address is not `host:port`, when
-    /// `advertise` is missing though `listen` is `0.0.0.0` or `[::]`, or when the cookie
-    /// is shorter than [`MIN_COOKIE_LEN`] and not every address is loopback;
+    /// `advertise` is missing though `listen` is `0.0.0.0` or `[::]`, when not every address is
+    /// loopback and the cookie is shorter than [`MIN_COOKIE_LEN`] or there is neither TLS nor
+    /// consent to plain text, or when the certificate is not for the node;
     /// [`InvalidInput`](ErrorKind::InvalidInput) for a value out of its range.
     pub fn new(options: NetworkOptions, environment: Arc<dyn Environment>) -> Result<Self, Error> {
         Self::counted(options, environment, Arc::default())
@@ -131,6 +135,7 @@ impl NetworkTransport {
             target,
             sessions.clone(),
             self.options.cookie.clone(),
+            self.options.tls.clone(),
             self.unsettled.clone(),
         );
         self.spawn_until_leaving(dialing)
@@ -238,7 +243,8 @@ impl Transport for NetworkTransport {
             strangers: self.options.max_strangers,
             sessions: self.options.max_sessions,
         };
-        let accepting = acceptor::accept(listener, sessions.clone(), cookie.clone(), limits);
+        let tls = self.options.tls.clone();
+        let accepting = acceptor::accept(listener, sessions.clone(), cookie.clone(), tls, limits);
         tasks.push(self.spawn_until_leaving(accepting));
         let watching = heartbeat::watch(*detection, sessions.clone());
         tasks.push(self.spawn_until_leaving(watching));

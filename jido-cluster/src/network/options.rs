@@ -7,6 +7,7 @@ use jido_core::{ClusterName, Incarnation, NodeName};
 use super::address;
 use super::cookie::{Cookie, MIN_COOKIE_LEN};
 use super::detector::Detection;
+use super::tls::Tls;
 use crate::error::{Error, ErrorKind};
 
 /// What a [`NetworkTransport`](super::NetworkTransport) is made of.
@@ -28,6 +29,12 @@ pub struct NetworkOptions {
     /// Where other nodes accept connections, as `host:port`. This node's own
     /// address may be among them.
     pub seeds: Vec<String>,
+    /// The certificates by which nodes know each other and encrypt what they say; all nodes of a
+    /// cluster have some, or none has.
+    pub tls: Option<Tls>,
+    /// Takes it that others can read and change what nodes say beyond loopback, where there
+    /// is no [`tls`](NetworkOptions::tls).
+    pub plain_text: bool,
     /// When a peer is unreachable.
     pub detection: Detection,
     /// Connections that may be open without having shown that they are of this cluster; one that comes on
@@ -58,6 +65,8 @@ impl NetworkOptions {
             advertise: None,
             cookie,
             seeds: Vec::new(),
+            tls: None,
+            plain_text: false,
             detection: Detection::default(),
             max_strangers: 256,
             max_sessions: 1_024,
@@ -101,6 +110,14 @@ impl NetworkOptions {
                 "cookie: has fewer than {MIN_COOKIE_LEN} bytes, which is enough on loopback only"
             )));
         }
-        Ok(())
+        if is_shared && self.tls.is_none() && !self.plain_text {
+            return Err(startup(
+                "tls: not set, and not every address is loopback: others could read and change what nodes say. Set it, or plain_text if no one else can reach this network".to_owned(),
+            ));
+        }
+        match &self.tls {
+            Some(tls) => tls.used_by(&self.name),
+            None => Ok(()),
+        }
     }
 }

@@ -11,10 +11,10 @@ use std::time::Duration;
 use futures_util::task::AtomicWaker;
 use ractor_cluster::{BoxRead, BoxWrite, ClusterBidiStream};
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite, BufReader, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, BufReader, ReadBuf, split};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
+use super::connection::Connection;
 use super::frame::SessionId;
 
 /// Bytes that are read at once: the session layer itself reads length by length,
@@ -82,28 +82,24 @@ impl fmt::Debug for Switch {
 /// by which the layer's events are told apart.
 ///
 /// Only reading is buffered: the session layer writes all that waits in one piece.
-#[derive(Debug)]
 pub(super) struct SessionStream {
     pub(super) session: SessionId,
-    pub(super) stream: TcpStream,
+    pub(super) stream: Connection,
     pub(super) switch: Switch,
 }
 
 impl ClusterBidiStream for SessionStream {
     fn split(self: Box<Self>) -> (BoxRead, BoxWrite) {
-        let (read, write) = self.stream.into_split();
-        let read = CutRead {
-            inner: read,
-            switch: self.switch.clone(),
-        };
-        let write = CutWrite {
-            inner: write,
-            switch: self.switch,
-        };
-        (
-            Box::new(BufReader::with_capacity(READ_BUFFER_LEN, read)),
-            Box::new(write),
-        )
+        match self.stream {
+            Connection::Plain(stream) => {
+                let (read, write) = stream.into_split();
+                halves(read, write, self.switch)
+            }
+            Connection::Encrypted(stream) => {
+                let (read, write) = split(*stream);
+                halves(read, write, self.switch)
+            }
+        }
     }
 
     fn peer_label(&self) -> Option<String> {
@@ -111,12 +107,31 @@ impl ClusterBidiStream for SessionStream {
     }
 }
 
-struct CutRead {
-    inner: OwnedReadHalf,
+fn halves(
+    read: impl AsyncRead + Unpin + Send + 'static,
+    write: impl AsyncWrite + Unpin + Send + 'static,
+    switch: Switch,
+) -> (BoxRead, BoxWrite) {
+    let read = CutRead {
+        inner: read,
+        switch: switch.clone(),
+    };
+    let write = CutWrite {
+        inner: write,
+        switch,
+    };
+    (
+        Box::new(BufReader::with_capacity(READ_BUFFER_LEN, read)),
+        Box::new(write),
+    )
+}
+
+struct CutRead<R> {
+    inner: R,
     switch: Switch,
 }
 
-impl AsyncRead for CutRead {
+impl<R: AsyncRead + Unpin> AsyncRead for CutRead<R> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -135,12 +150,12 @@ impl AsyncRead for CutRead {
     }
 }
 
-struct CutWrite {
-    inner: OwnedWriteHalf,
+struct CutWrite<W> {
+    inner: W,
     switch: Switch,
 }
 
-impl CutWrite {
+impl<W> CutWrite<W> {
     fn check(&self, cx: &Context<'_>) -> io::Result<()> {
         self.switch.0.writer.register(cx.waker());
         if self.switch.is_cut() {
@@ -151,7 +166,7 @@ impl CutWrite {
     }
 }
 
-impl AsyncWrite for CutWrite {
+impl<W: AsyncWrite + Unpin> AsyncWrite for CutWrite<W> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -188,7 +203,7 @@ mod tests {
         let switch = Switch::default();
         let stream = Box::new(SessionStream {
             session: SessionId(1),
-            stream,
+            stream: Connection::Plain(stream),
             switch: switch.clone(),
         });
         assert_eq!(stream.peer_label().unwrap().len(), 32);

@@ -141,6 +141,9 @@ fn options_are_checked() {
     let mut good = options();
     open(&mut good);
     good.cookie = Cookie::new("0123456789abcdef").unwrap();
+    let plain = NetworkTransport::new(good.clone(), Arc::new(SystemEnvironment)).unwrap_err();
+    assert!(plain.to_string().starts_with("tls: not set"), "{plain}");
+    good.plain_text = true;
     let transport = NetworkTransport::new(good, Arc::new(SystemEnvironment)).unwrap();
     assert!(!format!("{transport:?}").contains("0123456789abcdef"));
     assert!(!transport.is_settled());

@@ -17,7 +17,7 @@ use super::supervisor::Supervisor;
 use crate::deadlines::Deadlines;
 use crate::environment::{Environment, SystemEnvironment};
 use crate::error::{Error, ErrorKind};
-use crate::network::{Cookie, Detection};
+use crate::network::{Cookie, Detection, Tls};
 use crate::transport::Transport;
 
 /// The bounds of a lease's time to live: shorter, and a busy machine misses it;
@@ -34,6 +34,8 @@ pub struct NodeBuilder {
     advertise: Option<String>,
     cookie: Option<Result<Cookie, Error>>,
     seeds: Vec<String>,
+    tls: Option<Tls>,
+    plain_text: bool,
     detection: Detection,
     lease_ttl: Duration,
     group_commit: GroupOptions,
@@ -51,6 +53,8 @@ impl NodeBuilder {
             advertise: None,
             cookie: None,
             seeds: Vec::new(),
+            tls: None,
+            plain_text: false,
             detection: Detection::default(),
             lease_ttl: Duration::from_secs(3),
             group_commit: GroupOptions::new(),
@@ -92,6 +96,20 @@ impl NodeBuilder {
     /// among them. Nodes that share storage find each other by it as well.
     pub fn seeds<S: Into<String>>(mut self, seeds: impl IntoIterator<Item = S>) -> Self {
         self.seeds = seeds.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The certificates by which nodes know each other and encrypt what they say. All nodes of a
+    /// cluster have some, or none has. Keep a clone to [reload](Tls::reload) them.
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Takes it that others on the network can read what nodes say, and change it. Without this a
+    /// node that has an address beyond loopback and no [`tls`](NodeBuilder::tls) isn't started.
+    pub fn plain_text(mut self) -> Self {
+        self.plain_text = true;
         self
     }
 
@@ -143,7 +161,7 @@ impl NodeBuilder {
 
     /// Another transport than the network, made for the node's name and life, and again
     /// for each life that follows one which was declared dead.
-    /// `listen`, `advertise`, `cookie`, `seeds` and `detection` are not used then.
+    /// Nothing that is said of the network is used then.
     pub fn transport<T: Transport>(
         mut self,
         make: impl Fn(&NodeName, Incarnation) -> T + Send + Sync + 'static,
@@ -214,6 +232,8 @@ impl NodeBuilder {
             advertise: self.advertise.take(),
             cookie: self.cookie.take().ok_or_else(|| missing("cookie"))??,
             seeds: std::mem::take(&mut self.seeds),
+            tls: self.tls.take(),
+            plain_text: self.plain_text,
             detection: self.detection,
             counters: Arc::default(),
         })

@@ -13,7 +13,7 @@ use crate::deadlines::Deadlines;
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::members::Member;
-use crate::network::{Cookie, Counters, Detection, NetworkOptions, NetworkTransport};
+use crate::network::{Cookie, Counters, Detection, NetworkOptions, NetworkTransport, Tls};
 use crate::runtime;
 use crate::transport::Transport;
 
@@ -33,6 +33,8 @@ pub(super) struct Network {
     pub(super) advertise: Option<String>,
     pub(super) cookie: Cookie,
     pub(super) seeds: Vec<String>,
+    pub(super) tls: Option<Tls>,
+    pub(super) plain_text: bool,
     pub(super) detection: Detection,
     /// Of all lives.
     pub(super) counters: Arc<Counters>,
@@ -93,6 +95,8 @@ impl Makings {
             advertise,
             cookie,
             seeds,
+            tls,
+            plain_text,
             detection,
             counters,
         } = network;
@@ -111,6 +115,8 @@ impl Makings {
         );
         options.advertise = advertise.clone();
         options.seeds = seeds.clone();
+        options.tls = tls.clone();
+        options.plain_text = *plain_text;
         options.detection = *detection;
         let environment = self.environment.clone();
         NetworkTransport::counted(options, environment, counters.clone())

@@ -13,19 +13,19 @@
     reason = "this is a test program, and there is no simulated clock in it"
 )]
 
+mod certificates;
+mod certified;
 mod namespaces;
 mod peer;
 mod process;
 mod silence;
+mod strangers;
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::time::Duration;
 
 use jido_cluster::transport::MAX_ENVELOPE_LEN;
 use libtest_mimic::{Arguments, Failed, Trial};
 use process::{Launch, Process, free_address};
-use serde::Serialize;
 
 /// What each peer sends to another one as soon as that is up.
 const GREETINGS: u64 = 500;
@@ -61,7 +61,42 @@ fn main() {
             "two_that_dial_each_other_settle_on_one_session",
             two_that_dial_each_other,
         ),
-        trial("garbage_and_silence_disturb_nobody", garbage_and_silence),
+        trial(
+            "garbage_and_silence_disturb_nobody",
+            strangers::garbage_and_silence,
+        ),
+        trial(
+            "a_proof_of_another_connection_is_refused",
+            strangers::a_proof_of_another_connection,
+        ),
+        trial(
+            "a_frame_that_is_too_large_ends_its_own_session_alone",
+            strangers::a_frame_that_is_too_large,
+        ),
+        trial(
+            "a_flood_of_half_open_connections_keeps_nobody_out",
+            strangers::a_flood,
+        ),
+        trial(
+            "more_sessions_than_allowed_are_turned_away",
+            strangers::too_many_sessions,
+        ),
+        trial(
+            "nodes_with_certificates_meet_and_others_are_refused",
+            certified::nodes_with_certificates,
+        ),
+        trial(
+            "a_wrong_certificate_is_refused_and_counted",
+            certified::wrong_certificates,
+        ),
+        trial(
+            "who_dials_refuses_a_wrong_certificate_too",
+            certified::a_wrong_certificate_that_is_dialed,
+        ),
+        trial(
+            "certificates_are_reloaded_without_a_restart",
+            certified::reloaded,
+        ),
         trial(
             "a_discovered_node_is_dialed_by_the_smaller_name",
             a_discovered_node,
@@ -99,7 +134,7 @@ fn main() {
 }
 
 /// Two peers that are up for each other, the second having dialed the first.
-fn pair() -> (Process, Process) {
+pub(crate) fn pair() -> (Process, Process) {
     let mut a = Process::start("a", &[]);
     let mut b = Process::start("b", &[a.address.as_str()]);
     a.sees_up(&b);
@@ -108,7 +143,7 @@ fn pair() -> (Process, Process) {
 }
 
 /// Sends from one to the other, all of which must arrive once and in order.
-fn exchange(a: &mut Process, b: &mut Process, sent_before: u64, count: u64) {
+pub(crate) fn exchange(a: &mut Process, b: &mut Process, sent_before: u64, count: u64) {
     a.tell(&format!("send {} {count} 100", b.incarnation));
     b.tell(&format!("send {} {count} 100", a.incarnation));
     a.tell(&format!("expect {} {}", b.incarnation, sent_before + count));
@@ -241,67 +276,6 @@ fn settle(a: &mut Process, b: &mut Process) {
         peer.tell("peers 1");
         peer.says("peers 1");
     }
-}
-
-#[derive(Serialize)]
-struct Hello {
-    cluster: &'static str,
-    name: &'static str,
-    incarnation: String,
-    address: &'static str,
-    session: u128,
-    nonce: u128,
-    waits_ms: u64,
-}
-
-fn hello() -> Vec<u8> {
-    let body = rmp_serde::to_vec_named(&Hello {
-        cluster: "cluster",
-        name: "x",
-        incarnation: "f".repeat(32),
-        address: "127.0.0.1:1",
-        session: 5,
-        nonce: 6,
-        waits_ms: 2_000,
-    })
-    .unwrap();
-    let len = u16::try_from(body.len()).unwrap().to_be_bytes();
-    [&b"jido\0\x02"[..], &len, &body].concat()
-}
-
-fn garbage_and_silence() {
-    let (mut a, mut b) = pair();
-    let connect = |first: &[u8]| {
-        let mut stream = TcpStream::connect(&a.address).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(20)))
-            .unwrap();
-        stream.write_all(first).unwrap();
-        stream
-    };
-    let openings: [Vec<u8>; 5] = [
-        // Says nothing at all, or nothing after a piece of a hello or a whole one.
-        Vec::new(),
-        hello()[..20].to_vec(),
-        hello(),
-        b"GET / HTTP/1.1\r\nHost: n1\r\n\r\n".to_vec(),
-        [hello(), vec![0xff; 100_000]].concat(),
-    ];
-    let streams: Vec<_> = openings.iter().map(|opening| connect(opening)).collect();
-    exchange(&mut a, &mut b, GREETINGS, 10_000);
-    for (i, mut stream) in streams.into_iter().enumerate() {
-        // Each is ended by the other side; a reset is as good as an end.
-        let ended = stream.read_to_end(&mut Vec::new());
-        let is_end = |kind| kind == std::io::ErrorKind::ConnectionReset;
-        assert!(
-            ended.as_ref().map_or_else(|e| is_end(e.kind()), |_| true),
-            "{i}: {ended:?}"
-        );
-    }
-    a.tell("sessions 1");
-    a.says("sessions 1");
-    exchange(&mut a, &mut b, GREETINGS + 10_000, 1000);
-    a.never_said("down");
 }
 
 fn a_discovered_node() {

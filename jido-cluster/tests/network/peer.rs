@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use jido_cluster::environment::{Environment, SystemEnvironment};
-use jido_cluster::network::{Cookie, NetworkOptions, NetworkStats, NetworkTransport};
+use jido_cluster::network::{Cookie, NetworkOptions, NetworkStats, NetworkTransport, Tls};
 use jido_cluster::transport::{Inbox, Peer, SendError, Transport};
 use jido_core::{ClusterName, Incarnation, NodeName};
 use ractor::ActorCell;
@@ -144,6 +144,14 @@ fn set(options: &mut NetworkOptions, name: &str, value: &str) {
     match name {
         "heartbeat_every" => options.detection.heartbeat_every = milliseconds(),
         "unreachable_after" => options.detection.unreachable_after = milliseconds(),
+        "plain_text" => options.plain_text = true,
+        "max_strangers" => options.max_strangers = value.parse().unwrap(),
+        "max_sessions" => options.max_sessions = value.parse().unwrap(),
+        "tls" => {
+            let file = |what| std::path::Path::new(value).join(what);
+            let files = (file("authority.pem"), file("node.pem"), file("key.pem"));
+            options.tls = Some(Tls::from_files(files.0, files.1, files.2).unwrap());
+        }
         _ => panic!("unknown setting: {name}"),
     }
 }
@@ -187,7 +195,7 @@ async fn until(reached: impl Fn() -> bool) {
 }
 
 async fn follow(options: NetworkOptions) {
-    let incarnation = options.incarnation;
+    let (incarnation, tls) = (options.incarnation, options.tls.clone());
     let transport = Arc::new(NetworkTransport::new(options, Arc::new(SystemEnvironment)).unwrap());
     let checker = Arc::new(Checker::default());
     checker.transport.set(transport.clone()).unwrap();
@@ -253,6 +261,13 @@ async fn follow(options: NetworkOptions) {
                 let read = || field_of(&transport.stats(), field);
                 until(|| read() >= least).await;
                 say(&format!("stats {field} {}", read()));
+            }
+            ["reload"] => {
+                let reloaded = tls.as_ref().unwrap().reload();
+                say(&match reloaded {
+                    Ok(()) => "reloaded".to_owned(),
+                    Err(error) => format!("reload failed: {error}"),
+                });
             }
             ["remotable"] => {
                 let all = pid_registry::get_all_pids();

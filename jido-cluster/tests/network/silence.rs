@@ -112,7 +112,7 @@ pub(crate) fn dropped_packets() {
     let launch = |name, end: usize, seeds: &[&str]| Launch {
         listen: format!("{}:7000", namespaces.address(end)),
         namespace: Some(namespaces.name(end)),
-        ..Launch::new(name, seeds)
+        ..Launch::new(name, seeds).set("plain_text", true)
     };
     let mut a = launch("a", 0, &[]).start();
     let mut b = launch("b", 1, &[&a.address]).start();

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ractor_cluster::NodeServerMessage;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::super::connection::Connection;
 use super::super::hello::Hello;
 use super::super::session::{Session, Stage};
 use super::super::stream::SessionStream;
@@ -30,7 +30,7 @@ impl Opening<'_> {
 
     /// Hands the connection to the session layer, and waits until the session is ready or
     /// over. Answers which; dropped before that, it ends what there is of one.
-    pub(in crate::network) async fn open(self, stream: TcpStream) -> bool {
+    pub(in crate::network) async fn open(self, stream: Connection) -> bool {
         let (sessions, id) = (self.sessions, self.session.id());
         let peer = self.peer().incarnation;
         let is_first = || {
@@ -60,7 +60,7 @@ impl Drop for Opening<'_> {
 
 impl Sessions {
     /// Hands a session that was taken in to the session layer; none if it is over already.
-    fn hand_over(&self, session: &Session, stream: TcpStream) -> Option<()> {
+    fn hand_over(&self, session: &Session, stream: Connection) -> Option<()> {
         let mut table = self.table.lock();
         if !table.sessions.contains_key(&session.id()) {
             return None;
