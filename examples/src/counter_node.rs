@@ -9,6 +9,7 @@
 //! | `POST /demo/keys/{key}/stop` | `{"key","stopped"}` |
 //! | `GET /demo/cluster/stats` | `{"by_node":{..},"total":N}` |
 //! | `GET /demo/cluster/members` | `{"members":[{"name","incarnation","address","leaving","healthy"}]}` |
+//! | `GET /demo/node/network` | what became of the node's connections, by count: `{"accepted","wrong_cookie",..}` |
 //! | `GET /healthz`, `GET /readyz` | `{"status"}` |
 //!
 //! `node` is the node that was asked, `owner` the one that the counter runs on, or
@@ -26,6 +27,7 @@ pub mod errors;
 mod http;
 pub mod options;
 mod program;
+mod security;
 mod state;
 mod stores;
 

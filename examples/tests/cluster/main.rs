@@ -19,6 +19,7 @@ mod paused;
 mod postgres;
 mod reminders;
 mod startup;
+mod strangers;
 
 use std::time::{Duration, Instant};
 
