@@ -108,7 +108,7 @@ pub use members::Member;
 pub use node::{Node, NodeBuilder};
 pub use reads::Reads;
 pub use request::{Request, RequestOutcome};
-pub use router::{AgentPage, Ownership, Stats};
+pub use router::{AgentPage, DrainProgress, Ownership, Stats};
 
 /// Compiles the example of the project's README.
 #[cfg(all(doctest, feature = "lmdb"))]

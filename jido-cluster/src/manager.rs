@@ -18,7 +18,7 @@ pub use message::ManagerMessage;
 use crate::error::{Error, ErrorKind};
 use crate::handle::Handle;
 use crate::node::{Core, Managed};
-use crate::router::Router;
+use crate::router::{DrainProgress, Router};
 use crate::runtime::OwnedTask;
 
 /// How long the agents of a manager that is stopped by its supervisor are given
@@ -102,6 +102,10 @@ impl<A: Agent> Managed for Router<A> {
 
     async fn drain(&self) -> usize {
         Box::pin(self.drain()).await
+    }
+
+    fn progress(&self) -> DrainProgress {
+        self.progress()
     }
 
     async fn abandon(&self) {

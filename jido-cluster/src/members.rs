@@ -6,6 +6,8 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use jido_core::{Incarnation, ManagerName, NodeName};
 use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use crate::placement;
 use crate::transport::Peer;
@@ -167,6 +169,7 @@ pub(crate) struct Members {
     me: Incarnation,
     view: ArcSwap<View>,
     state: Mutex<State>,
+    changed: Notify,
 }
 
 #[derive(Debug)]
@@ -189,12 +192,18 @@ impl Members {
                 members,
                 gone: BTreeSet::new(),
             }),
+            changed: Notify::new(),
         }
     }
 
     /// This node's own life.
     pub(crate) fn me(&self) -> Incarnation {
         self.me
+    }
+
+    /// Ends when the members change, from the time of this call on.
+    pub(crate) fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
     }
 
     /// The members now.
@@ -284,6 +293,8 @@ impl Members {
         let mut state = self.state.lock();
         change(&mut state);
         self.view.store(Arc::new(View::of(&state.members)));
+        drop(state);
+        self.changed.notify_waiters();
     }
 }
 

@@ -21,6 +21,7 @@ use lives::Lives;
 use crate::error::Error;
 use crate::members::Member;
 use crate::network::NetworkStats;
+use crate::router::DrainProgress;
 
 /// How long a node that leaves waits for the asks of peers that have not yet heard
 /// of it.
@@ -119,7 +120,9 @@ impl Node {
     /// agent and releases it to the others, ends the leases and the sessions. Calls
     /// are served or passed on until the end of it.
     ///
-    /// It takes as long as storage takes; bound it with a time-out of your own.
+    /// 64 agents of a manager hibernate at a time, one manager after the other. It takes as
+    /// long as storage takes; bound it with a time-out of your own. How far it is, tells
+    /// [`drain_progress`](Node::drain_progress), and the log once a second.
     pub async fn drain(&self) {
         let (_turn, core) = self.lives.last().await;
         core.leave();
@@ -144,6 +147,12 @@ impl Node {
         }
         core.end_leases().await;
         self.stop(&core).await;
+    }
+
+    /// How far each manager is with handing its agents over, while the node
+    /// [drains](Node::drain); nothing before that, and once the node has ended.
+    pub fn drain_progress(&self) -> Vec<DrainProgress> {
+        self.core().progress()
     }
 
     /// Ends the node at once: agents end without hibernating, sessions are closed,

@@ -86,7 +86,9 @@ impl<'a, A: Agent> Request<'a, A> {
     /// [`Context::request_id`](jido_core::Context::request_id), and applies it once,
     /// however often and from wherever it is sent, for as long as it remembers
     /// requests ([`ManagerBuilder::request_window`](crate::ManagerBuilder::request_window)).
-    /// What changes nothing leaves no record, and a retry of it is handled anew.
+    /// The reply is kept with it also where the message changed nothing, so that a retry is
+    /// never carried out after another was answered: such a request commits, a read too.
+    /// One that failed leaves no record, and a retry of it is handled anew.
     ///
     /// Beyond that a retry is refused if the id tells when it was made: a UUID of version
     /// 7 does, and for any other [`issued_at`](Request::issued_at) does. One that doesn't

@@ -9,6 +9,7 @@ mod attachments;
 mod attempt;
 mod course;
 mod current;
+mod draining;
 mod errands;
 mod inbound;
 mod passivation;
@@ -38,6 +39,8 @@ use crate::reads::{Confirmations, Reads};
 use attachments::Attachments;
 pub(crate) use current::Current;
 use current::Latest;
+pub use draining::DrainProgress;
+use draining::Drained;
 pub(crate) use passivation::{Capacity, Patience};
 pub use queries::{AgentPage, Ownership, Stats};
 pub(crate) use request::{Given, RequestOptions};
@@ -135,6 +138,7 @@ pub(crate) struct Router<A: Agent> {
     confirmations: Arc<Confirmations>,
     supervisor: OnceLock<ActorCell>,
     closed: AtomicBool,
+    drained: Drained,
     /// The same for the routers of all lives of the node.
     latest: Arc<Latest<A>>,
     me: Weak<Router<A>>,
@@ -162,6 +166,7 @@ impl<A: Agent> Router<A> {
             confirmations: Confirmations::new(settings.storage.clone()),
             supervisor: OnceLock::new(),
             closed: AtomicBool::new(false),
+            drained: Drained::default(),
             latest,
             me: me.clone(),
             core,

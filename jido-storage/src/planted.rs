@@ -85,6 +85,8 @@ mod bugs {
         NoDeduplication,
         /// A further try is handled although its request may have been forgotten.
         WindowIgnored,
+        /// A further try that changes nothing leaves no record of its answer.
+        RefusalNotKept,
         /// A commit that takes too long is dropped, and taken not to have been made.
         CommitDroppedOnTimeOut,
         /// Nodes send a call to each other by what they remember, without end.

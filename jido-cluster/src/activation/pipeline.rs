@@ -186,9 +186,9 @@ impl<H> Pipeline<H> {
         self.staged.changed || self.in_flight.is_some()
     }
 
-    /// Takes in what a message left behind, and the record of its request if it
-    /// changed anything. Gives the reply back if it may leave at once, and keeps it
-    /// otherwise.
+    /// Takes in what a message left behind, and the record of its request if one is
+    /// kept, which is a change of its own. Gives the reply back if it may leave at once, and
+    /// keeps it otherwise.
     pub(super) fn turn(
         &mut self,
         state: &[u8],
@@ -196,6 +196,7 @@ impl<H> Pipeline<H> {
         request: Option<RequestRecord>,
         reply: H,
     ) -> Option<H> {
+        self.staged.changed |= request.is_some();
         self.staged.requests.extend(request);
         self.change(state, entries);
         self.hold(reply)

@@ -182,8 +182,9 @@ impl<A: Agent> Running<A> {
         };
         let released = match result {
             Ok((reply, request, reminders)) => {
-                let changed =
-                    reminders.is_some() || self.pipeline.is_changed_by(&scratch, &entries);
+                let changed = request.is_some()
+                    || reminders.is_some()
+                    || self.pipeline.is_changed_by(&scratch, &entries);
                 let held = Held {
                     delivery,
                     copy,
@@ -216,8 +217,8 @@ impl<A: Agent> Running<A> {
     }
 
     /// Serializes the state into `scratch` and checks that it can be committed. Gives
-    /// the record of the request, if it has an effect that could be repeated, and the reminders if
-    /// they changed.
+    /// the record of the request, if it has an effect that could be repeated or may come once
+    /// more, and the reminders if they changed.
     fn check(
         &self,
         delivery: &Delivery<A>,
@@ -230,11 +231,17 @@ impl<A: Agent> Running<A> {
         let reminders = self.changed_reminders(reminders)?;
         let changed = reminders.is_some() || self.pipeline.is_changed_by(scratch, entries);
         let record = match (&self.window, delivery.request()) {
-            (Some(_), Some(request)) if changed => Some(RequestRecord {
-                request: request.id,
-                issued_at: request.issued_at,
-                reply: encode_payload(reply)?,
-            }),
+            // A try before this one may still be under way: were nothing kept of this answer,
+            // that one would be carried out after its caller was told otherwise.
+            (Some(_), Some(request))
+                if changed || !request.first && !is_planted!(RefusalNotKept) =>
+            {
+                Some(RequestRecord {
+                    request: request.id,
+                    issued_at: request.issued_at,
+                    reply: encode_payload(reply)?,
+                })
+            }
             _ => None,
         };
         let replies = record.as_ref().map_or(0, |record| record.reply.len());

@@ -15,6 +15,7 @@ use crate::error::{Error, ErrorKind};
 use crate::exchange::{Exchange, Question};
 use crate::lease::{HeldLease, Lease};
 use crate::members::{Member, Members};
+use crate::router::DrainProgress;
 use crate::runtime;
 use crate::transport::Transport;
 use crate::watched::Watched;
@@ -33,6 +34,8 @@ pub(crate) trait Managed: std::fmt::Debug + Send + Sync + 'static {
     fn name(&self) -> &ManagerName;
     /// Hibernates and releases all agents; answers how many.
     async fn drain(&self) -> usize;
+    /// How far that is.
+    fn progress(&self) -> DrainProgress;
     /// Ends all agents without a word to storage.
     async fn abandon(&self);
     /// Where its agents are kept.
@@ -160,6 +163,17 @@ impl Core {
 
     pub(super) fn managers(&self) -> Vec<Arc<dyn Managed>> {
         self.managers.lock().clone()
+    }
+
+    /// How far each manager is, once the node leaves.
+    pub(super) fn progress(&self) -> Vec<DrainProgress> {
+        match self.life.get() {
+            Life::Leaving => {
+                let managers = self.managers.lock();
+                managers.iter().map(|manager| manager.progress()).collect()
+            }
+            Life::Up | Life::Dead => Vec::new(),
+        }
     }
 
     pub(super) fn leave(&self) {

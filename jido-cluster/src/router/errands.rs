@@ -4,13 +4,11 @@ use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
 use jido_core::{Agent, AgentKey, Answer, AnswerStatus, Executed, Incarnation, Operation};
 use tokio::sync::oneshot;
 
 use super::attempt::interrupted;
 use super::course::Course;
-use super::passivation::CONCURRENCY;
 use super::request::{Wait, timed_out};
 use super::{Router, Target};
 use crate::activation::{ActivationMessage, Errand};
@@ -242,35 +240,6 @@ impl<A: Agent> Router<A> {
             // One that was refused is not running either.
             Ok(()) | Err(Refusal::NotOwner { .. } | Refusal::Stopped) => Ok(true),
             Err(refusal) => Err(refusal.into_error()),
-        }
-    }
-
-    /// Hibernates every agent on this node, a bounded number at a time, until none
-    /// is left. Answers how many there were.
-    pub(crate) async fn drain(&self) -> usize {
-        self.close();
-        let mut moved = 0;
-        loop {
-            let all = self.local.keys();
-            if all.is_empty() {
-                return moved;
-            }
-            let failed = futures_util::stream::iter(all)
-                .map(|key| async move { (self.run_here(&key, Errand::Hibernate).await, key) })
-                .buffer_unordered(CONCURRENCY)
-                .fold(0usize, |failed, (result, key)| {
-                    match result {
-                        Ok(()) => moved += 1,
-                        Err(refusal) => tracing::debug!(%key, ?refusal, "an agent is still here"),
-                    }
-                    let left = usize::from(self.local.contains(key.as_str()));
-                    std::future::ready(failed + left)
-                })
-                .await;
-            if failed > 0 {
-                // Storage is away, or an agent is just being activated.
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
         }
     }
 

@@ -66,9 +66,11 @@ impl<A: Agent> Router<A> {
             let (next, refusal) = match ended {
                 Ended::Settled(result) => {
                     let first = options.request.is_some_and(|request| request.first);
-                    return result.map_err(|error| match error.kind() {
+                    return result.map_err(|error| match (error.kind(), error.executed()) {
                         // No try but this one was made, and this one was refused.
-                        ErrorKind::Expired if first => error.with_executed(Executed::No),
+                        (ErrorKind::Expired, _) if first => error.with_executed(Executed::No),
+                        // One before it may still be carried out.
+                        (_, Executed::No) => error.with_executed(executed),
                         _ => error,
                     });
                 }
@@ -159,6 +161,8 @@ impl<A: Agent> Router<A> {
         tokio::select! {
             biased;
             () = time_out => Err(late().caused_by(why())),
+            // What was in the way is gone, perhaps, or there is another way.
+            () = self.core.members.changed() => Ok(()),
             () = tokio::time::sleep(pause) => Ok(()),
         }
     }

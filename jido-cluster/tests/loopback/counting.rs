@@ -1,4 +1,4 @@
-//! A storage that counts what it is asked, and takes its time to load.
+//! A storage that counts what it is asked, and takes its time to load and to commit.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,6 +13,9 @@ use jido_cluster::{AgentId, Entry, Seq};
 /// How long a load takes.
 const LOAD: Duration = Duration::from_millis(2);
 
+/// How long commits take, all that are made at a time.
+const COMMIT: Duration = Duration::from_millis(2);
+
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) claims: AtomicUsize,
@@ -22,6 +25,10 @@ pub(crate) struct Counts {
     /// The most loads that were under way at a time.
     pub(crate) most_loading: AtomicUsize,
     pub(crate) commits: AtomicUsize,
+    /// Commits under way.
+    committing: AtomicUsize,
+    /// The most commits that were under way at a time.
+    pub(crate) most_committing: AtomicUsize,
     pub(crate) pages: AtomicUsize,
 }
 
@@ -76,6 +83,11 @@ impl jido_cluster::storage::Layer for Counting {
         self.counts
             .commits
             .fetch_add(commits.len(), Ordering::SeqCst);
+        let many = commits.len();
+        let now = self.counts.committing.fetch_add(many, Ordering::SeqCst) + many;
+        self.counts.most_committing.fetch_max(now, Ordering::SeqCst);
+        tokio::time::sleep(COMMIT).await;
+        self.counts.committing.fetch_sub(many, Ordering::SeqCst);
         self.inner.append_many(commits).await
     }
 }

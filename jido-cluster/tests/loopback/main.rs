@@ -12,6 +12,7 @@ mod agents;
 mod attaching;
 mod capacity;
 mod counting;
+mod draining;
 mod faults;
 mod grouping;
 mod harness;

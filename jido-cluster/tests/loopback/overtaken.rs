@@ -30,15 +30,18 @@ impl Inbox for Sender {
     }
 }
 
-/// What a first try is answered of a request made at a time, and how much the agent
-/// counts then.
-async fn late_first_try(id: RequestId, made: Timestamp, before: &[RequestId]) -> (Answer, i64) {
+/// A further try of a request that adds this much.
+type Further = (RequestId, i64);
+
+/// What a first try that adds 1 is answered of a request made at a time, and how much the
+/// agent counts then.
+async fn late_first_try(id: RequestId, made: Timestamp, before: &[Further]) -> (Answer, i64) {
     let cluster = Cluster::new();
     let node = cluster.node("n1").start().await.unwrap();
     let manager = cluster.manager().request_window(1, Duration::from_secs(60));
     let handle: Handle<Counter> = manager.start(&node).await.unwrap();
-    for (at, id) in (5..).zip(before) {
-        let request = handle.request("a", Message::Add(1)).id(*id);
+    for (at, (id, by)) in (5..).zip(before) {
+        let request = handle.request("a", Message::Add(*by)).id(*id);
         request.issued_at(Timestamp(at)).send().await.unwrap();
     }
     // The owner has loaded the agent after that.
@@ -80,13 +83,16 @@ async fn late_first_try(id: RequestId, made: Timestamp, before: &[RequestId]) ->
 async fn it_is_applied_once() {
     let (id, other) = (RequestId::new(1, 1), RequestId::new(1, 2));
     // Nobody was faster.
-    let (answer, count) = late_first_try(id, Timestamp(9), &[other]).await;
+    let (answer, count) = late_first_try(id, Timestamp(9), &[(other, 1)]).await;
     assert_eq!((answer.status, count), (AnswerStatus::Ok, 2));
     // A further try was: it gets the same answer.
-    let (answer, count) = late_first_try(id, Timestamp(5), &[id]).await;
+    let (answer, count) = late_first_try(id, Timestamp(5), &[(id, 1)]).await;
     assert_eq!((answer.status, count), (AnswerStatus::Ok, 1));
+    // It was, and changed nothing: what was answered then goes for this one too.
+    let (answer, count) = late_first_try(id, Timestamp(5), &[(id, 0)]).await;
+    assert_eq!((answer.status, count), (AnswerStatus::Ok, 0));
     // It was, and is forgotten by now.
-    let (answer, count) = late_first_try(id, Timestamp(5), &[id, other]).await;
+    let (answer, count) = late_first_try(id, Timestamp(5), &[(id, 1), (other, 1)]).await;
     let code = ErrorKind::Expired as u8;
     assert_eq!(
         (answer.status, answer.code, count),

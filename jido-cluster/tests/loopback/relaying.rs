@@ -1,10 +1,11 @@
 //! Nodes that can't reach each other, and one that reaches both.
 
+mod budgets;
 mod envelopes;
 
 use std::time::Duration;
 
-use jido_cluster::{ErrorKind, Executed, Handle, Node, RequestId, Takeover, Timestamp};
+use jido_cluster::{Agent, ErrorKind, Executed, Handle, Node, RequestId, Takeover, Timestamp};
 
 use crate::harness::{Cluster, Counter, Message, eventually, key_on, met};
 
@@ -29,7 +30,7 @@ async fn nodes(cluster: &Cluster, count: usize) -> Nodes {
 }
 
 /// Cuts the way between two of the nodes, and waits until both have noticed.
-async fn cut(cluster: &Cluster, nodes: &Nodes, a: usize, b: usize) {
+async fn cut<A: Agent>(cluster: &Cluster, nodes: &[(Node, Handle<A>)], a: usize, b: usize) {
     let (a, b) = (&nodes[a].0, &nodes[b].0);
     cluster.network.cut(a.incarnation(), b.incarnation());
     let sees = |node: &Node, other: &Node| {

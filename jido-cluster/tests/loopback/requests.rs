@@ -74,6 +74,52 @@ async fn a_call_whose_session_ended_is_tried_again_and_applied_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_failure_is_told_as_final_only_where_no_try_may_come_after_it() {
+    for cut_off in [false, true] {
+        let cluster = Cluster::new();
+        let nodes = cluster.start_many(2).await;
+        let key = key_on(&nodes[0].1, &nodes[1].0).await;
+        nodes[0].1.cast(&key, Message::Slow(20)).await.unwrap();
+        let call = nodes[0].1.call(&key, Message::Fail);
+        let cut = async {
+            // It waits behind the slow one.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            if cut_off {
+                cluster.network.disconnect(nodes[1].0.incarnation());
+            }
+        };
+        let (reply, ()) = tokio::join!(call, cut);
+        let error = reply.unwrap_err();
+        let executed = match cut_off {
+            true => Executed::Maybe,
+            false => Executed::No,
+        };
+        assert_eq!(
+            (error.kind(), error.executed()),
+            (ErrorKind::Agent, executed)
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_changes_nothing_commits_only_where_it_may_come_again() {
+    let cluster = Cluster::new();
+    let (_node, handle) = cluster.start("n1").await;
+    let first = handle.request("a", Message::Get).send().await.unwrap();
+    assert_eq!(first.revision.0, 0);
+    let named = || handle.request("a", Message::Get).id(id(1)).send();
+    let answered = named().await.unwrap();
+    assert_eq!((answered.value, answered.revision.0), (0, 1));
+    handle.call("a", Message::Add(3)).await.unwrap();
+    let again = named().await.unwrap();
+    assert_eq!((again.value, again.revision.0), (0, 1));
+    assert_eq!(
+        handle.outcome("a", id(1)).await.unwrap(),
+        RequestOutcome::Committed(0)
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_retry_from_before_the_window_is_refused_and_one_within_it_is_not() {
     let cluster = Cluster::new();
     let node = cluster.node("n1").start().await.unwrap();

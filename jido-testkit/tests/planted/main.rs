@@ -77,6 +77,7 @@ const LOST: &str = "every acknowledged effect is in the record";
 const REFUSED: &str = "what was not executed has no effect";
 const HALF: &str = "state and thread are committed together";
 const ONCE: &str = "an operation is applied at most once";
+const ALIKE: &str = "a further try of a request is answered as the first was";
 const FRESH: &str = "an answer shows all that was answered before it was asked for";
 const HOPS: &str = "a request is not sent around without end";
 const SERVES: &str = "every key serves again at every node within a bound";
@@ -98,6 +99,7 @@ bugs! {
     a_death_declared_for_one_missed_beat: DeadFromOneMissedBeat, by [FRESH];
     no_deduplication: NoDeduplication, by [ONCE];
     a_window_that_is_ignored: WindowIgnored, by [ONCE];
+    a_refusal_that_is_not_kept: RefusalNotKept, by [ALIKE];
     a_commit_that_is_dropped_on_time_out: CommitDroppedOnTimeOut, by [EXPECTED, REFUSED];
     a_forwarding_loop: ForwardingLoop, by [HOPS];
     a_stale_reference_that_is_kept: StaleReferenceKept, by [SERVES];

@@ -36,6 +36,20 @@ fn an_entry_alone_is_a_change() {
 }
 
 #[test]
+fn the_record_of_a_request_is_a_change_also_where_its_message_changed_nothing() {
+    let mut pipeline = pipeline(Durability::Command);
+    let record = RequestRecord {
+        request: RequestId::new(1, 1),
+        issued_at: Timestamp(0),
+        reply: Bytes::new(),
+    };
+    assert_eq!(pipeline.turn(b"s0", vec![], Some(record), 1), None);
+    assert!(pipeline.is_pending(RequestId::new(1, 1)));
+    assert_eq!(pipeline.next(false).unwrap().requests.len(), 1);
+    assert_eq!(pipeline.committed(), [1]);
+}
+
+#[test]
 fn what_comes_during_a_commit_shares_the_next_one() {
     let mut pipeline = pipeline(Durability::Command);
     pipeline.turn(b"s1", vec![], None, 1);

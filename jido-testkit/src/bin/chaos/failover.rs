@@ -67,18 +67,15 @@ pub(super) async fn run(arguments: &Failover) -> Result<bool, Failure> {
         good &= judge(&what, stage.store, &figures, bound);
     }
     if measured(Measure::Terminate) {
-        let counts = terminations(&stage, arguments.restarts).await?;
+        let rolling = terminations(&stage, arguments.restarts).await?;
+        let whole = rolling.counts.failed == 0;
         say(&format!(
-            "{} nodes told to end on {}: {} calls went on meanwhile, {} were refused and sent \
-             again, {} failed: {}",
+            "{} nodes told to end on {}, each in its turn: {rolling}: {}",
             arguments.restarts,
             stage.store,
-            counts.acknowledged,
-            counts.refused,
-            counts.failed,
-            kept(counts.failed == 0)
+            kept(whole)
         ));
-        good &= counts.failed == 0;
+        good &= whole;
     }
     if stage.store == Store::Postgres && measured(Measure::Postgres) {
         for (name, how) in [("fast", Shutdown::Fast), ("immediate", Shutdown::Immediate)] {

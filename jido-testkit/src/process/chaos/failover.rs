@@ -1,8 +1,10 @@
 //! How soon what was lost serves again.
 
+use std::fmt;
 use std::time::Duration;
 
 use fastrand::Rng;
+use hdrhistogram::Histogram;
 
 use super::figures::Figures;
 use super::stage::{Running, Stage};
@@ -23,6 +25,9 @@ const END_WITHIN: Duration = Duration::from_secs(20);
 
 /// How long Postgres stays away.
 const AWAY: Duration = Duration::from_secs(1);
+
+/// How many clients increment under load.
+const CLIENTS: usize = 16;
 
 /// How many increments go before and after each thing that happens under load.
 const CALLS: u64 = 200;
@@ -90,6 +95,38 @@ async fn increment(client: &DemoClient, key: &str, chance: &mut Rng) -> Result<(
     }
 }
 
+/// What became of the calls while nodes were told to end, and started again.
+#[derive(Debug)]
+pub struct Rolling {
+    /// How all of them went.
+    pub counts: LoadCounts,
+    /// How long those took that were answered while all nodes were up, in microseconds.
+    pub calm: Histogram<u64>,
+    /// How long the others took.
+    pub meanwhile: Histogram<u64>,
+}
+
+impl fmt::Display for Rolling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = |micros: u64| Duration::from_micros(micros).as_secs_f64() * 1_000.0;
+        let figures = |calls: &Histogram<u64>| {
+            let (p50, p99) = (calls.value_at_quantile(0.5), calls.value_at_quantile(0.99));
+            let (p50, p99, most) = (ms(p50), ms(p99), ms(calls.max()));
+            let count = calls.len();
+            format!("{count} calls, p50 {p50:.1} ms p99 {p99:.1} ms longest {most:.1} ms")
+        };
+        let (meanwhile, calm) = (figures(&self.meanwhile), figures(&self.calm));
+        let LoadCounts {
+            refused, failed, ..
+        } = self.counts;
+        write!(
+            f,
+            "meanwhile {meanwhile}; before and after {calm}; {refused} were refused and sent again, \
+             {failed} failed"
+        )
+    }
+}
+
 /// Tells nodes to end while clients increment without ids, each in its turn, and
 /// starts them again: what became of the calls. None may have failed.
 ///
@@ -97,14 +134,17 @@ async fn increment(client: &DemoClient, key: &str, chance: &mut Rng) -> Result<(
 ///
 /// Those of starting the cluster; [`Exited`](ErrorKind::Exited) when a node ends with
 /// an error, or when something was lost.
-pub async fn terminations(stage: &Stage, count: usize) -> Result<LoadCounts, Error> {
+pub async fn terminations(stage: &Stage, count: usize) -> Result<Rolling, Error> {
     let Running {
         mut cluster,
         postgres: _postgres,
     } = stage.start().await?;
     let load = load(&cluster, true)?;
+    let mut calm = load.take_latencies();
+    let mut meanwhile = calm.clone();
     for number in 0..count {
         acknowledges(&load, CALLS).await?;
+        calm += load.take_latencies();
         let victim = format!("n{}", number % stage.nodes + 1);
         let status = cluster.terminate(&victim, END_WITHIN).await?;
         if !status.success() {
@@ -114,8 +154,16 @@ pub async fn terminations(stage: &Stage, count: usize) -> Result<LoadCounts, Err
         acknowledges(&load, CALLS).await?;
         cluster.restart(&victim).await?;
         cluster.wait_joined().await?;
+        meanwhile += load.take_latencies();
     }
-    finish(load, &cluster.client("n1")?).await
+    acknowledges(&load, CALLS).await?;
+    calm += load.take_latencies();
+    let counts = finish(load, &cluster.client("n1")?).await?;
+    Ok(Rolling {
+        counts,
+        calm,
+        meanwhile,
+    })
 }
 
 /// Restarts the Postgres server under load: how long it takes, from when it takes
@@ -173,7 +221,7 @@ fn load(cluster: &ProcessCluster, plain: bool) -> Result<Load, Error> {
             .iter()
             .map(|node| node.client().clone())
             .collect(),
-        clients: 8,
+        clients: CLIENTS,
         keys,
         plain_keys,
         reads: 0,

@@ -160,18 +160,18 @@ impl<A: Worked> Worker<A> {
             Doubt::Retry => RETRIES,
             Doubt::Leave | Doubt::Ask | Doubt::AskLater => 0,
         };
-        let mut doubled = task.doubled;
+        let (mut doubled, mut second) = (task.doubled, None);
         let outcome = loop {
             let tried = match std::mem::take(&mut doubled) {
-                true => self.try_twice(&sending).await,
+                true => {
+                    let (tried, again) = self.try_twice(&sending).await;
+                    second = again;
+                    tried
+                }
                 false => self.try_once(self.home, &sending).await,
             };
             let late = self.now() > invoked + TRIES.as_micros() as u64;
             match tried {
-                // What changes nothing leaves no record: the try before may yet have an effect.
-                Tried::Answered(answer) if doubt && !answer.done && action != Action::Read => {
-                    break Outcome::Unknown;
-                }
                 Tried::Answered(answer) => break Outcome::Answered(answer),
                 Tried::Never if !doubt => break Outcome::NotExecuted,
                 Tried::NotYet if late && !doubt => break Outcome::NotExecuted,
@@ -189,11 +189,12 @@ impl<A: Worked> Worker<A> {
         };
         world.note(format_args!("cli {} {id} {outcome:?}", self.number));
         self.record(&sending, invoked, outcome);
+        if let Some(answer) = second {
+            self.answered_again(id, answer);
+        }
         if task.doubt == Doubt::AskLater && outcome == Outcome::Unknown {
             self.ask_later(sending);
-        } else if let (Outcome::Answered(answer), Some(pause)) = (outcome, task.again)
-            && answer.done
-        {
+        } else if let (Outcome::Answered(_), Some(pause)) = (outcome, task.again) {
             self.repeat(&sending, Duration::from_millis(pause)).await;
         }
         outcome

@@ -23,9 +23,6 @@ const BOUND: Duration = Duration::from_secs(20);
 /// Nodes are many lives of one process in one of whole clusters: what they leak adds up.
 const LET_GO: &str = "nothing is left of a cluster that has ended";
 
-/// What is not kept from happening, and so is counted.
-const CARRIED_OUT_LATER: &str = "operation: refused by the number, and carried out later";
-
 /// How many steps the search for an order may take.
 const STEPS: usize = 20_000;
 
@@ -71,14 +68,13 @@ pub fn run_traced(plan: &Plan, keep: bool) -> Result<Report, crate::Error> {
     })?;
     let (ran, remains) = ended;
     let Ran {
-        mut history,
+        history,
         records,
         journal,
         probes,
         sent,
         reminders,
     } = ran;
-    let doubted = doubt_refusals(&mut history, &records);
     let promise = match plan.reads_are_fresh() {
         true => Promise::Latest,
         false => Promise::Committed,
@@ -111,9 +107,6 @@ pub fn run_traced(plan: &Plan, keep: bool) -> Result<Report, crate::Error> {
     let (kind, unexplained) = searched(plan, &history, promise);
     *traced.counts.entry(kind).or_default() += 1;
     violations.extend(unexplained);
-    if doubted > 0 {
-        traced.counts.insert(CARRIED_OUT_LATER, doubted);
-    }
     count(&mut traced.counts, plan, &history, &records);
     Ok(Report {
         plan: plan.clone(),
@@ -123,23 +116,6 @@ pub fn run_traced(plan: &Plan, keep: bool) -> Result<Report, crate::Error> {
         diaries: reminders.diaries,
         violations,
     })
-}
-
-/// Takes for unknown what was refused by the number and has an effect all the same;
-/// answers how many these were. What changes nothing leaves no record, so that this is not
-/// kept from happening: a node gives a session up, tries again and gets the refusal,
-/// and then the first try arrives where that session lives on.
-fn doubt_refusals(history: &mut History, records: &BTreeMap<String, Record>) -> u64 {
-    let mut doubted = 0;
-    for op in &mut history.operations {
-        let refused = op.action != Action::Read && op.answer().is_some_and(|answer| !answer.done);
-        let record = records.get(&op.key).filter(|_| refused);
-        if record.is_some_and(|record| record.order().contains(&op.id)) {
-            op.outcome = Outcome::Unknown;
-            doubted += 1;
-        }
-    }
-    doubted
 }
 
 fn add(counts: &mut BTreeMap<&'static str, u64>, more: BTreeMap<&'static str, u64>) {

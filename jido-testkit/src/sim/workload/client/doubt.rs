@@ -123,9 +123,14 @@ impl<A: Worked> Worker<A> {
         let Tried::Answered(answer) = self.try_once(self.home, sending).await else {
             return;
         };
+        self.answered_again(sending.id, answer);
+    }
+
+    /// Writes down what a further try was answered of a request that had its answer.
+    pub(super) fn answered_again(&self, id: u64, answer: Answer) {
         self.cluster.world().count("request answered again");
         let mut history = self.history.lock();
-        if let Some(op) = history.iter_mut().find(|op| op.id == sending.id) {
+        if let Some(op) = history.iter_mut().find(|op| op.id == id) {
             op.repeats.push(answer);
         }
     }

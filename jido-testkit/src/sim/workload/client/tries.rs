@@ -160,8 +160,9 @@ impl<A: Worked> Worker<A> {
         }
     }
 
-    /// Two tries at once, at two nodes: a request that the network has doubled.
-    pub(super) async fn try_twice(&self, sending: &Sending) -> Tried {
+    /// Two tries at once, at two nodes: a request that the network has doubled. Gives what
+    /// came of it, and what the second try was answered if the first one was answered too.
+    pub(super) async fn try_twice(&self, sending: &Sending) -> (Tried, Option<Answer>) {
         self.cluster.world().count("request sent twice at once");
         let other = (self.home + 1) % self.nodes;
         let (one, two) = join(
@@ -170,14 +171,15 @@ impl<A: Worked> Worker<A> {
         )
         .await;
         match (one, two) {
-            // What had an effect is the answer: the other came too early for it.
-            (Tried::Answered(answer), _) | (_, Tried::Answered(answer)) if answer.done => {
-                Tried::Answered(answer)
+            (Tried::Answered(answer), Tried::Answered(again)) => {
+                (Tried::Answered(answer), Some(again))
             }
-            (Tried::Maybe, _) | (_, Tried::Maybe) => Tried::Maybe,
-            (Tried::Forgotten, _) | (_, Tried::Forgotten) => Tried::Forgotten,
-            (Tried::Answered(answer), _) | (_, Tried::Answered(answer)) => Tried::Answered(answer),
-            (Tried::Never, other) | (other, _) => other,
+            (answered @ Tried::Answered(_), _) | (_, answered @ Tried::Answered(_)) => {
+                (answered, None)
+            }
+            (Tried::Maybe, _) | (_, Tried::Maybe) => (Tried::Maybe, None),
+            (Tried::Forgotten, _) | (_, Tried::Forgotten) => (Tried::Forgotten, None),
+            (Tried::Never, other) | (other, _) => (other, None),
         }
     }
 
