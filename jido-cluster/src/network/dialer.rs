@@ -124,7 +124,8 @@ pub(super) async fn dial(
                 settle();
                 // One failure is usual where both ends start or dial at once, so that
                 // the second is told of, and no more before there was a session.
-                if failures == 1 {
+                let is_met = matches!(error, DialError::Refused(Refused::Known(_)));
+                if failures == 1 && !is_met {
                     tracing::warn!(address, %error, "no session yet; it is tried again");
                 } else {
                     tracing::debug!(address, %error, failures, "still no session");
