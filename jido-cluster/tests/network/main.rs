@@ -18,6 +18,8 @@ mod certified;
 mod namespaces;
 mod peer;
 mod process;
+#[cfg(feature = "conformance")]
+mod promises;
 mod silence;
 mod strangers;
 
@@ -34,6 +36,13 @@ fn main() {
     let arguments: Vec<_> = std::env::args().collect();
     if arguments.iter().any(|argument| argument == "--peer") {
         return peer::run(&arguments[1..]);
+    }
+    #[cfg(feature = "conformance")]
+    if arguments
+        .get(1)
+        .is_some_and(|first| first == promises::CHILD)
+    {
+        return promises::run(&arguments[1..]);
     }
     let no_namespaces = namespaces::missing();
     let trial = |name: &str, run: fn()| {
@@ -125,6 +134,8 @@ fn main() {
             silence::dropped_packets,
         )
         .with_ignored_flag(no_namespaces.is_some()),
+        #[cfg(feature = "conformance")]
+        trial("the_network_transport_keeps_every_promise", promises::kept),
     ];
     let arguments = Arguments::from_args();
     if let (false, Some(why)) = (arguments.list, no_namespaces) {
