@@ -41,18 +41,50 @@ pub(super) enum Target {
     },
 }
 
-/// How many seeds have not been tried yet.
+/// How many addresses have not been tried yet.
 #[derive(Debug, Default)]
 pub(super) struct Unsettled(AtomicUsize);
 
 impl Unsettled {
-    pub(super) fn new(seeds: usize) -> Self {
-        Self(AtomicUsize::new(seeds))
+    pub(super) fn new(count: usize) -> Self {
+        Self(AtomicUsize::new(count))
     }
 
     pub(super) fn is_none(&self) -> bool {
         self.0.load(Ordering::Acquire) == 0
     }
+
+    /// Takes one of those that were counted at first.
+    pub(super) fn settling(self: &Arc<Self>) -> Settling {
+        Settling(self.clone())
+    }
+}
+
+/// An address that has not been tried yet: it was when this is dropped.
+#[derive(Debug)]
+pub(super) struct Settling(Arc<Unsettled>);
+
+impl Settling {
+    /// One more, beside this one.
+    #[cfg(feature = "dns")]
+    pub(super) fn another(&self) -> Self {
+        self.0.0.fetch_add(1, Ordering::AcqRel);
+        Self(self.0.clone())
+    }
+}
+
+impl Drop for Settling {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// What all dialers of a node share.
+#[derive(Debug, Clone)]
+pub(super) struct Dialing {
+    pub(super) sessions: Arc<Sessions>,
+    pub(super) cookie: Cookie,
+    pub(super) tls: Option<Tls>,
 }
 
 /// What came of a dial.
@@ -79,25 +111,19 @@ enum DialError {
 
 /// Dials as long as it makes sense: for ever, but for an address that is our own
 /// or a node that is gone.
-pub(super) async fn dial(
-    target: Target,
-    sessions: Arc<Sessions>,
-    cookie: Cookie,
-    tls: Option<Tls>,
-    unsettled: Arc<Unsettled>,
-) {
+pub(super) async fn dial(target: Target, dialing: Dialing, mut settling: Option<Settling>) {
+    let Dialing {
+        sessions,
+        cookie,
+        tls,
+    } = dialing;
     let environment = sessions.environment();
-    let (address, expected, mut is_unsettled) = match target {
-        Target::Seed(address) => (address, None, true),
+    let (address, expected) = match target {
+        Target::Seed(address) => (address, None),
         Target::Found {
             incarnation,
             address,
-        } => (address, Some(incarnation), false),
-    };
-    let mut settle = || {
-        if std::mem::take(&mut is_unsettled) {
-            unsettled.0.fetch_sub(1, Ordering::AcqRel);
-        }
+        } => (address, Some(incarnation)),
     };
     let mut known = expected;
     let mut failures = 0_u32;
@@ -111,17 +137,17 @@ pub(super) async fn dial(
         };
         match reached {
             Ok(Reached::Peer(peer)) => {
-                settle();
+                drop(settling.take());
                 known = Some(peer);
                 sessions.down(peer).await;
                 failures = 0;
             }
             Ok(Reached::Myself) => {
                 tracing::debug!(address, "the address is our own");
-                return settle();
+                return;
             }
             Err(error) => {
-                settle();
+                drop(settling.take());
                 // One failure is usual where both ends start or dial at once, so that
                 // the second is told of, and no more before there was a session.
                 let is_met = matches!(error, DialError::Refused(Refused::Known(_)));

@@ -15,6 +15,8 @@ mod cookie;
 mod counters;
 mod detector;
 mod dialer;
+#[cfg(feature = "dns")]
+mod dns;
 mod flaps;
 mod frame;
 mod gateway;
@@ -51,7 +53,9 @@ pub use self::cookie::{Cookie, MIN_COOKIE_LEN};
 pub(crate) use self::counters::Counters;
 pub use self::counters::NetworkStats;
 pub use self::detector::Detection;
-use self::dialer::{Target, Unsettled};
+use self::dialer::{Dialing, Settling, Target, Unsettled};
+#[cfg(feature = "dns")]
+pub use self::dns::Dns;
 use self::hello::Hello;
 pub use self::options::NetworkOptions;
 use self::server::{Course, reached};
@@ -105,7 +109,7 @@ impl NetworkTransport {
         counters: Arc<Counters>,
     ) -> Result<Self, Error> {
         options.check()?;
-        let unsettled = Arc::new(Unsettled::new(options.seeds.len()));
+        let unsettled = Arc::new(Unsettled::new(options.sources()));
         let course = watch::Sender::new(Course::Running);
         Ok(Self {
             options,
@@ -130,14 +134,21 @@ impl NetworkTransport {
         self.counters.stats()
     }
 
-    fn spawn_dialer(&self, sessions: &Arc<Sessions>, target: Target) -> JoinHandle<()> {
-        let dialing = dialer::dial(
-            target,
-            sessions.clone(),
-            self.options.cookie.clone(),
-            self.options.tls.clone(),
-            self.unsettled.clone(),
-        );
+    fn dialing(&self, sessions: &Arc<Sessions>) -> Dialing {
+        Dialing {
+            sessions: sessions.clone(),
+            cookie: self.options.cookie.clone(),
+            tls: self.options.tls.clone(),
+        }
+    }
+
+    fn spawn_dialer(
+        &self,
+        sessions: &Arc<Sessions>,
+        target: Target,
+        settling: Option<Settling>,
+    ) -> JoinHandle<()> {
+        let dialing = dialer::dial(target, self.dialing(sessions), settling);
         self.spawn_until_leaving(dialing)
     }
 
@@ -249,7 +260,15 @@ impl Transport for NetworkTransport {
         let watching = heartbeat::watch(*detection, sessions.clone());
         tasks.push(self.spawn_until_leaving(watching));
         for seed in seeds {
-            tasks.push(self.spawn_dialer(&sessions, Target::Seed(seed.clone())));
+            let settling = self.unsettled.settling();
+            let seed = Target::Seed(seed.clone());
+            tasks.push(self.spawn_dialer(&sessions, seed, Some(settling)));
+        }
+        #[cfg(feature = "dns")]
+        if let Some(dns) = &self.options.dns {
+            let dialing = self.dialing(&sessions);
+            let discovering = dns::discover(dns.clone(), dialing, self.unsettled.settling());
+            tasks.push(self.spawn_until_leaving(discovering));
         }
         if let Some(running) = self.running.get() {
             running.tasks.lock().append(&mut tasks);
@@ -307,6 +326,7 @@ impl Transport for NetworkTransport {
                     incarnation,
                     address,
                 },
+                None,
             )
         });
     }

@@ -7,6 +7,8 @@ use jido_core::{ClusterName, Incarnation, NodeName};
 use super::address;
 use super::cookie::{Cookie, MIN_COOKIE_LEN};
 use super::detector::Detection;
+#[cfg(feature = "dns")]
+use super::dns::Dns;
 use super::tls::Tls;
 use crate::error::{Error, ErrorKind};
 
@@ -29,6 +31,9 @@ pub struct NetworkOptions {
     /// Where other nodes accept connections, as `host:port`. This node's own
     /// address may be among them.
     pub seeds: Vec<String>,
+    /// Names in DNS under which further nodes are found.
+    #[cfg(feature = "dns")]
+    pub dns: Option<Dns>,
     /// The certificates by which nodes know each other and encrypt what they say; all nodes of a
     /// cluster have some, or none has.
     pub tls: Option<Tls>,
@@ -65,12 +70,23 @@ impl NetworkOptions {
             advertise: None,
             cookie,
             seeds: Vec::new(),
+            #[cfg(feature = "dns")]
+            dns: None,
             tls: None,
             plain_text: false,
             detection: Detection::default(),
             max_strangers: 256,
             max_sessions: 1_024,
         }
+    }
+
+    /// How many sources of addresses there are: seeds, and DNS.
+    pub(super) fn sources(&self) -> usize {
+        #[cfg(feature = "dns")]
+        let names = usize::from(self.dns.is_some());
+        #[cfg(not(feature = "dns"))]
+        let names = 0;
+        self.seeds.len() + names
     }
 
     pub(super) fn check(&self) -> Result<(), Error> {
@@ -98,6 +114,12 @@ impl NetworkOptions {
             let (host, _) =
                 address::check(address).map_err(|e| startup(format!("{field}: {e}")))?;
             is_shared |= !address::is_loopback(host);
+        }
+        #[cfg(feature = "dns")]
+        if let Some(dns) = &self.dns {
+            dns.check()?;
+            // Names may come to stand for any address.
+            is_shared = true;
         }
         if self.advertise.is_none() && self.listen.ip().is_unspecified() {
             return Err(startup(format!(

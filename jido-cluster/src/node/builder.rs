@@ -17,6 +17,8 @@ use super::supervisor::Supervisor;
 use crate::deadlines::Deadlines;
 use crate::environment::{Environment, SystemEnvironment};
 use crate::error::{Error, ErrorKind};
+#[cfg(feature = "dns")]
+use crate::network::Dns;
 use crate::network::{Cookie, Detection, Tls};
 use crate::transport::Transport;
 
@@ -34,6 +36,8 @@ pub struct NodeBuilder {
     advertise: Option<String>,
     cookie: Option<Result<Cookie, Error>>,
     seeds: Vec<String>,
+    #[cfg(feature = "dns")]
+    dns: Option<Dns>,
     tls: Option<Tls>,
     plain_text: bool,
     detection: Detection,
@@ -53,6 +57,8 @@ impl NodeBuilder {
             advertise: None,
             cookie: None,
             seeds: Vec::new(),
+            #[cfg(feature = "dns")]
+            dns: None,
             tls: None,
             plain_text: false,
             detection: Detection::default(),
@@ -96,6 +102,14 @@ impl NodeBuilder {
     /// among them. Nodes that share storage find each other by it as well.
     pub fn seeds<S: Into<String>>(mut self, seeds: impl IntoIterator<Item = S>) -> Self {
         self.seeds = seeds.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Names in DNS under which further nodes are found, beside the seeds and those that shared storage
+    /// tells of. The names are looked up again as time goes by.
+    #[cfg(feature = "dns")]
+    pub fn dns(mut self, dns: Dns) -> Self {
+        self.dns = Some(dns);
         self
     }
 
@@ -232,6 +246,8 @@ impl NodeBuilder {
             advertise: self.advertise.take(),
             cookie: self.cookie.take().ok_or_else(|| missing("cookie"))??,
             seeds: std::mem::take(&mut self.seeds),
+            #[cfg(feature = "dns")]
+            dns: self.dns.take(),
             tls: self.tls.take(),
             plain_text: self.plain_text,
             detection: self.detection,

@@ -13,6 +13,8 @@ use crate::deadlines::Deadlines;
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::members::Member;
+#[cfg(feature = "dns")]
+use crate::network::Dns;
 use crate::network::{Cookie, Counters, Detection, NetworkOptions, NetworkTransport, Tls};
 use crate::runtime;
 use crate::transport::Transport;
@@ -33,6 +35,8 @@ pub(super) struct Network {
     pub(super) advertise: Option<String>,
     pub(super) cookie: Cookie,
     pub(super) seeds: Vec<String>,
+    #[cfg(feature = "dns")]
+    pub(super) dns: Option<Dns>,
     pub(super) tls: Option<Tls>,
     pub(super) plain_text: bool,
     pub(super) detection: Detection,
@@ -95,6 +99,8 @@ impl Makings {
             advertise,
             cookie,
             seeds,
+            #[cfg(feature = "dns")]
+            dns,
             tls,
             plain_text,
             detection,
@@ -115,6 +121,8 @@ impl Makings {
         );
         options.advertise = advertise.clone();
         options.seeds = seeds.clone();
+        #[cfg(feature = "dns")]
+        options.dns.clone_from(dns);
         options.tls = tls.clone();
         options.plain_text = *plain_text;
         options.detection = *detection;

@@ -15,6 +15,8 @@
 
 mod certificates;
 mod certified;
+#[cfg(feature = "dns")]
+mod names;
 mod namespaces;
 mod peer;
 mod process;
@@ -134,6 +136,8 @@ fn main() {
             silence::dropped_packets,
         )
         .with_ignored_flag(no_namespaces.is_some()),
+        #[cfg(feature = "dns")]
+        trial("nodes_are_found_by_names", names::nodes_are_found),
         #[cfg(feature = "conformance")]
         trial("the_network_transport_keeps_every_promise", promises::kept),
     ];

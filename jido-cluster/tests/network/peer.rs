@@ -144,6 +144,14 @@ fn set(options: &mut NetworkOptions, name: &str, value: &str) {
     match name {
         "heartbeat_every" => options.detection.heartbeat_every = milliseconds(),
         "unreachable_after" => options.detection.unreachable_after = milliseconds(),
+        "advertise" => options.advertise = Some(value.to_owned()),
+        #[cfg(feature = "dns")]
+        "dns" => {
+            let mut words = value.split(' ');
+            let server = words.next().unwrap().parse().unwrap();
+            let dns = jido_cluster::network::Dns::new(words).servers([server]);
+            options.dns = Some(dns.every(Duration::from_secs(1)));
+        }
         "plain_text" => options.plain_text = true,
         "max_strangers" => options.max_strangers = value.parse().unwrap(),
         "max_sessions" => options.max_sessions = value.parse().unwrap(),
