@@ -23,6 +23,7 @@
 //! was declared dead and still has its name goes on in a new life.
 
 pub mod counter;
+mod discovery;
 pub mod errors;
 mod http;
 pub mod options;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use jido_cluster::{ClusterName, NodeName};
 
+pub use super::discovery::DiscoveryOptions;
 pub use super::security::SecurityOptions;
 
 /// What the node is started with. Every flag may also come from the environment.
@@ -31,6 +32,10 @@ pub struct NodeOptions {
         value_delimiter = ','
     )]
     pub seeds: Vec<SocketAddr>,
+
+    /// Names in DNS, and the node's own address as others know it.
+    #[command(flatten)]
+    pub discovery: DiscoveryOptions,
 
     /// Certificates, or the consent to do without.
     #[command(flatten)]
@@ -152,6 +157,13 @@ mod tests {
     fn seeds_repeat() {
         let options = parse(&["--seed", "10.0.0.1:7", "--seed", "10.0.0.2:7,10.0.0.3:7"]).unwrap();
         assert_eq!(options.seeds.len(), 3);
+    }
+
+    #[test]
+    fn names_repeat() {
+        let options = parse(&["--dns", "n.example:7", "--dns", "_jido._tcp.example,m:8"]).unwrap();
+        assert_eq!(options.discovery.names.len(), 3);
+        assert_eq!(options.discovery.dns_every, Duration::from_secs(30));
     }
 
     #[test]

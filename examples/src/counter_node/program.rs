@@ -190,7 +190,7 @@ async fn start(options: &NodeOptions) -> Result<(Serving, Reloader), Failure> {
         .lease_ttl(options.lease_ttl);
     let node = options
         .security
-        .apply(node, tls.as_ref())
+        .apply(options.discovery.apply(node), tls.as_ref())
         .start()
         .await
         .map_err(|error| Failure::start("the node", &error))?;
