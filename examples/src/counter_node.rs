@@ -8,7 +8,9 @@
 //! | `GET /demo/keys/{key}/owner` | `{"key","node","owner","placed"}` |
 //! | `POST /demo/keys/{key}/stop` | `{"key","stopped"}` |
 //! | `GET /demo/cluster/stats` | `{"by_node":{..},"total":N}` |
-//! | `GET /demo/cluster/members` | `{"members":[{"name","incarnation","address","leaving","healthy"}]}` |
+//! | `GET /demo/cluster/members` | `{"members":[{"name","incarnation","address","leaving","healthy","zone"}]}` |
+//! | `GET /demo/cluster/rebalance` | `{"moves":[{"key","from","to","reason"}],"more","unanswered":[..]}`: what would be moved |
+//! | `POST /demo/cluster/rebalance` | `{"by","succeeded","failed","skipped","storage_not_shared","more"}`: moves up to `--max-migrations` |
 //! | `GET /demo/node/network` | what became of the node's connections, by count: `{"accepted","wrong_cookie",..}` |
 //! | `GET /healthz`, `GET /readyz` | `{"status"}` |
 //!
@@ -28,6 +30,7 @@ pub mod errors;
 mod http;
 pub mod options;
 mod program;
+mod rebalancing;
 mod security;
 mod state;
 mod stores;

@@ -18,11 +18,12 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use jido_core::{
     AgentKey, Answer, AnswerStatus, Ask, Envelope, EnvelopeError, Epoch, Executed, Incarnation,
-    ManagerName, Notice, Operation, RequestTry, Revision, Route,
+    Labels, ManagerName, Notice, Operation, RequestTry, Revision, Route,
 };
 use parking_lot::Mutex;
 
 use crate::members::Members;
+use crate::placement::PlacementPolicy;
 use crate::transport::{Inbox, Peer, SendError, Transport};
 
 pub(crate) use answer_port::AnswerPort;
@@ -63,6 +64,9 @@ pub(crate) enum AskError {
 pub(crate) trait AskHandler: std::fmt::Debug + Send + Sync + 'static {
     /// Takes an ask. Never blocks; the port sees to it that an answer goes back.
     fn ask(&self, from: Incarnation, ask: Ask, port: AnswerPort);
+
+    /// How the manager's keys are placed.
+    fn placement(&self) -> Arc<dyn PlacementPolicy>;
 
     /// A peer is a member no longer.
     fn peer_down(&self, peer: Incarnation);
@@ -109,6 +113,7 @@ impl Exchange {
         if handlers.contains_key(name) {
             return false;
         }
+        self.members.places_by(name, handler.placement());
         handlers.insert(name.clone(), handler);
         self.handlers.store(Arc::new(handlers));
         self.serves(name, true);
@@ -305,17 +310,20 @@ impl Inbox for Exchange {
         let incarnation = peer.incarnation;
         self.overtaken.forget(incarnation);
         self.members.joined(peer);
-        let mut notices: Vec<Notice> = self
-            .handlers
-            .load()
-            .keys()
-            .map(|manager| Notice::Serves {
-                manager: manager.clone(),
-                serves: true,
-            })
-            .collect();
         let view = self.members.view();
         let me = view.get(self.members.me());
+        let labels = me.map(|me| &me.labels);
+        // First, so that no key is placed before its peers know of them.
+        let mut notices: Vec<Notice> = labels
+            .filter(|labels| **labels != Labels::default())
+            .map(|labels| Notice::Labels(labels.clone()))
+            .into_iter()
+            .collect();
+        let handlers = self.handlers.load();
+        notices.extend(handlers.keys().map(|manager| Notice::Serves {
+            manager: manager.clone(),
+            serves: true,
+        }));
         if me.is_some_and(|me| me.leaving) {
             notices.push(Notice::Leaving);
         }
@@ -349,6 +357,7 @@ impl Inbox for Exchange {
             Ok(Envelope::Answer(answer)) => self.pending.answer(from, answer),
             Ok(Envelope::Notice(Notice::Leaving)) => self.members.leaving(from),
             Ok(Envelope::Notice(Notice::Health { healthy })) => self.members.health(from, healthy),
+            Ok(Envelope::Notice(Notice::Labels(labels))) => self.members.labelled(from, &labels),
             Ok(Envelope::Notice(Notice::Serves { manager, serves })) => {
                 self.members.serves(from, &manager, serves);
             }

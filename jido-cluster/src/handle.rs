@@ -11,6 +11,7 @@ use crate::activation::Errand;
 use crate::agent_ref::AgentRef;
 use crate::attachment::Attachment;
 use crate::error::{Error, ErrorKind};
+use crate::rebalance::{MAX_MIGRATIONS, RebalancePlan, Rebalanced};
 use crate::request::{Numbers, Request, RequestOutcome};
 use crate::router::{AgentPage, Current, Ownership, Router, Stats};
 
@@ -232,6 +233,32 @@ impl<A: Agent> Handle<A> {
     /// this version doesn't read.
     pub async fn stats(&self) -> Result<Stats, Error> {
         self.router().stats(Duration::from_secs(1)).await
+    }
+
+    /// Moves agents that run elsewhere than they are placed, as the leader does [by
+    /// itself](crate::rebalance) from time to time: at most
+    /// [`max_migrations`](crate::ManagerBuilder::max_migrations). Waits for up to `timeout` for what comes of it; it goes
+    /// on after that.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`](ErrorKind::Unavailable) while no node takes agents of the manager,
+    /// [`Timeout`](ErrorKind::Timeout), and [`Interrupted`](ErrorKind::Interrupted) when the leader has gone: ask again.
+    pub async fn rebalance(&self, timeout: Duration) -> Result<Rebalanced, Error> {
+        self.router().rebalance(timeout.min(MAX_CALL_TIMEOUT)).await
+    }
+
+    /// The same without waiting for it. Events and [`stats`](Handle::stats) tell what came of it.
+    pub fn trigger_rebalance(&self) {
+        self.router().trigger_rebalance();
+    }
+
+    /// What a rebalance would move, without moving it: at most `limit` moves
+    /// ([`MAX_MIGRATIONS`] at the most), as this node sees it. It asks every member that runs the manager.
+    pub async fn rebalance_plan(&self, limit: usize) -> RebalancePlan {
+        self.router()
+            .rebalance_plan(limit.min(MAX_MIGRATIONS))
+            .await
     }
 
     /// A page of all agents that storage knows of, dormant ones too: at most `limit`

@@ -20,6 +20,7 @@ use jido_storage::{
 };
 
 use crate::error::{Error, ErrorKind};
+use crate::members::Member;
 use crate::node::Core;
 use crate::runtime::OwnedTask;
 use crate::transport::Peer;
@@ -129,7 +130,7 @@ async fn register(core: &Core, storage: &dyn Storage, ttl: Duration) -> Result<D
             name: core.name.clone(),
             incarnation: core.incarnation,
             address: core.transport.address(),
-            metadata: BTreeMap::from([(TTL_METADATA.to_owned(), ttl.as_millis().to_string())]),
+            metadata: metadata(core, ttl),
             at: core.environment.wall(),
         };
         let sent = core.environment.elapsed();
@@ -158,6 +159,25 @@ async fn register(core: &Core, storage: &dyn Storage, ttl: Duration) -> Result<D
         }
         tokio::time::sleep(ttl / 20).await;
     }
+}
+
+/// What a node's record says besides: what others judge it by, and its labels for those who
+/// look at records.
+fn metadata(core: &Core, ttl: Duration) -> BTreeMap<String, String> {
+    let mut metadata = BTreeMap::from([(TTL_METADATA.to_owned(), ttl.as_millis().to_string())]);
+    let view = core.members.view();
+    if let Some(Member { labels, .. }) = view.get(core.incarnation) {
+        let named = [
+            ("zone", labels.zone()),
+            ("region", labels.region()),
+            ("version", labels.version()),
+        ];
+        for (name, label) in named {
+            metadata.extend(label.map(|label| (name.to_owned(), label.to_owned())));
+        }
+        metadata.insert("weight".to_owned(), labels.weight().to_string());
+    }
+    metadata
 }
 
 async fn renew(lease: Arc<Lease>, core: std::sync::Weak<Core>) {

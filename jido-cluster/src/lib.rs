@@ -76,6 +76,7 @@ pub mod network;
 mod node;
 pub mod placement;
 mod reads;
+pub mod rebalance;
 mod reminders;
 mod request;
 mod router;
@@ -95,11 +96,11 @@ pub use delivery::Reply;
 pub use error::{Error, ErrorKind};
 pub use handle::{DEFAULT_CALL_TIMEOUT, Handle, MAX_CALL_TIMEOUT};
 pub use jido_core::{
-    Agent, AgentError, AgentId, AgentKey, Checkpoint, ClusterName, Context, Effects, Entry, Epoch,
-    EventSourced, Executed, Incarnation, LAST_TIME, MAX_KEY_LEN, MAX_REMINDER_BYTES,
-    MAX_REMINDER_NAME_LEN, MAX_REMINDERS, MAX_TIMERS, MIN_INTERVAL, ManagerName, Missed, NodeName,
-    Occurrence, Reminder, ReminderList, RequestId, Revision, SKIP_AFTER, Schedule, Seq, Sourced,
-    Timer, Timestamp, Turn, decode_payload, encode_payload,
+    Agent, AgentError, AgentId, AgentKey, Checkpoint, ClusterName, Context, DEFAULT_WEIGHT,
+    Effects, Entry, Epoch, EventSourced, Executed, Incarnation, LAST_TIME, Labels, MAX_KEY_LEN,
+    MAX_REMINDER_BYTES, MAX_REMINDER_NAME_LEN, MAX_REMINDERS, MAX_TIMERS, MAX_WEIGHT, MIN_INTERVAL,
+    ManagerName, Missed, NodeName, Occurrence, Reminder, ReminderList, RequestId, Revision,
+    SKIP_AFTER, Schedule, Seq, Sourced, Timer, Timestamp, Turn, decode_payload, encode_payload,
 };
 pub use lease::Takeover;
 pub use manager::{
@@ -109,6 +110,10 @@ pub use manager::{
 pub use members::Member;
 pub use node::{Node, NodeBuilder};
 pub use reads::Reads;
+pub use rebalance::{
+    DEFAULT_REBALANCE_INTERVAL, MAX_MIGRATIONS, Migration, MigrationReason, Migrations,
+    RebalancePlan, Rebalanced,
+};
 pub use request::{Request, RequestOutcome};
 pub use router::{AgentPage, DrainProgress, Ownership, Stats};
 

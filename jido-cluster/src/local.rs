@@ -2,6 +2,7 @@
 
 mod gauge;
 mod parked;
+mod parts;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

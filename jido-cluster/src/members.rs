@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use jido_core::{Incarnation, ManagerName, NodeName};
+use jido_core::{Incarnation, Labels, ManagerName, NodeName};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-use crate::placement;
+use crate::placement::{Candidate, Guarded, PlacementPolicy, Rendezvous};
 use crate::transport::Peer;
 
 /// How many lives that ended are remembered. One is needed only until its agents
@@ -26,6 +26,8 @@ pub struct Member {
     pub incarnation: Incarnation,
     /// Where it accepts connections.
     pub address: String,
+    /// What it says about itself: its zone, its region, its version, its weight.
+    pub labels: Labels,
     /// Whether it is shutting down and takes no further keys.
     pub leaving: bool,
     /// Whether its own signals say that it is well. One that isn't gets no further keys,
@@ -43,6 +45,7 @@ impl Member {
             name,
             incarnation,
             address,
+            labels: Labels::new(),
             leaving: false,
             healthy: true,
             managers: BTreeSet::new(),
@@ -59,14 +62,15 @@ pub(crate) struct View {
 }
 
 /// The members that take a manager's keys, one a name, sorted by name.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Placed {
     nodes: Vec<Incarnation>,
-    hashes: Vec<u64>,
+    names: Vec<NodeName>,
+    placement: Guarded,
 }
 
 impl Placed {
-    fn of(manager: &ManagerName, members: &[Member]) -> Self {
+    fn of(manager: &ManagerName, policy: &dyn PlacementPolicy, members: &[Member]) -> Self {
         let takes_keys = |m: &&Member| !m.leaving && m.managers.contains(manager);
         // Better served by a node that isn't well than by none.
         let any_healthy = members.iter().filter(takes_keys).any(|m| m.healthy);
@@ -84,18 +88,23 @@ impl Placed {
             }
         }
         placed.sort_by(|a, b| a.name.cmp(&b.name));
+        let candidates = placed.iter().map(|member| Candidate {
+            name: member.name.clone(),
+            labels: member.labels.clone(),
+        });
+        let candidates: Vec<Candidate> = candidates.collect();
         Self {
+            placement: Guarded::new(manager, policy, &candidates),
             nodes: placed.iter().map(|m| m.incarnation).collect(),
-            hashes: placed
-                .iter()
-                .map(|m| placement::node_hash(&m.name))
-                .collect(),
+            names: candidates.into_iter().map(|one| one.name).collect(),
         }
     }
 }
 
+type Policies = BTreeMap<ManagerName, Arc<dyn PlacementPolicy>>;
+
 impl View {
-    fn of(members: &[Member]) -> Self {
+    fn of(members: &[Member], policies: &Policies) -> Self {
         let managers: BTreeSet<&ManagerName> =
             members.iter().flat_map(|member| &member.managers).collect();
         let mut sorted = members.to_vec();
@@ -103,7 +112,11 @@ impl View {
         Self {
             placed: managers
                 .into_iter()
-                .map(|manager| (manager.clone(), Placed::of(manager, members)))
+                .map(|manager| {
+                    let policy = policies.get(manager);
+                    let policy = policy.map_or(&Rendezvous as &dyn PlacementPolicy, |p| &**p);
+                    (manager.clone(), Placed::of(manager, policy, members))
+                })
                 .collect(),
             members: sorted,
         }
@@ -111,11 +124,36 @@ impl View {
 
     /// The node that ought to own a manager's key; none while every member that runs
     /// the manager is leaving.
-    pub(crate) fn place(&self, manager: &ManagerName, key_hash: u64) -> Option<Incarnation> {
+    pub(crate) fn place(
+        &self,
+        manager: &ManagerName,
+        key: &str,
+        key_hash: u64,
+    ) -> Option<Incarnation> {
         let placed = self.placed.get(manager)?;
-        placement::place(key_hash, &placed.hashes)
-            .and_then(|at| placed.nodes.get(at))
-            .copied()
+        let place = placed.placement.place(key, key_hash);
+        place.and_then(|at| placed.nodes.get(at)).copied()
+    }
+
+    /// The name of that node.
+    pub(crate) fn place_name(
+        &self,
+        manager: &ManagerName,
+        key: &str,
+        key_hash: u64,
+    ) -> Option<&NodeName> {
+        let placed = self.placed.get(manager)?;
+        let place = placed.placement.place(key, key_hash);
+        place.and_then(|at| placed.names.get(at))
+    }
+
+    /// The nodes that take a manager's keys, by name.
+    pub(crate) fn takers(
+        &self,
+        manager: &ManagerName,
+    ) -> impl Iterator<Item = (&NodeName, Incarnation)> {
+        let placed = self.placed.get(manager).into_iter();
+        placed.flat_map(|placed| placed.names.iter().zip(placed.nodes.iter().copied()))
     }
 
     pub(crate) fn get(&self, incarnation: Incarnation) -> Option<&Member> {
@@ -176,6 +214,8 @@ pub(crate) struct Members {
 struct State {
     /// In the order of their arrival, this node first.
     members: Vec<Member>,
+    /// How keys are placed of managers that run here.
+    policies: Policies,
     /// Lives with which there was a session that has ended.
     gone: BTreeSet<Incarnation>,
 }
@@ -187,9 +227,10 @@ impl Members {
         let members = vec![me];
         Self {
             me: mine,
-            view: ArcSwap::from_pointee(View::of(&members)),
+            view: ArcSwap::from_pointee(View::of(&members, &Policies::new())),
             state: Mutex::new(State {
                 members,
+                policies: Policies::new(),
                 gone: BTreeSet::new(),
             }),
             changed: Notify::new(),
@@ -247,6 +288,13 @@ impl Members {
         });
     }
 
+    /// How a manager's keys are placed from now on.
+    pub(crate) fn places_by(&self, manager: &ManagerName, policy: Arc<dyn PlacementPolicy>) {
+        self.change(|state| {
+            state.policies.insert(manager.clone(), policy);
+        });
+    }
+
     /// A node runs a manager from now on, or no longer.
     pub(crate) fn serves(&self, incarnation: Incarnation, manager: &ManagerName, serves: bool) {
         self.change(|state| {
@@ -276,6 +324,17 @@ impl Members {
         });
     }
 
+    /// A node has said what it is.
+    pub(crate) fn labelled(&self, incarnation: Incarnation, labels: &Labels) {
+        self.change(|state| {
+            for member in &mut state.members {
+                if member.incarnation == incarnation {
+                    member.labels = labels.clone();
+                }
+            }
+        });
+    }
+
     pub(crate) fn leaving(&self, incarnation: Incarnation) {
         self.change(|state| {
             for member in &mut state.members {
@@ -292,7 +351,8 @@ impl Members {
     fn change(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.state.lock();
         change(&mut state);
-        self.view.store(Arc::new(View::of(&state.members)));
+        self.view
+            .store(Arc::new(View::of(&state.members, &state.policies)));
         drop(state);
         self.changed.notify_waiters();
     }

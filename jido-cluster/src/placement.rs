@@ -15,7 +15,36 @@
 //! joins, keys move to it alone. (D. Thaler, C. Ravishankar: "Using Name-Based
 //! Mappings to Increase Hit Rates", 1998; A. Appleby's MurmurHash3.)
 //!
-//! Placement is a hint: storage decides who owns an agent.
+//! # Weights
+//!
+//! Nodes may have [weights](jido_core::Labels::with_weight), and each then gets keys in
+//! proportion to its own. Where all weights are the same, whatever they are, the owner is the
+//! one above. Else it is the node with the smallest `cost`; of two with the same, the one
+//! with the larger score, and then the smaller name:
+//!
+//! ```text
+//! cost    = log(score) / weight        compared by cross-multiplication, without a division
+//! log(0)  = log(1)
+//! log(s)  = (zeros + 1) · 2^40 − (T[i] + floor((T[i + 1] − T[i]) · f / 2^32))
+//! zeros   = the number of zero bits before the first one of s
+//! rest    = s · 2^(zeros + 1) mod 2^64     what follows that one
+//! i       = floor(rest / 2^54)             its upper 10 bits
+//! f       = floor(rest / 2^22) mod 2^32    the 32 bits below them
+//! T[i]    = floor(2^40 · log2(1 + i / 1024))
+//! ```
+//!
+//! That is `−log2(score / 2^64)` in whole numbers, to seven decimals, and the same on every machine. The
+//! logarithms of evenly spread numbers are such that the smallest cost falls to each node in
+//! proportion to its weight. When a node's weight grows, keys move to it alone; when it
+//! shrinks, from it alone. (C. Schindelhauer, G. Schomaker: "Weighted Distributed Hash
+//! Tables", 2005.)
+//!
+//! # Policies
+//!
+//! Where something else than the names and weights should decide, a manager is given a
+//! [`PlacementPolicy`]: [`ZoneAware`], or one of your own. Every node must have the same.
+//!
+//! //! Placement is a hint: storage decides who owns an agent.
 //!
 //! # Test vectors
 //!
@@ -28,6 +57,39 @@
 //! | `counter-3` | `092106099220882d` | n1 |
 //! | `room/7` | `6be3bf9f1f51b021` | n1 |
 //! | `ключ` | `04c8d6d5cdace34d` | n3 |
+//!
+//! The same keys, the nodes having the weights 100, 200 and 50:
+//!
+//! | key | owner |
+//! |---|---|
+//! | `counter-1` | n1 |
+//! | `counter-2` | n1 |
+//! | `counter-3` | n2 |
+//! | `room/7` | n1 |
+//! | `ключ` | n2 |
+//!
+//! Logarithms:
+//!
+//! | s | log(s) |
+//! |---|---|
+//! | `0000000000000000` | 70368744177664 |
+//! | `0000000000000001` | 70368744177664 |
+//! | `8000000000000000` | 1099511627776 |
+//! | `c000000000000000` | 456338556421 |
+//! | `0123456789abcdef` | 8591343321794 |
+//! | `fedcba9876543210` | 7065775179 |
+//! | `ffffffffffffffff` | 1 |
+
+mod guarded;
+mod logarithm;
+mod policy;
+mod rendezvous;
+mod zones;
+
+pub(crate) use guarded::Guarded;
+pub use policy::{Candidate, Placement, PlacementPolicy};
+pub use rendezvous::Rendezvous;
+pub use zones::ZoneAware;
 
 use jido_core::{ClusterName, ManagerName, NodeName};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
@@ -76,61 +138,4 @@ pub fn place(key_hash: u64, node_hashes: &[u64]) -> Option<usize> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn hashes(names: &[&str]) -> Vec<u64> {
-        names
-            .iter()
-            .map(|name| node_hash(&NodeName::new(name).unwrap()))
-            .collect()
-    }
-
-    fn seed() -> u64 {
-        manager_seed(
-            &ClusterName::new("demo").unwrap(),
-            &ManagerName::new("counters").unwrap(),
-        )
-    }
-
-    #[test]
-    fn the_documented_vectors_hold() {
-        let names = ["n1", "n2", "n3"];
-        let documented = include_str!("placement.rs");
-        for key in ["counter-1", "counter-2", "counter-3", "room/7", "ключ"] {
-            let hash = key_hash(seed(), key);
-            let owner = names[place(hash, &hashes(&names)).unwrap()];
-            let row = format!("//! | `{key}` | `{hash:016x}` | {owner} |");
-            assert!(
-                documented.contains(&row),
-                "the documentation lacks the row\n{row}"
-            );
-        }
-    }
-
-    #[test]
-    fn nobody_owns_anything_where_there_is_no_node() {
-        assert_eq!(place(7, &[]), None);
-    }
-
-    #[test]
-    fn keys_spread_evenly_and_only_those_of_a_lost_node_move() {
-        let names = ["n1", "n2", "n3", "n4", "n5"];
-        let all = hashes(&names);
-        let without = hashes(&["n1", "n2", "n4", "n5"]);
-        let mut counts = [0u32; 5];
-        for i in 0..20_000 {
-            let hash = key_hash(seed(), &format!("key-{i}"));
-            let before = place(hash, &all).unwrap();
-            counts[before] += 1;
-            let after = place(hash, &without).unwrap();
-            let after = if after >= 2 { after + 1 } else { after };
-            assert!(before == 2 || before == after);
-        }
-        // 4,000 each are expected, with a standard deviation of 57.
-        assert!(
-            counts.iter().all(|n| (3_700..4_300).contains(n)),
-            "{counts:?}"
-        );
-    }
-}
+mod tests;

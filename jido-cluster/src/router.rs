@@ -12,29 +12,30 @@ mod current;
 mod draining;
 mod errands;
 mod inbound;
+mod moving;
 mod passivation;
 mod queries;
+mod rebalancing;
 mod request;
+mod settings;
 mod waking;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::Duration;
 
-use jido_core::{Agent, AgentId, AgentKey, Epoch, Incarnation, ManagerName};
-use jido_storage::{Storage, is_planted};
+use jido_core::{Agent, AgentId, AgentKey, Epoch, Incarnation};
+use jido_storage::is_planted;
 use parking_lot::Mutex;
 use ractor::{ActorCell, ActorRuntime, SupervisionEvent};
 use tokio::sync::{Notify, Semaphore};
 
-use crate::activation::{Activation, ActivationMessage, Durability, RequestLimits, Start};
+use crate::activation::{Activation, ActivationMessage, Start};
 use crate::delivery::{Delivery, Refusal};
-use crate::lease::{Lease, Takeover};
 use crate::local::{Found, Gauge, Local, LocalMap, Parked, millis};
 use crate::node::Core;
 use crate::placement;
-use crate::reads::{Confirmations, Reads};
+use crate::reads::Confirmations;
 
 use attachments::Attachments;
 pub(crate) use current::Current;
@@ -43,64 +44,12 @@ pub use draining::DrainProgress;
 use draining::Drained;
 pub(crate) use passivation::{Capacity, Patience};
 pub use queries::{AgentPage, Ownership, Stats};
+use rebalancing::Rebalancer;
 pub(crate) use request::{Given, RequestOptions};
+pub(crate) use settings::{Initial, Prepare, Settings};
 
 /// How many owners of keys placed elsewhere are remembered.
 const HINTS: usize = 100_000;
-
-/// Makes a fresh agent.
-pub(crate) type Initial<A> = Arc<dyn Fn(&AgentKey) -> A + Send + Sync>;
-
-/// Sets what is not part of an agent's serialized state.
-pub(crate) type Prepare<A> = Arc<dyn Fn(&mut A, &AgentKey) + Send + Sync>;
-
-/// What a manager was built with.
-pub(crate) struct Settings<A: Agent> {
-    pub(crate) name: ManagerName,
-    pub(crate) storage: Arc<dyn Storage>,
-    pub(crate) durability: Durability,
-    pub(crate) reads: Reads,
-    pub(crate) lease: Arc<Lease>,
-    /// How far back requests are remembered; none where there are no records of them,
-    /// and a call whose fate is unknown can't be tried again.
-    pub(crate) requests: Option<RequestLimits>,
-    pub(crate) takeover: Takeover,
-    pub(crate) patience: Patience,
-    pub(crate) capacity: Capacity,
-    /// How often agents are looked for that are to be reminded; none for never.
-    pub(crate) wake_every: Option<Duration>,
-    pub(crate) mailbox_limit: u64,
-    /// The storage's limit, asked for once.
-    pub(crate) max_commit_bytes: usize,
-    pub(crate) concurrent_activations: usize,
-    /// Whether the manager's supervisor is told of failures of its agents.
-    pub(crate) escalates: bool,
-    pub(crate) initial: Initial<A>,
-    pub(crate) prepare: Prepare<A>,
-}
-
-impl<A: Agent> Clone for Settings<A> {
-    fn clone(&self) -> Self {
-        Self {
-            name: self.name.clone(),
-            storage: self.storage.clone(),
-            durability: self.durability,
-            reads: self.reads,
-            lease: self.lease.clone(),
-            requests: self.requests,
-            takeover: self.takeover,
-            patience: self.patience,
-            capacity: self.capacity,
-            wake_every: self.wake_every,
-            mailbox_limit: self.mailbox_limit,
-            max_commit_bytes: self.max_commit_bytes,
-            concurrent_activations: self.concurrent_activations,
-            escalates: self.escalates,
-            initial: self.initial.clone(),
-            prepare: self.prepare.clone(),
-        }
-    }
-}
 
 /// Where a message for a key goes from here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,14 +88,22 @@ pub(crate) struct Router<A: Agent> {
     supervisor: OnceLock<ActorCell>,
     closed: AtomicBool,
     drained: Drained,
-    /// The same for the routers of all lives of the node.
+    /// The same for the routers of all lives of the node, as the next.
     latest: Arc<Latest<A>>,
+    rebalancer: Arc<Rebalancer>,
     me: Weak<Router<A>>,
 }
 
 impl<A: Agent> Router<A> {
     pub(crate) fn new(core: Arc<Core>, settings: Settings<A>) -> Arc<Self> {
-        Self::of(core, settings, Attachments::default(), Arc::default())
+        let latest = Arc::default();
+        Self::of(
+            core,
+            settings,
+            Attachments::default(),
+            latest,
+            Arc::default(),
+        )
     }
 
     fn of(
@@ -154,6 +111,7 @@ impl<A: Agent> Router<A> {
         settings: Settings<A>,
         attachments: Attachments,
         latest: Arc<Latest<A>>,
+        rebalancer: Arc<Rebalancer>,
     ) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
             seed: placement::manager_seed(&core.cluster, &settings.name),
@@ -168,6 +126,7 @@ impl<A: Agent> Router<A> {
             closed: AtomicBool::new(false),
             drained: Drained::default(),
             latest,
+            rebalancer,
             me: me.clone(),
             core,
             settings,
@@ -266,7 +225,7 @@ impl<A: Agent> Router<A> {
             }
             self.hints.remove(key);
         }
-        match view.place(&self.settings.name, hash) {
+        match view.place(&self.settings.name, key, hash) {
             Some(node) if node == me => Target::Here,
             Some(node) => Target::There {
                 node,

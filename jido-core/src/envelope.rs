@@ -13,8 +13,10 @@
 //! - **answer**: status `u8`, executed `u8`, code `u8`, flags `u8` (1 hint, 2 passed on), epoch
 //!   `u64`, revision `u64`, hint if flagged (`u128`), who gave it if passed on (`u8` length,
 //!   bytes), payload to the end;
-//! - **notice**: which `u8` (1 leaving, 2 serves, 3 health); after the second, whether it
-//!   does `u8` and the manager (`u8` length, bytes); after the third, whether it is healthy `u8`.
+//! - **notice**: which `u8` (1 leaving, 2 serves, 3 labels, 4 health); after the second, whether it
+//!   does `u8` and the manager (`u8` length, bytes); after the third, weight `u32`, zone, region
+//!   and version (`u8` length, 0 for none, bytes); after the
+//!   fourth, whether it is healthy `u8`.
 
 mod answer;
 mod notice;
@@ -69,6 +71,12 @@ pub enum Operation {
     /// Go on keeping agents awake for the asker; the payload is a [`Renewal`], and so is
     /// the answer's.
     Renew = 11,
+    /// Say which agents run here that are placed elsewhere; the payload says which part of them.
+    Misplaced = 12,
+    /// Hand the agent over to the node that the payload names.
+    HandOver = 13,
+    /// Look for agents that run elsewhere than they are placed, and move some of them.
+    Rebalance = 14,
 }
 
 impl Operation {
@@ -85,6 +93,9 @@ impl Operation {
             Self::Attach,
             Self::Detach,
             Self::Renew,
+            Self::Misplaced,
+            Self::HandOver,
+            Self::Rebalance,
         ]
         .into_iter()
         .find(|op| *op as u8 == byte)
@@ -92,7 +103,10 @@ impl Operation {
 
     /// Whether the operation is about one agent, and so carries a key.
     pub fn has_key(self) -> bool {
-        !matches!(self, Self::Stats | Self::Renew)
+        !matches!(
+            self,
+            Self::Stats | Self::Renew | Self::Misplaced | Self::Rebalance
+        )
     }
 }
 

@@ -18,6 +18,7 @@ mod event_sourced;
 pub mod fuzz;
 mod id;
 mod key;
+mod labels;
 mod name;
 mod reminder;
 mod request;
@@ -38,6 +39,7 @@ pub use error::{Error, ErrorKind, Executed};
 pub use event_sourced::{EventSourced, Sourced};
 pub use id::AgentId;
 pub use key::{AgentKey, MAX_KEY_LEN};
+pub use labels::{DEFAULT_WEIGHT, Labels, MAX_WEIGHT};
 pub use name::{ClusterName, MAX_NAME_LEN, ManagerName, NodeName};
 pub use reminder::{
     DueReminder, LAST_TIME, MAX_REMINDER_BYTES, MAX_REMINDER_NAME_LEN, MAX_REMINDERS, MIN_INTERVAL,

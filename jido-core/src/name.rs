@@ -13,10 +13,11 @@ use crate::Error;
 /// the rest of those, 128 bytes stay well inside their limits.
 pub const MAX_NAME_LEN: usize = 128;
 
-fn check(what: &str, name: &str) -> Result<(), Error> {
+/// Checks what keeps to the rule of names; `what` says what it is.
+pub(crate) fn check(what: &str, name: &str) -> Result<(), Error> {
     if name.is_empty() || name.len() > MAX_NAME_LEN {
         return Err(Error::invalid(format!(
-            "{what} name has {} bytes: it has 1 to {MAX_NAME_LEN}",
+            "{what} has {} bytes: it has 1 to {MAX_NAME_LEN}",
             name.len()
         )));
     }
@@ -25,7 +26,7 @@ fn check(what: &str, name: &str) -> Result<(), Error> {
         .find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')))
     {
         Some(c) => Err(Error::invalid(format!(
-            "{what} name {name:?} has {c:?}: it has ASCII letters, digits, '-', '_' and '.'"
+            "{what} {name:?} has {c:?}: it has ASCII letters, digits, '-', '_' and '.'"
         ))),
         None => Ok(()),
     }
@@ -96,19 +97,19 @@ name!(
     /// Names a cluster: agents, sessions and records of differently named
     /// clusters never meet.
     ClusterName,
-    "cluster"
+    "cluster name"
 );
 name!(
     /// Names a manager: one kind of agent in a cluster, with the same name on
     /// every node.
     ManagerName,
-    "manager"
+    "manager name"
 );
 name!(
     /// Names a node. Placement depends on it, so a node keeps its name when it
     /// is restarted; one life of a node is its [`Incarnation`](crate::Incarnation).
     NodeName,
-    "node"
+    "node name"
 );
 
 #[cfg(test)]

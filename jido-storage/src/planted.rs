@@ -120,6 +120,9 @@ mod bugs {
         DormantNotWoken,
         /// An activation comes to reminders a second before they are due.
         RemindedTooEarly,
+        /// An agent that is moved is released, and activated on its new node, while it runs on
+        /// where it was.
+        RebalanceWithoutDrain,
     }
 
     impl fmt::Display for Bug {

@@ -10,6 +10,7 @@ pub mod hooks;
 pub mod hops;
 pub mod once;
 pub mod order;
+pub mod places;
 pub mod reads;
 pub mod recovery;
 pub mod reminders;

@@ -26,4 +26,4 @@ use load::request_id;
 pub use load::{Load, LoadCounts, LoadOptions, LoadReport};
 pub use logs::Log;
 pub use node::ProcessNode;
-pub use replies::{CounterReply, Member, OwnerReply, Stats};
+pub use replies::{CounterReply, Member, Move, OwnerReply, RebalancePlan, Rebalanced, Stats};

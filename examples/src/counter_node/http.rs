@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::counter::CounterMessage;
 use super::errors::ApiError;
+use super::rebalancing;
 use super::state::State;
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -34,6 +35,10 @@ pub(super) fn router(state: Arc<State>) -> Router {
         .route("/demo/cluster/stats", get(stats))
         .route("/demo/cluster/members", get(members))
         .route("/demo/node/network", get(network))
+        .route(
+            "/demo/cluster/rebalance",
+            get(rebalancing::plan).post(rebalancing::rebalance),
+        )
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .fallback(unknown_path)
@@ -200,6 +205,7 @@ async fn members(Extract(state): Extract<Arc<State>>) -> Answer {
                 "address": member.address,
                 "leaving": member.leaving,
                 "healthy": member.healthy,
+                "zone": member.labels.zone(),
             })
         })
         .collect();

@@ -71,12 +71,12 @@ pub struct NodeOptions {
     #[arg(long, env = "JIDO_TAKEOVER", value_enum, default_value = "after-lease")]
     pub takeover: TakeoverOption,
 
-    /// How often keys that run elsewhere than they are placed are looked for.
+    /// How often keys that run elsewhere than they are placed are looked for: at least 10ms, 30s by default.
     #[arg(long, env = "JIDO_REBALANCE_INTERVAL", value_name = "DURATION", value_parser = positive)]
     pub rebalance_interval: Option<Duration>,
 
-    /// How many keys are moved each time, at most.
-    #[arg(long, env = "JIDO_MAX_MIGRATIONS", value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    /// How many keys are moved each time, at most: 1 to 10000, 1 by default.
+    #[arg(long, env = "JIDO_MAX_MIGRATIONS", value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub max_migrations: Option<u32>,
 }
 
@@ -196,6 +196,7 @@ mod tests {
             (["--takeover", "never"], "--takeover"),
             (["--rebalance-interval", "0ms"], "--rebalance-interval"),
             (["--max-migrations", "0"], "--max-migrations"),
+            (["--max-migrations", "10001"], "--max-migrations"),
             (["--seed", "n2"], "--seed"),
         ] {
             let error = parse(&more).unwrap_err();

@@ -174,7 +174,6 @@ async fn start(options: &NodeOptions) -> Result<(Serving, Reloader), Failure> {
         .ok()
         .filter(|cookie| !cookie.is_empty())
         .ok_or_else(|| Failure::new(BAD_OPTIONS, "JIDO_COOKIE is not set: it holds the cookie"))?;
-    warn_of_unused(options);
 
     let tls = options
         .security
@@ -182,41 +181,39 @@ async fn start(options: &NodeOptions) -> Result<(Serving, Reloader), Failure> {
         .map_err(|error| Failure::new(BAD_OPTIONS, error.to_string()))?;
     let reloader = Reloader::new(tls.clone())
         .map_err(|error| Failure::new(FAILED, format!("no signals: {error}")))?;
-    let node = Node::builder(options.name.as_str())
+    let mut node = Node::builder(options.name.as_str())
         .cluster(options.cluster.as_str())
         .listen(options.listen)
         .cookie(cookie)
         .seeds(options.seeds.iter().map(ToString::to_string))
         .lease_ttl(options.lease_ttl);
+    if let Some(zone) = &options.zone {
+        node = node.zone(zone);
+    }
     let node = options
         .security
         .apply(options.discovery.apply(node), tls.as_ref())
         .start()
         .await
         .map_err(|error| Failure::start("the node", &error))?;
-    let counters = InstanceManager::<Counter>::builder("counters")
+    let mut counters = InstanceManager::<Counter>::builder("counters")
         .shared_storage(storage)
         .idle_timeout(options.idle_timeout)
         .takeover(match options.takeover {
             TakeoverOption::AfterLease => Takeover::AfterLease,
             TakeoverOption::OnDisconnect => Takeover::OnDisconnect,
-        })
+        });
+    if let Some(interval) = options.rebalance_interval {
+        counters = counters.rebalance_interval(interval);
+    }
+    if let Some(limit) = options.max_migrations {
+        counters = counters.max_migrations(limit as usize);
+    }
+    let counters = counters
         .start(&node)
         .await
         .map_err(|error| Failure::start("the counters", &error))?;
     Ok((Serving { node, counters }, reloader))
-}
-
-fn warn_of_unused(options: &NodeOptions) {
-    for (flag, given) in [
-        ("--zone", options.zone.is_some()),
-        ("--rebalance-interval", options.rebalance_interval.is_some()),
-        ("--max-migrations", options.max_migrations.is_some()),
-    ] {
-        if given {
-            tracing::warn!("{flag} is given, but this version does not act on it");
-        }
-    }
 }
 
 async fn shut_down(node: &Node) -> Result<(), Failure> {

@@ -17,6 +17,7 @@ mod input;
 mod membership;
 mod paused;
 mod postgres;
+mod rebalancing;
 mod reminders;
 mod startup;
 mod strangers;

@@ -14,7 +14,9 @@ use crate::error::{Error, ErrorKind};
 use crate::handle::Handle;
 use crate::lease::Takeover;
 use crate::node::Node;
+use crate::placement::{PlacementPolicy, Rendezvous};
 use crate::reads::Reads;
+use crate::rebalance::Rebalancing;
 use crate::router::{Capacity, Initial, Patience, Prepare, Router, Settings};
 
 /// How many requests an agent remembers unless it is told otherwise.
@@ -33,11 +35,13 @@ pub struct ManagerBuilder<A: Agent> {
     storage: Option<Arc<dyn Storage>>,
     durability: Option<Durability>,
     takeover: Takeover,
+    placement: Arc<dyn PlacementPolicy>,
     reads: Option<Reads>,
     requests: RequestLimits,
     patience: Patience,
     capacity: Capacity,
     wake_every: Option<Duration>,
+    rebalancing: Rebalancing,
     mailbox_limit: usize,
     concurrent_activations: usize,
     initial: Initial<A>,
@@ -52,6 +56,7 @@ impl<A: Agent> ManagerBuilder<A> {
             storage: None,
             durability: None,
             takeover: Takeover::default(),
+            placement: Arc::new(Rendezvous),
             reads: None,
             requests: RequestLimits {
                 count: DEFAULT_REQUEST_COUNT,
@@ -63,6 +68,7 @@ impl<A: Agent> ManagerBuilder<A> {
             },
             capacity: Capacity::default(),
             wake_every: Some(DEFAULT_WAKE_EVERY),
+            rebalancing: Rebalancing::default(),
             mailbox_limit: 10_000,
             concurrent_activations: 64,
             initial,
@@ -94,6 +100,13 @@ impl<A: Agent> ManagerBuilder<A> {
     /// [`Takeover::AfterLease`] by default.
     pub fn takeover(mut self, takeover: Takeover) -> Self {
         self.takeover = takeover;
+        self
+    }
+
+    /// Which node a key is placed on: by [`Rendezvous`] unless it is said here. Every node of
+    /// the cluster must be given the same, as [`PlacementPolicy`] says.
+    pub fn placement(mut self, policy: impl PlacementPolicy) -> Self {
+        self.placement = Arc::new(policy);
         self
     }
 
@@ -167,6 +180,24 @@ impl<A: Agent> ManagerBuilder<A> {
     /// where no agent has reminders. It is one query each time, and others for what it finds.
     pub fn wake_every(mut self, period: impl Into<Option<Duration>>) -> Self {
         self.wake_every = period.into();
+        self
+    }
+
+    /// How often agents are looked for that run elsewhere than they are placed, to
+    /// [move](crate::rebalance) them: at least 10 ms,
+    /// [`DEFAULT_REBALANCE_INTERVAL`](crate::DEFAULT_REBALANCE_INTERVAL) by default, with up to an eighth more or
+    /// less; and `None` for never, unless somebody [asks](Handle::rebalance) for it. What the node of the
+    /// smallest name is told counts, so tell all nodes the same.
+    pub fn rebalance_interval(mut self, interval: impl Into<Option<Duration>>) -> Self {
+        self.rebalancing.interval = interval.into();
+        self
+    }
+
+    /// How many agents are moved each time at the most: 1 to
+    /// [`MAX_MIGRATIONS`](crate::MAX_MIGRATIONS), 1 by default. A move costs its agent's callers a moment's
+    /// wait, and storage a commit, a claim and a load.
+    pub fn max_migrations(mut self, limit: usize) -> Self {
+        self.rebalancing.max_migrations = limit;
         self
     }
 
@@ -255,6 +286,7 @@ impl<A: Agent> ManagerBuilder<A> {
         if self.capacity.bytes == Some(0) {
             return refused("capacity_bytes is 0: it is at least 1, or None");
         }
+        let rebalancing = self.rebalancing.check()?;
         let capabilities = storage.capabilities();
         if capabilities.sharing == Sharing::Process {
             tracing::warn!(
@@ -283,9 +315,11 @@ impl<A: Agent> ManagerBuilder<A> {
             lease,
             requests: (durability == Durability::Command).then_some(self.requests),
             takeover: self.takeover,
+            placement: self.placement,
             patience: self.patience,
             capacity: self.capacity,
             wake_every: self.wake_every,
+            rebalancing,
             mailbox_limit: self.mailbox_limit as u64,
             max_commit_bytes: capabilities.max_commit_bytes,
             concurrent_activations: self.concurrent_activations,

@@ -1,6 +1,7 @@
 //! What a manager can be told through its `ActorRef`.
 
 use std::fmt;
+use std::time::Duration;
 
 use jido_core::Agent;
 use ractor::RpcReplyPort;
@@ -8,6 +9,7 @@ use ractor::RpcReplyPort;
 use crate::agent_ref::AgentRef;
 use crate::error::Error;
 use crate::handle::Handle;
+use crate::rebalance::Rebalanced;
 use crate::router::Stats;
 use crate::runtime;
 
@@ -25,6 +27,9 @@ pub enum ManagerMessage<A: Agent> {
     Lookup(String, RpcReplyPort<Result<Option<AgentRef<A>>, Error>>),
     /// Hibernates an agent; answers whether it ran.
     Stop(String, RpcReplyPort<Result<bool, Error>>),
+    /// Moves agents that run elsewhere than they are placed; answers within the time given what
+    /// was done.
+    Rebalance(Duration, RpcReplyPort<Result<Rebalanced, Error>>),
     /// Answers how many agents are active.
     Stats(RpcReplyPort<Result<Stats, Error>>),
 }
@@ -51,6 +56,9 @@ impl<A: Agent> ManagerMessage<A> {
             Self::Get(key, reply) => answer(reply, async move { handle.get(&key).await }),
             Self::Lookup(key, reply) => answer(reply, async move { handle.lookup(&key).await }),
             Self::Stop(key, reply) => answer(reply, async move { handle.stop(&key).await }),
+            Self::Rebalance(timeout, reply) => {
+                answer(reply, async move { handle.rebalance(timeout).await });
+            }
             Self::Stats(reply) => answer(reply, async move { handle.stats().await }),
         }
     }
@@ -74,6 +82,7 @@ impl<A: Agent> fmt::Debug for ManagerMessage<A> {
             Self::Get(key, _) => ("Get", key.as_str()),
             Self::Lookup(key, _) => ("Lookup", key.as_str()),
             Self::Stop(key, _) => ("Stop", key.as_str()),
+            Self::Rebalance(..) => ("Rebalance", ""),
             Self::Stats(_) => ("Stats", ""),
         };
         f.debug_tuple(name).field(&key).finish()

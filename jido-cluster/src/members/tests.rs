@@ -39,8 +39,8 @@ fn placement_is_the_same_whatever_the_order_of_arrival() {
     let b = members(&[("n3", 3), ("n2", 2), ("n1", 1)]);
     for hash in hashes() {
         assert_eq!(
-            a.view().place(&counters(), hash),
-            b.view().place(&counters(), hash)
+            a.view().place(&counters(), "", hash),
+            b.view().place(&counters(), "", hash)
         );
     }
 }
@@ -49,7 +49,7 @@ fn placement_is_the_same_whatever_the_order_of_arrival() {
 fn a_restarted_node_takes_the_place_of_its_former_life() {
     let members = members(&[("n1", 1), ("n2", 2), ("n2", 22)]);
     let view = members.view();
-    assert!(hashes().all(|hash| view.place(&counters(), hash) != Some(Incarnation(2))));
+    assert!(hashes().all(|hash| view.place(&counters(), "", hash) != Some(Incarnation(2))));
     assert!(view.contains(Incarnation(2)));
     members.left(Incarnation(2));
     assert!(members.is_gone(Incarnation(2)));
@@ -62,11 +62,11 @@ fn a_node_gets_keys_only_while_it_runs_their_manager() {
     let members = members(&[("n1", 1), ("n2", 2)]);
     members.serves(Incarnation(2), &counters(), false);
     let only = Some(Incarnation(1));
-    assert!(hashes().all(|hash| members.view().place(&counters(), hash) == only));
+    assert!(hashes().all(|hash| members.view().place(&counters(), "", hash) == only));
     let other = ManagerName::new("rooms").unwrap();
-    assert_eq!(members.view().place(&other, 7), None);
+    assert_eq!(members.view().place(&other, "", 7), None);
     members.serves(Incarnation(2), &counters(), true);
-    assert!(hashes().any(|hash| members.view().place(&counters(), hash) != only));
+    assert!(hashes().any(|hash| members.view().place(&counters(), "", hash) != only));
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn a_leaving_node_is_a_member_without_keys() {
     let members = members(&[("n1", 1), ("n2", 2)]);
     members.leaving(Incarnation(1));
     members.leaving(Incarnation(2));
-    assert_eq!(members.view().place(&counters(), 7), None);
+    assert_eq!(members.view().place(&counters(), "", 7), None);
     assert_eq!(members.view().members().len(), 2);
 }
 
@@ -83,7 +83,7 @@ fn a_node_that_is_not_well_gets_no_keys_while_another_can_take_them() {
     let members = members(&[("n1", 1), ("n2", 2)]);
     let all_on = |node| {
         let view = members.view();
-        hashes().all(|hash| view.place(&counters(), hash) == Some(Incarnation(node)))
+        hashes().all(|hash| view.place(&counters(), "", hash) == Some(Incarnation(node)))
     };
     members.health(Incarnation(1), false);
     assert!(all_on(2));

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jido_core::{ClusterName, Incarnation, NodeName};
+use jido_core::{ClusterName, DEFAULT_WEIGHT, Incarnation, Labels, NodeName};
 use jido_storage::GroupOptions;
 use ractor::Actor;
 
@@ -32,6 +32,10 @@ const LEASE_TTL: std::ops::RangeInclusive<Duration> =
 pub struct NodeBuilder {
     name: String,
     cluster: String,
+    zone: Option<String>,
+    region: Option<String>,
+    version: Option<String>,
+    weight: u32,
     listen: Option<SocketAddr>,
     advertise: Option<String>,
     cookie: Option<Result<Cookie, Error>>,
@@ -53,6 +57,10 @@ impl NodeBuilder {
         Self {
             name,
             cluster: "jido".into(),
+            zone: None,
+            region: None,
+            version: None,
+            weight: DEFAULT_WEIGHT,
             listen: None,
             advertise: None,
             cookie: None,
@@ -73,6 +81,36 @@ impl NodeBuilder {
     /// The cluster that it belongs to; `jido` by default.
     pub fn cluster(mut self, cluster: impl Into<String>) -> Self {
         self.cluster = cluster.into();
+        self
+    }
+
+    /// The zone that the node stands in: 1 to 128 ASCII letters, digits, `-`, `_` and `.`. Others
+    /// see it among its [`labels`](crate::Member::labels), and
+    ///
+    /// [`ZoneAware`](crate::placement::ZoneAware) places keys by it.
+    pub fn zone(mut self, zone: impl Into<String>) -> Self {
+        self.zone = Some(zone.into());
+        self
+    }
+
+    /// The region that the zone is in, under the rule of [`zone`](NodeBuilder::zone).
+    pub fn region(mut self, region: impl Into<String>) -> Self {
+        self.region = Some(region.into());
+        self
+    }
+
+    /// The version of your program that the node runs, for those who look at the members,
+    /// under the rule of [`zone`](NodeBuilder::zone).
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.version = Some(version.into());
+        self
+    }
+
+    /// How much the node can take, compared to others: 1 to
+    /// [`MAX_WEIGHT`](crate::MAX_WEIGHT), [`DEFAULT_WEIGHT`] by default. One of twice the
+    /// weight gets twice as many keys.
+    pub fn weight(mut self, weight: u32) -> Self {
+        self.weight = weight;
         self
     }
 
@@ -163,7 +201,8 @@ impl NodeBuilder {
     /// why the node isn't well, and so does a panic.
     ///
     /// A node that isn't well tells its peers and leaves placement: it gets no further keys while another
-    /// member can take them. Agents that run on it go on, since it is alive and owns them.
+    /// member can take them. Agents that run on it go on, since it is alive and owns them, until they
+    /// are moved as any that are placed elsewhere.
     /// [`Node::ready`] fails with the reason. Once the check is `Ok` again, it takes keys again.
     pub fn health(
         mut self,
@@ -196,6 +235,7 @@ impl NodeBuilder {
     pub async fn start(mut self) -> Result<Node, Error> {
         let name = NodeName::new(&self.name)?;
         let cluster = ClusterName::new(&self.cluster)?;
+        let labels = self.labels()?;
         if !LEASE_TTL.contains(&self.lease_ttl) {
             return Err(Error::new(
                 ErrorKind::InvalidInput,
@@ -214,6 +254,7 @@ impl NodeBuilder {
         let makings = Makings {
             name,
             cluster,
+            labels,
             environment: self.environment,
             ways,
             deadlines: Arc::new(Deadlines::new()),
@@ -232,6 +273,20 @@ impl NodeBuilder {
         tracing::info!(node = %core.name, %incarnation, address = core.transport.address(), "node started");
         let lives = Lives::new(makings, core, supervisor);
         Ok(Node { lives })
+    }
+
+    fn labels(&self) -> Result<Labels, Error> {
+        let mut labels = Labels::new().with_weight(self.weight)?;
+        if let Some(zone) = &self.zone {
+            labels = labels.with_zone(zone)?;
+        }
+        if let Some(region) = &self.region {
+            labels = labels.with_region(region)?;
+        }
+        if let Some(version) = &self.version {
+            labels = labels.with_version(version)?;
+        }
+        Ok(labels)
     }
 
     fn network(&mut self) -> Result<Network, Error> {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jido_core::{ClusterName, Incarnation, NodeName};
+use jido_core::{ClusterName, Incarnation, Labels, NodeName};
 use jido_storage::GroupOptions;
 
 use super::Core;
@@ -47,6 +47,7 @@ pub(super) struct Network {
 pub(super) struct Makings {
     pub(super) name: NodeName,
     pub(super) cluster: ClusterName,
+    pub(super) labels: Labels,
     pub(super) environment: Arc<dyn Environment>,
     pub(super) ways: Ways,
     pub(super) deadlines: Arc<Deadlines>,
@@ -64,7 +65,8 @@ impl Makings {
             Ways::Given(make) => make(&self.name, incarnation),
             Ways::Network(network) => Arc::new(self.network(network, incarnation, former)?),
         };
-        let me = Member::new(self.name.clone(), incarnation, String::new());
+        let mut me = Member::new(self.name.clone(), incarnation, String::new());
+        me.labels = self.labels.clone();
         let core = Arc::new(Core::new(
             self.cluster.clone(),
             me,

@@ -61,7 +61,8 @@ impl<A: Agent> Router<A> {
         }
     }
 
-    /// Moves unused agents down, keeps agents elsewhere attached, and wakes those that are due, in each life of the
+    /// Moves unused agents down, keeps agents elsewhere attached, wakes those that are due, and moves those that
+    /// are placed elsewhere, in each life of the
     /// node in its turn, for as long as the task is kept.
     pub(crate) fn chores(self: &Arc<Self>) -> OwnedTask {
         let first = self.clone();
@@ -73,6 +74,7 @@ impl<A: Agent> Router<A> {
                     router.passivation(),
                     router.keep_attached(),
                     router.waking(),
+                    router.rebalancing(),
                 );
                 first.latest.changed.notified().await;
             }
@@ -94,7 +96,13 @@ impl<A: Agent> Router<A> {
         };
         // Guards of callers go on; other nodes tell anew what they hold.
         let attachments = self.attachments.of_next_life();
-        let next = Self::of(core.clone(), settings, attachments, self.latest.clone());
+        let next = Self::of(
+            core.clone(),
+            settings,
+            attachments,
+            self.latest.clone(),
+            self.rebalancer.clone(),
+        );
         next.open(supervisor.clone());
         if !core.exchange.add_handler(&self.settings.name, next.clone())
             || !core.add_manager(next.clone())

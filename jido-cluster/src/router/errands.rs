@@ -18,7 +18,7 @@ use crate::exchange::{AskError, Question};
 use crate::transport::SendError;
 
 /// How a try of an errand ended.
-enum Tried {
+pub(super) enum Tried {
     Done,
     Refused(Refusal),
     /// The node was out of reach, or its session has ended.
@@ -256,7 +256,7 @@ impl<A: Agent> Router<A> {
 }
 
 /// What another node's answer to an errand means.
-fn errand_answer(answer: &Answer) -> Result<Tried, Error> {
+pub(super) fn errand_answer(answer: &Answer) -> Result<Tried, Error> {
     match answer.status {
         AnswerStatus::Ok => Ok(Tried::Done),
         AnswerStatus::Unreachable => Ok(Tried::NotPassedOn),

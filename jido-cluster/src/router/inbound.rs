@@ -1,5 +1,6 @@
 //! Asks that other nodes make of this one.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use super::{Router, Target};
 use crate::activation::Errand;
 use crate::delivery::{Delivery, Refusal, ReplyTo};
 use crate::exchange::{AnswerPort, AskHandler};
+use crate::placement::PlacementPolicy;
 use crate::runtime;
 
 impl<A: Agent> AskHandler for Router<A> {
@@ -41,6 +43,9 @@ impl<A: Agent> AskHandler for Router<A> {
                 self.detached(key, from);
                 port.ok(Epoch::ZERO, Revision::ZERO, Bytes::new());
             }
+            (Operation::HandOver, Some(key)) => self.hand_over_asked(key, &ask, port),
+            (Operation::Misplaced, _) => self.misplaced_asked(&ask, port),
+            (Operation::Rebalance, _) => self.rebalance_asked(port),
             (Operation::Renew, _) => match Renewal::decode(ask.payload) {
                 Ok(renewal) => {
                     let missing = self.renewed(from, renewal);
@@ -52,6 +57,10 @@ impl<A: Agent> AskHandler for Router<A> {
             // its key.
             (_, None) => port.refused(AnswerStatus::Incompatible, None, Bytes::from("no key")),
         }
+    }
+
+    fn placement(&self) -> Arc<dyn PlacementPolicy> {
+        self.settings.placement.clone()
     }
 
     fn peer_down(&self, peer: Incarnation) {

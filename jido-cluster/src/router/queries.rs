@@ -12,6 +12,7 @@ use jido_storage::{AgentRecord, Cursor, DirectoryPage, DirectoryQuery, NodeState
 use super::Router;
 use crate::error::{Error, ErrorKind};
 use crate::exchange::Question;
+use crate::rebalance::Migrations;
 
 /// Where an agent is and where it ought to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub struct Stats {
     pub total: u64,
     /// How many of them are parked.
     pub parked: u64,
+    /// How many moves these nodes had made, as [leaders](crate::rebalance), since they started.
+    pub migrations: Migrations,
 }
 
 /// A page of a manager's agents.
@@ -123,7 +126,11 @@ impl<A: Agent> Router<A> {
         let name = |incarnation| view.get(incarnation).map(|member| member.name.clone());
         Ok(Ownership {
             placed: view
-                .place(&self.settings.name, self.key_hash(key.as_str()))
+                .place(
+                    &self.settings.name,
+                    key.as_str(),
+                    self.key_hash(key.as_str()),
+                )
                 .and_then(name),
             owner: owner.and_then(name),
         })
@@ -146,14 +153,16 @@ impl<A: Agent> Router<A> {
         }
     }
 
-    /// How many agents are active here, and how many of them are parked.
-    pub(super) fn stats_here(&self) -> (u64, u64) {
-        (self.local.len() as u64, self.local.parked_len() as u64)
+    /// How many agents are active here, how many of them are parked, and how many moves
+    /// this node had made.
+    pub(super) fn stats_here(&self) -> (u64, u64, Migrations) {
+        let (active, parked) = (self.local.len(), self.local.parked_len());
+        (active as u64, parked as u64, self.rebalancer.done())
     }
 
     pub(crate) async fn stats(&self, timeout: Duration) -> Result<Stats, Error> {
         let mut by_node = BTreeMap::new();
-        let (active, mut parked) = self.stats_here();
+        let (active, mut parked, mut migrations) = self.stats_here();
         by_node.insert(self.core.name.clone(), active);
         let answers = self
             .ask_all(self.others(), None, Operation::Stats, timeout)
@@ -164,9 +173,11 @@ impl<A: Agent> Router<A> {
                 continue;
             };
             let Some(payload) = answer else { continue };
-            let (active, parked_there): (u64, u64) = decode_payload(&payload).map_err(|error| {
+            let told: (u64, u64, Migrations) = decode_payload(&payload).map_err(|error| {
                 Error::new(ErrorKind::Incompatible, error.to_string()).caused_by(error)
             })?;
+            let (active, parked_there, migrations_there) = told;
+            migrations.add(migrations_there);
             // Of two lives of a name for a moment, both are counted.
             *by_node.entry(member.name.clone()).or_insert(0) += active;
             parked += parked_there;
@@ -176,6 +187,7 @@ impl<A: Agent> Router<A> {
             by_node,
             total,
             parked,
+            migrations,
         })
     }
 

@@ -136,7 +136,7 @@ impl<A: Agent> Router<A> {
     }
 
     /// The lives of nodes that see the same records, where not all do.
-    async fn sharing(&self) -> Result<Option<BTreeSet<Incarnation>>, Error> {
+    pub(super) async fn sharing(&self) -> Result<Option<BTreeSet<Incarnation>>, Error> {
         let storage = &self.settings.storage;
         if storage.capabilities().sharing == Sharing::Cluster {
             return Ok(None);

@@ -116,7 +116,10 @@ pub(crate) struct TokioClock(tokio::time::Instant, AtomicU64);
 
 impl TokioClock {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self(tokio::time::Instant::now(), AtomicU64::new(1)))
+        // No two clocks, and so no two nodes, draw the same.
+        static FIRST: AtomicU64 = AtomicU64::new(1);
+        let first = FIRST.fetch_add(1 << 32, Ordering::Relaxed);
+        Arc::new(Self(tokio::time::Instant::now(), AtomicU64::new(first)))
     }
 }
 

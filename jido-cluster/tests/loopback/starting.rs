@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jido_cluster::storage::MemoryStorage;
-use jido_cluster::{ErrorKind, InstanceManager};
+use jido_cluster::{ErrorKind, InstanceManager, Labels};
 
 use crate::harness::{Cluster, Counter, Message, eventually, met};
 
@@ -55,6 +55,16 @@ async fn values_that_are_refused_name_the_field_and_the_limit() {
         (
             cluster.node("n1").lease_ttl(Duration::from_millis(1)),
             "lease_ttl",
+        ),
+        (cluster.node("n1").zone("a b"), "zone \"a b\""),
+        (
+            cluster.node("n1").region(""),
+            "region has 0 bytes: it has 1 to 128",
+        ),
+        (cluster.node("n1").version("1/2"), "version"),
+        (
+            cluster.node("n1").weight(0),
+            "weight is 0: it is 1 to 10000",
         ),
     ] {
         let error = builder.start().await.unwrap_err();
@@ -146,4 +156,28 @@ async fn storage_that_is_not_shared_keeps_a_key_on_the_node_that_runs_it() {
         assert_eq!(nodes[0].1.call(&key, Message::Add(1)).await.unwrap(), 2);
     }
     assert_eq!(third.stats().await.unwrap().by_node[&node.me().name], 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_node_says_about_itself_is_seen_by_others_and_stands_in_its_record() {
+    let cluster = Cluster::new();
+    let plain = cluster.start("n1").await;
+    let node = cluster.node("n2").zone("z1").region("eu").version("1.2.3");
+    let node = node.weight(250).start().await.unwrap();
+    let _handle = cluster.manager().start(&node).await.unwrap();
+    met(&plain.0, 2).await;
+    met(&node, 2).await;
+    let mine = node.me().labels;
+    assert_eq!(mine.zone(), Some("z1"));
+    assert_eq!((mine.region(), mine.version()), (Some("eu"), Some("1.2.3")));
+    assert_eq!(mine.weight(), 250);
+    for seen in [plain.0.members(), node.members()] {
+        assert_eq!(seen[0].labels, Labels::default());
+        assert_eq!(seen[1].labels, mine);
+    }
+    let records = cluster.storage.nodes(plain.0.cluster()).await.unwrap();
+    let record = records.iter().find(|record| record.name.as_str() == "n2");
+    let metadata = &record.unwrap().metadata;
+    let said = ["zone", "region", "version", "weight"].map(|name| metadata[name].as_str());
+    assert_eq!(said, ["z1", "eu", "1.2.3", "250"]);
 }

@@ -2,12 +2,14 @@
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use super::{EnvelopeError, KIND_NOTICE, manager_name, prefix};
-use crate::{MAX_NAME_LEN, ManagerName};
+use super::{EnvelopeError, KIND_NOTICE, manager_name, prefix, text};
+use crate::labels::MAX_LABELS_LEN;
+use crate::{Error, Labels, MAX_NAME_LEN, ManagerName};
 
 const LEAVING: u8 = 1;
 const SERVES: u8 = 2;
-const HEALTH: u8 = 3;
+const LABELS: u8 = 3;
+const HEALTH: u8 = 4;
 
 /// Something that a node tells its peers without being asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +23,9 @@ pub enum Notice {
         /// Whether it has it.
         serves: bool,
     },
+    /// What the sender says about itself. It comes before the first manager of the sender, and
+    /// not at all where it is what is taken of everybody.
+    Labels(Labels),
     /// What the sender's own signals say of its health: place no keys on one that isn't
     /// healthy.
     Health {
@@ -32,7 +37,7 @@ pub enum Notice {
 impl Notice {
     /// Writes the envelope.
     pub fn encode(&self) -> Bytes {
-        let mut out = BytesMut::with_capacity(16 + MAX_NAME_LEN);
+        let mut out = BytesMut::with_capacity(16 + MAX_NAME_LEN.max(MAX_LABELS_LEN));
         prefix(&mut out, KIND_NOTICE, 0);
         match self {
             Self::Leaving => out.put_u8(LEAVING),
@@ -45,6 +50,15 @@ impl Notice {
                 out.put_u8(u8::from(*serves));
                 out.put_u8(manager.as_str().len() as u8);
                 out.put_slice(manager.as_str().as_bytes());
+            }
+            Self::Labels(labels) => {
+                out.put_u8(LABELS);
+                out.put_u32(labels.weight());
+                for label in [labels.zone(), labels.region(), labels.version()] {
+                    let label = label.unwrap_or_default();
+                    out.put_u8(label.len() as u8);
+                    out.put_slice(label.as_bytes());
+                }
             }
         }
         out.freeze()
@@ -62,9 +76,28 @@ pub(super) fn decode(mut bytes: Bytes) -> Result<Notice, EnvelopeError> {
                 serves,
             })
         }
+        LABELS => decode_labels(&mut bytes),
         HEALTH => Ok(Notice::Health {
             healthy: bytes.try_get_u8().map_err(short)? != 0,
         }),
         _ => Err(EnvelopeError::Malformed("unknown notice")),
     }
+}
+
+type Set = fn(Labels, String) -> Result<Labels, Error>;
+
+fn decode_labels(bytes: &mut Bytes) -> Result<Notice, EnvelopeError> {
+    let short = |_| EnvelopeError::Malformed("notice cut short");
+    let refused = |_: Error| EnvelopeError::Malformed("bad label");
+    let weight = bytes.try_get_u32().map_err(short)?;
+    let mut labels = Labels::new().with_weight(weight).map_err(refused)?;
+    let sets: [Set; 3] = [Labels::with_zone, Labels::with_region, Labels::with_version];
+    for set in sets {
+        let len = usize::from(bytes.try_get_u8().map_err(short)?);
+        let label = text(bytes, len, MAX_NAME_LEN)?;
+        if !label.is_empty() {
+            labels = set(labels, label).map_err(refused)?;
+        }
+    }
+    Ok(Notice::Labels(labels))
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Epoch, Executed, Incarnation, NodeName, Revision};
+use crate::{Epoch, Executed, Incarnation, Labels, MAX_WEIGHT, NodeName, Revision};
 use proptest::prelude::*;
 
 fn ask() -> Ask {
@@ -31,6 +31,27 @@ fn answer() -> Answer {
         hint: Some(Incarnation(6)),
         by: Some(NodeName::new("n2").unwrap()),
         payload: Bytes::from_static(b"why"),
+    }
+}
+
+fn labels() -> Labels {
+    let labels = Labels::new().with_weight(MAX_WEIGHT).unwrap();
+    let labels = labels.with_zone("eu-1a").unwrap();
+    labels.with_version("1.2.3").unwrap()
+}
+
+#[test]
+fn labels_out_of_their_range_are_refused() {
+    let good = Notice::Labels(labels()).encode();
+    let place = good.len() - "1.2.3".len();
+    for (at, byte) in [(11, 0xff), (place, b'/'), (place - 1, 0xff), (place - 1, 6)] {
+        let mut bad = good.to_vec();
+        bad[at] = byte;
+        let decoded = Envelope::decode(bad.into());
+        assert!(
+            matches!(decoded, Err(EnvelopeError::Malformed(_))),
+            "{decoded:?}"
+        );
     }
 }
 
@@ -74,6 +95,8 @@ fn envelopes_read_back_as_written() {
             manager,
             serves: false,
         },
+        Notice::Labels(Labels::new()),
+        Notice::Labels(labels()),
     ] {
         assert_eq!(
             Envelope::decode(notice.encode()),
@@ -88,7 +111,12 @@ fn envelopes_read_back_as_written() {
         ..ask()
     };
     assert_eq!(Envelope::decode(bare.encode()), Ok(Envelope::Ask(bare)));
-    for operation in [Operation::Stats, Operation::Renew] {
+    for operation in [
+        Operation::Stats,
+        Operation::Renew,
+        Operation::Misplaced,
+        Operation::Rebalance,
+    ] {
         let keyless = Ask {
             operation,
             key: None,

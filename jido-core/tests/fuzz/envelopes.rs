@@ -4,8 +4,8 @@ use bytes::Bytes;
 use jido_core::fuzz::bounded;
 use jido_core::{
     AgentKey, Answer, AnswerStatus, Ask, Envelope, EnvelopeError, Epoch, Executed, Incarnation,
-    ManagerName, NodeName, Notice, Operation, PROTOCOL_VERSION, Renewal, RequestId, RequestTry,
-    Revision, Route, Timestamp, fuzz_target,
+    Labels, ManagerName, NodeName, Notice, Operation, PROTOCOL_VERSION, Renewal, RequestId,
+    RequestTry, Revision, Route, Timestamp, fuzz_target,
 };
 
 fn seeds() -> Vec<Vec<u8>> {
@@ -59,7 +59,9 @@ fn seeds() -> Vec<Vec<u8>> {
         manager,
         serves: true,
     };
+    let labels = Labels::new().with_zone("z").and_then(|l| l.with_weight(7));
     [
+        Notice::Labels(labels.unwrap()).encode(),
         ask.encode(),
         plain.encode(),
         direct.encode(),

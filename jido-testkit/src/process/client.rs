@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::http::{Answer, Http};
-use super::replies::{CounterReply, Member, OwnerReply, Stats};
+use super::replies::{CounterReply, Member, OwnerReply, RebalancePlan, Rebalanced, Stats};
 use crate::{Error, ErrorKind};
 
 /// An increment.
@@ -158,6 +158,25 @@ impl DemoClient {
         }
         let reply: Reply = self.ask(Method::GET, "/demo/cluster/members", None).await?;
         Ok(reply.members)
+    }
+
+    /// Asks which counters would be moved, since they run elsewhere than they are placed.
+    ///
+    /// # Errors
+    ///
+    /// As the type says.
+    pub async fn rebalance_plan(&self) -> Result<RebalancePlan, Error> {
+        self.ask(Method::GET, "/demo/cluster/rebalance", None).await
+    }
+
+    /// Has counters moved that run elsewhere than they are placed, and waits for that.
+    ///
+    /// # Errors
+    ///
+    /// As the type says.
+    pub async fn rebalance(&self) -> Result<Rebalanced, Error> {
+        self.ask(Method::POST, "/demo/cluster/rebalance", None)
+            .await
     }
 
     /// Asks whether the node serves; it is not ready when it refuses or can't be

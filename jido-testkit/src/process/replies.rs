@@ -54,4 +54,47 @@ pub struct Member {
     pub address: String,
     /// Whether it is shutting down and takes no further keys.
     pub leaving: bool,
+    /// The zone that it says to stand in.
+    pub zone: Option<String>,
+}
+
+/// What would be moved.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct RebalancePlan {
+    /// The moves, by key.
+    pub moves: Vec<Move>,
+    /// Whether there is more to move.
+    pub more: bool,
+    /// The nodes that did not say what they run.
+    pub unanswered: Vec<String>,
+}
+
+/// The move of one counter.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Move {
+    /// The key.
+    pub key: String,
+    /// The node that it runs on.
+    pub from: String,
+    /// The node that it is to run on.
+    pub to: String,
+    /// Why: `misplaced` or `duplicate`.
+    pub reason: String,
+}
+
+/// What was moved.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Rebalanced {
+    /// The node that had it done.
+    pub by: String,
+    /// Counters that run where they are placed now.
+    pub succeeded: u64,
+    /// Moves that went wrong.
+    pub failed: u64,
+    /// Counters that were left where they are.
+    pub skipped: u64,
+    /// Those among them whose nodes don't share the storage.
+    pub storage_not_shared: u64,
+    /// Whether there is more to move.
+    pub more: bool,
 }

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jido_cluster::{
-    Agent, AgentId, Durability, Entry, Error, Handle, InstanceManager, ManagerBuilder, ReminderList,
+    Agent, AgentId, Durability, Entry, Error, Handle, InstanceManager, ManagerBuilder, NodeBuilder,
+    ReminderList,
 };
 use parking_lot::Mutex;
 
@@ -19,7 +20,7 @@ use super::storage::{Connection, Journal, Server};
 use super::world::World;
 use crate::check::hops::Sent;
 pub use client::Client;
-use life::Life;
+use life::{Labelling, Life};
 
 /// The cluster's name.
 pub const CLUSTER: &str = "sim";
@@ -71,6 +72,7 @@ pub struct SimCluster<A: Agent> {
     server: Server,
     lease_ttl: Duration,
     setup: Arc<Setup<A>>,
+    labels: Arc<Labelling>,
     nodes: Arc<Mutex<BTreeMap<String, Slot<A>>>>,
 }
 
@@ -87,6 +89,7 @@ impl<A: Agent> Clone for SimCluster<A> {
             server: self.server.clone(),
             lease_ttl: self.lease_ttl,
             setup: self.setup.clone(),
+            labels: self.labels.clone(),
             nodes: self.nodes.clone(),
         }
     }
@@ -111,8 +114,20 @@ impl<A: Agent> SimCluster<A> {
             server: Server::new(world),
             lease_ttl,
             setup: Arc::new(setup),
+            labels: Arc::new(|_, node| node),
             nodes: Arc::default(),
         }
+    }
+
+    /// Adds to how nodes are configured, given their names: zones, weights. Cluster, lease,
+    /// environment and transport are set already.
+    #[must_use]
+    pub fn nodes(
+        mut self,
+        labels: impl Fn(&str, NodeBuilder) -> NodeBuilder + Send + Sync + 'static,
+    ) -> Self {
+        self.labels = Arc::new(labels);
+        self
     }
 
     /// The world that the cluster is in.
@@ -196,7 +211,9 @@ impl<A: Agent> SimCluster<A> {
     {
         self.world
             .note(format_args!("node {} starts", life.label()));
-        let node = life.start_node(CLUSTER, self.lease_ttl).await?;
+        let node = life
+            .start_node(CLUSTER, self.lease_ttl, &*self.labels)
+            .await?;
         let manager = InstanceManager::<A>::builder(MANAGER)
             .shared_storage(life.storage())
             .durability(Durability::Command);

@@ -8,6 +8,7 @@ mod carry;
 mod client;
 mod faults;
 mod ledger;
+mod placing;
 mod plan;
 mod reminders;
 mod report;
@@ -19,7 +20,7 @@ mod sweep;
 #[cfg(feature = "planted-bugs")]
 pub use jido_cluster::storage::planted;
 pub use ledger::{Ledger, LedgerAnswer, LedgerMessage};
-pub use plan::{Ask, Doubt, Fault, FaultKind, Options, Plan, ReadMode, Task};
+pub use plan::{Ask, Doubt, Fault, FaultKind, Options, Plan, ReadMode, Task, Zones};
 pub use report::Numbers;
 pub use run::{Report, run, run_traced};
 pub use shrink::{Shrunk, shrink};
@@ -64,6 +65,10 @@ pub const EXPECTED: &[&str] = &[
     "hook: started",
     "hook: stopping",
     "late append fenced",
+    "migration: failed",
+    "migration: planned",
+    "migration: skipped",
+    "migration: succeeded",
     "node found itself declared dead",
     "node restarted",
     "operation: answered",
@@ -77,7 +82,11 @@ pub const EXPECTED: &[&str] = &[
     "outcome: committed",
     "outcome: not applied",
     "outcome: unknown",
+    "placement: by weights",
+    "placement: by zones",
     "read of an older state",
+    "rebalance: asked for",
+    "rebalance: not told what came of it",
     "released",
     "reminder: came",
     "reminder: came after a takeover",

@@ -116,6 +116,7 @@ bugs! {
     a_former_life_that_is_kept: FormerLifeKept, by [LET_GO];
     dormant_agents_that_nobody_wakes: DormantNotWoken, by [LATE];
     reminders_that_come_too_early: RemindedTooEarly, by [EARLY];
+    a_rebalance_without_a_drain: RebalanceWithoutDrain, by [FRESH];
 }
 
 #[test]

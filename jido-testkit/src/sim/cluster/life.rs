@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jido_cluster::storage::Storage;
 use jido_cluster::transport::Peer;
-use jido_cluster::{Agent, Error, Handle, Node};
+use jido_cluster::{Agent, Error, Handle, Node, NodeBuilder};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -21,6 +21,9 @@ enum Phase {
     Paused,
     Killed,
 }
+
+/// How a node of a name is configured besides.
+pub(super) type Labelling = dyn Fn(&str, NodeBuilder) -> NodeBuilder + Send + Sync;
 
 /// A life of a node; clones are the same one.
 pub(super) struct Life<A: Agent>(Arc<Inner<A>>);
@@ -87,7 +90,12 @@ impl<A: Agent> Life<A> {
         self.0.handle.lock().clone()
     }
 
-    pub(super) async fn start_node(&self, cluster: &str, ttl: Duration) -> Result<Node, Error> {
+    pub(super) async fn start_node(
+        &self,
+        cluster: &str,
+        ttl: Duration,
+        labels: &Labelling,
+    ) -> Result<Node, Error> {
         let (network, label) = (self.0.network.clone(), self.0.label.clone());
         let node = Node::builder(&self.0.name)
             .cluster(cluster)
@@ -100,9 +108,8 @@ impl<A: Agent> Life<A> {
                     address: label.clone(),
                 };
                 SimTransport::new(network.clone(), peer, label.clone())
-            })
-            .start()
-            .await?;
+            });
+        let node = labels(&self.0.name, node).start().await?;
         *self.0.node.lock() = Some(node.clone());
         if *self.0.phase.lock() == Phase::Killed {
             self.kill(false);

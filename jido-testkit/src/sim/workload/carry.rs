@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jido_cluster::{AgentId, AgentKey, ClusterName, ManagerName, Reads, Takeover};
+use jido_cluster::{AgentId, AgentKey, ClusterName, ManagerName};
 use parking_lot::Mutex;
 
 use super::client::{Inquiries, Worker};
 use super::faults::Injector;
 use super::ledger::Worked;
-use super::plan::{self, Ask, Plan, ReadMode, Task};
+use super::placing::{cluster, settle_places};
+use super::plan::{self, Ask, Plan, Task};
 use super::reminders::{self, Reminders};
 use crate::check::hops::Sent;
+use crate::check::places::Settled;
 use crate::check::recovery::Probe;
 use crate::history::{Action, History, Kept, Mark, Noted, Operation, Record};
 use crate::sim::{CLUSTER, Change, Journal, MANAGER, SimCluster, World};
@@ -44,6 +46,8 @@ pub(super) struct Ran {
     pub(super) records: BTreeMap<String, Record>,
     pub(super) journal: Journal,
     pub(super) probes: Vec<Probe>,
+    /// When agents came to their nodes, where they are moved by themselves.
+    pub(super) settled: Vec<Settled>,
     pub(super) sent: Vec<Sent>,
     pub(super) reminders: Reminders,
 }
@@ -87,7 +91,7 @@ pub(super) async fn carry_out<A: Worked>(world: World, plan: Plan) -> Ran {
             world.note(format_args!("a task of the workload ended: {error}"));
         }
     }
-    count_parked(&cluster).await;
+    count_stats(&cluster).await;
     injector.heal();
     let healed = world.now();
     world.note(format_args!("all is healed"));
@@ -96,11 +100,13 @@ pub(super) async fn carry_out<A: Worked>(world: World, plan: Plan) -> Ran {
     reminders::settle(&cluster, &agents, healed).await;
     cancel_some(&worker).await;
     read_all(&worker, &plan).await;
+    let settled = settle_places(&cluster, &plan).await;
     inquiries.end().await;
     for keeper in keepers {
         keeper.abort();
     }
     let mut reminders = Reminders::new(&plan, healed, world.now());
+    count_stats(&cluster).await;
     let journal = cluster.journal();
     for id in agents.iter().chain(&agent(plan::SCRATCH)) {
         let stored = cluster.reminders(id).await;
@@ -132,48 +138,10 @@ pub(super) async fn carry_out<A: Worked>(world: World, plan: Plan) -> Ran {
         records,
         journal,
         probes,
+        settled,
         sent,
         reminders,
     }
-}
-
-fn cluster<A: Worked>(world: &World, plan: &Plan) -> SimCluster<A> {
-    let Plan {
-        on_disconnect,
-        reads,
-        remembered,
-        remembered_for,
-        hooks,
-        idle_timeout,
-        park_after,
-        capacity,
-        capacity_bytes,
-        mailbox_limit,
-        activations,
-        ..
-    } = *plan;
-    SimCluster::new(world, plan.lease_ttl, move |manager| {
-        let takeover = match on_disconnect {
-            true => Takeover::OnDisconnect,
-            false => Takeover::AfterLease,
-        };
-        let reads = match reads {
-            ReadMode::Leased => Reads::Leased,
-            ReadMode::Strict => Reads::Strict,
-            ReadMode::Local => Reads::Local,
-        };
-        manager
-            .takeover(takeover)
-            .reads(reads)
-            .request_window(remembered, remembered_for)
-            .idle_timeout(idle_timeout)
-            .park_after(park_after)
-            .capacity(capacity)
-            .capacity_bytes(capacity_bytes)
-            .mailbox_limit(mailbox_limit)
-            .concurrent_activations(activations)
-            .prepare(move |agent: &mut A, _| agent.note_hooks(hooks))
-    })
 }
 
 /// Every key with every node.
@@ -212,14 +180,23 @@ async fn read_all<A: Worked>(worker: &impl Fn(u64, usize) -> Worker<A>, plan: &P
     }
 }
 
-/// Counts the agents that are parked, as the first node tells, if it runs.
-async fn count_parked<A: Worked>(cluster: &SimCluster<A>) {
+/// Counts the agents that are parked, and those that were moved, as the first node tells, if it
+/// runs.
+async fn count_stats<A: Worked>(cluster: &SimCluster<A>) {
     let Some(handle) = cluster.handle(&plan::node(0)) else {
         return;
     };
     if let Ok(stats) = handle.stats().await {
-        for _ in 0..stats.parked {
-            cluster.world().count("agent parked");
+        let moved = stats.migrations;
+        for (kind, count) in [
+            ("agent parked", stats.parked),
+            ("migration: succeeded", moved.succeeded),
+            ("migration: failed", moved.failed),
+            ("migration: skipped", moved.skipped),
+        ] {
+            for _ in 0..count {
+                cluster.world().count(kind);
+            }
         }
     }
 }

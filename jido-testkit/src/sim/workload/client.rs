@@ -27,6 +27,9 @@ const PAUSE: Duration = Duration::from_millis(40);
 /// How many agents a client keeps awake at a time.
 const HELD: usize = 2;
 
+/// How long a client waits for agents to be moved.
+const REBALANCE: Duration = Duration::from_secs(5);
+
 /// How often a request is sent again whose outcome is unknown.
 const RETRIES: usize = 4;
 
@@ -94,7 +97,36 @@ impl<A: Worked> Worker<A> {
             Ask::Cast(place, action) => self.cast(id, place, action, task).await,
             Ask::Hibernate(place) => self.errand(place, false).await,
             Ask::Attach(place) => self.attach(place).await,
+            Ask::Rebalance => self.rebalance().await,
             Ask::Delete => self.errand(plan::SCRATCH, true).await,
+        }
+    }
+
+    /// Has agents moved, and writes down what was planned and done.
+    async fn rebalance(&self) {
+        let Some(client) = self.cluster.client(&plan::node(self.home)) else {
+            return;
+        };
+        let asked = client.ask(|handle| async move {
+            let plan = handle.rebalance_plan(3).await;
+            (plan, handle.rebalance(REBALANCE).await)
+        });
+        let world = self.cluster.world().clone();
+        let Some((plan, done)) = asked.await else {
+            return;
+        };
+        let number = self.number;
+        for migration in &plan.moves {
+            world.count("migration: planned");
+            world.note(format_args!("cli {number} sees {migration}"));
+        }
+        world.count("rebalance: asked for");
+        match done {
+            Ok(done) => world.note(format_args!("cli {number} rebalances: {done:?}")),
+            Err(error) => {
+                world.count("rebalance: not told what came of it");
+                world.note(format_args!("cli {number} rebalances: {error}"));
+            }
         }
     }
 

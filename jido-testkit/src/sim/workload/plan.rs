@@ -27,10 +27,10 @@ pub struct Options {
 }
 
 impl Options {
-    /// How many tasks a plan has: besides the operations, so many agents are kept awake, and
-    /// so much has to do with reminders.
+    /// How many tasks a plan has: besides the operations, so many agents are kept awake, so
+    /// much has to do with reminders, and agents are moved so often because somebody asks for it.
     pub fn tasks(&self) -> usize {
-        self.ops + self.ops / ATTACHED + self.ops / ABOUT_REMINDERS
+        self.ops + self.ops / ATTACHED + self.ops / ABOUT_REMINDERS + self.ops / REBALANCED
     }
 }
 
@@ -39,6 +39,9 @@ const ATTACHED: usize = 20;
 
 /// .. and one task has to do with reminders.
 const ABOUT_REMINDERS: usize = 8;
+
+/// For how many operations agents are moved once because somebody asks for it.
+const REBALANCED: usize = 66;
 
 impl Default for Options {
     fn default() -> Self {
@@ -67,6 +70,8 @@ pub enum Ask {
     Hibernate(usize),
     /// Keeps an agent awake until the client does so with two more, or has done all.
     Attach(usize),
+    /// Has agents moved that run elsewhere than they are placed.
+    Rebalance,
     /// Deletes the one agent that is not judged by its history.
     Delete,
 }
@@ -93,6 +98,17 @@ pub enum ReadMode {
     Strict,
     /// Not at all.
     Local,
+}
+
+/// Which zones keys are placed in. The nodes stand in zones `a` and `b` in turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Zones {
+    /// In all.
+    All,
+    /// In the first.
+    First,
+    /// In the second, or else in the first.
+    SecondThenFirst,
 }
 
 /// A client's task.
@@ -198,6 +214,15 @@ pub struct Plan {
     pub capacity: Option<usize>,
     /// How many bytes of their states, if that is.
     pub capacity_bytes: Option<usize>,
+    /// How often agents are moved that run elsewhere than they are placed; none where that
+    /// happens only when somebody asks for it.
+    pub rebalance: Option<Duration>,
+    /// How many at a time.
+    pub max_migrations: usize,
+    /// The nodes' weights, by their places in turn.
+    pub weights: Vec<u32>,
+    /// Which zones are preferred.
+    pub zones: Zones,
     /// Whether agents are taken over as soon as their owner is out of reach.
     pub on_disconnect: bool,
     /// Whether agents' threads tell their states.

@@ -16,7 +16,7 @@ use crate::check::{self, Violation};
 use crate::history::{Action, History, Hook, Outcome, Record};
 use crate::sim::{Traced, simulate};
 
-/// Within how long every key serves again once all is healed: a lease of 3 s that runs
+/// Within how long every key serves again once all is healed, and runs where it is placed: a lease of 3 s that runs
 /// out, silence of 2.5 s, and the pauses in between.
 const BOUND: Duration = Duration::from_secs(20);
 
@@ -72,6 +72,7 @@ pub fn run_traced(plan: &Plan, keep: bool) -> Result<Report, crate::Error> {
         records,
         journal,
         probes,
+        settled,
         sent,
         reminders,
     } = ran;
@@ -92,6 +93,7 @@ pub fn run_traced(plan: &Plan, keep: bool) -> Result<Report, crate::Error> {
         }
     }
     violations.extend(check::recovery::check(&probes, BOUND));
+    violations.extend(check::places::check(&settled, BOUND));
     violations.extend(check::hops::check(&sent));
     if remains.are_held() {
         let what = "something of it is held by what it holds itself";

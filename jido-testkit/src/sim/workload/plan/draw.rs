@@ -7,8 +7,8 @@ use jido_core::Missed;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::{
-    ABOUT_REMINDERS, ATTACHED, Ask, Doubt, Fault, FaultKind, NAMES, Options, Plan, REMINDED,
-    ReadMode, SCRATCH, Task,
+    ABOUT_REMINDERS, ATTACHED, Ask, Doubt, Fault, FaultKind, NAMES, Options, Plan, REBALANCED,
+    REMINDED, ReadMode, SCRATCH, Task, Zones,
 };
 use crate::history::{Action, Reminding, When};
 use crate::sim::StorageFaults;
@@ -38,6 +38,15 @@ impl Plan {
             at: chance.u64(0..span),
             again: None,
             ..task(&mut chance, number, options)
+        }));
+        // Drawn apart, so that it changes nothing else.
+        let mut placing = Rng::with_seed(xxh3_64_with_seed(b"placement", seed));
+        let (from, moves) = (from + about, ops / REBALANCED as u64);
+        tasks.extend((from..from + moves).map(|number| Task {
+            number,
+            client: placing.usize(..options.clients.max(1)),
+            at: placing.u64(0..span),
+            ..Task::plain(Ask::Rebalance, 1_000)
         }));
         tasks.sort_by_key(|task| (task.at, task.number));
         // Most often what promises most.
@@ -77,6 +86,19 @@ impl Plan {
             park_after: [None, Some(Duration::from_millis(60))][chance.usize(..2)],
             capacity: [None, Some(1), Some(3)][chance.usize(..3)],
             capacity_bytes: [None, None, Some(500)][chance.usize(..3)],
+            rebalance: (placing.bool()).then(|| Duration::from_millis(placing.u64(50..500))),
+            max_migrations: [1, 1, 2, 100][placing.usize(..4)],
+            weights: match placing.u8(..3) {
+                0 => (0..options.nodes.max(1))
+                    .map(|_| [20, 100, 300][placing.usize(..3)])
+                    .collect(),
+                _ => vec![100],
+            },
+            zones: match placing.u8(..6) {
+                0 => Zones::First,
+                1 => Zones::SecondThenFirst,
+                _ => Zones::All,
+            },
             on_disconnect,
             sourced: chance.u8(..6) == 0,
             reads,
