@@ -16,11 +16,14 @@ use crate::transport::{MAX_ENVELOPE_LEN, Peer, SendError};
 const LOOKS: u32 = 20_000;
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// What a case makes of a stage.
+/// What a case ends with: the reason, if the promise is broken.
 pub type Verdict = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 
+/// One case: it is run on a stage, and says what is broken.
+pub type Case = fn(Arc<dyn Stage>) -> Verdict;
+
 /// Every case: the promise that it holds, and the case itself.
-pub fn cases() -> Vec<(&'static str, fn(Arc<dyn Stage>) -> Verdict)> {
+pub fn cases() -> Vec<(&'static str, Case)> {
     vec![
         (
             "nodes come up for each other once, as who they are",

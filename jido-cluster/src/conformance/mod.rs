@@ -43,7 +43,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jido_core::Incarnation;
 
-pub use self::cases::{Verdict, cases};
+pub use self::cases::{Case, Verdict, cases};
 pub use self::local::Local;
 pub use self::recorder::{Batch, Counts, Recorder};
 use crate::transport::{Peer, SendError};
