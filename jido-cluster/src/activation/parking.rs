@@ -22,7 +22,7 @@ impl<A: Agent> Running<A> {
             let (floor, loaded_floor) = rest.map_or_else(Default::default, |rest| rest.floors);
             Window::new(limits, floor, requests.iter().copied()).since(loaded_floor)
         });
-        let unsaved = rest.and_then(|rest| rest.unsaved.clone());
+        let unsaved = rest.and_then(|rest| rest.unsaved.as_deref().cloned());
         let reminders = rest.map_or_else(Listing::default, |rest| rest.reminders.clone());
         Self {
             // What it did when it started may be among what is not saved.
@@ -55,7 +55,7 @@ impl<A: Agent> Running<A> {
             Some(window) => (window.floors(), window.requests()),
             None => Default::default(),
         };
-        let unsaved = self.pipeline.unsaved();
+        let unsaved = self.pipeline.unsaved().map(Box::new);
         let reminders = self.pipeline.listing().clone();
         let has_more = unsaved.is_some()
             || floors.0 != Timestamp::default()

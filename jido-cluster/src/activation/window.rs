@@ -7,7 +7,7 @@
 //! and without a record nobody can tell whether it was applied, so it is refused
 //! rather than risked.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use jido_core::{RequestId, RequestTry, Timestamp};
@@ -40,6 +40,10 @@ pub(super) struct Forgotten {
     pub(super) floor: Option<Timestamp>,
 }
 
+/// So many requests are looked through one by one. Most agents remember no more, and an
+/// index would take more memory than all that they remember.
+const LOOKED_THROUGH: usize = 16;
+
 #[derive(Debug)]
 pub(super) struct Window {
     limits: Limits,
@@ -49,28 +53,47 @@ pub(super) struct Window {
     loaded_floor: Timestamp,
     /// When the latest of the loaded requests was made.
     latest_loaded: Timestamp,
-    made: BTreeMap<RequestId, Timestamp>,
-    by_age: BTreeSet<(Timestamp, RequestId)>,
+    /// The requests, and when they were made, the oldest first.
+    by_age: VecDeque<(Timestamp, RequestId)>,
+    /// The same requests, where there are more than are looked through.
+    index: Option<BTreeSet<RequestId>>,
 }
 
 impl Window {
-    /// A window that remembers these requests, and when they were made.
+    /// A window that remembers these requests, each of which stands there once, and when
+    /// they were made.
     pub(super) fn new(
         limits: Limits,
         floor: Timestamp,
-        requests: impl Iterator<Item = (RequestId, Timestamp)> + Clone,
+        requests: impl Iterator<Item = (RequestId, Timestamp)>,
     ) -> Self {
-        Self {
+        let mut by_age: Vec<_> = requests.map(|(id, made)| (made, id)).collect();
+        by_age.sort_unstable();
+        let mut window = Self {
             limits,
             floor,
             loaded_floor: floor,
-            latest_loaded: requests
-                .clone()
-                .map(|(_, made)| made)
-                .max()
-                .unwrap_or_default(),
-            made: requests.clone().collect(),
-            by_age: requests.map(|(id, made)| (made, id)).collect(),
+            latest_loaded: by_age.last().map_or(Timestamp(0), |(made, _)| *made),
+            by_age: by_age.into(),
+            index: None,
+        };
+        window.keep_index();
+        window
+    }
+
+    /// Has an index as long as there are more requests than are looked through.
+    fn keep_index(&mut self) {
+        if self.by_age.len() <= LOOKED_THROUGH {
+            self.index = None;
+        } else if self.index.is_none() {
+            self.index = Some(self.by_age.iter().map(|(_, id)| *id).collect());
+        }
+    }
+
+    fn remembers(&self, request: RequestId) -> bool {
+        match &self.index {
+            Some(index) => index.contains(&request),
+            None => self.by_age.iter().any(|(_, id)| *id == request),
         }
     }
 
@@ -96,7 +119,7 @@ impl Window {
 
     /// The requests that are remembered, and when they were made.
     pub(super) fn requests(&self) -> Box<[(RequestId, Timestamp)]> {
-        self.made.iter().map(|(id, made)| (*id, *made)).collect()
+        self.by_age.iter().map(|(made, id)| (*id, *made)).collect()
     }
 
     /// What is known of a request that is tried. What came before a first try was not of
@@ -109,7 +132,7 @@ impl Window {
             true => self.loaded_floor,
             false => self.floor,
         };
-        if self.made.contains_key(&request.id) {
+        if self.remembers(request.id) {
             Seen::Applied
         } else if request.issued_at < floor {
             Seen::Expired
@@ -124,7 +147,7 @@ impl Window {
         let oldest = Timestamp(now.0.saturating_sub(age));
         // What is added stays, however old: its own try is still under way.
         let room = self.limits.count.saturating_sub(adding.len());
-        let surplus = self.made.len().saturating_sub(room);
+        let surplus = self.by_age.len().saturating_sub(room);
         let mut forgotten = Forgotten::default();
         for (at, (made, id)) in self.by_age.iter().enumerate() {
             if at >= surplus && *made >= oldest {
@@ -142,161 +165,38 @@ impl Window {
         added: impl IntoIterator<Item = (RequestId, Timestamp)>,
         forgotten: &Forgotten,
     ) {
-        for id in &forgotten.ids {
-            if let Some(made) = self.made.remove(id) {
-                self.by_age.remove(&(made, *id));
-                if made <= self.latest_loaded {
-                    let beyond = Timestamp(made.0.saturating_add(1));
-                    self.loaded_floor = self.loaded_floor.max(beyond);
-                }
+        // What goes is what was the oldest when that was decided, and nothing came since.
+        let gone = self.by_age.iter().zip(&forgotten.ids);
+        let gone = gone.take_while(|((_, id), forgotten)| id == *forgotten);
+        let gone = gone.count();
+        debug_assert_eq!(gone, forgotten.ids.len());
+        for (made, id) in self.by_age.drain(..gone) {
+            if made <= self.latest_loaded {
+                let beyond = Timestamp(made.0.saturating_add(1));
+                self.loaded_floor = self.loaded_floor.max(beyond);
+            }
+            if let Some(index) = &mut self.index {
+                index.remove(&id);
             }
         }
         self.floor = self.floor.max(forgotten.floor.unwrap_or_default());
         for (id, made) in added {
-            if self.made.insert(id, made).is_none() {
-                self.by_age.insert((made, id));
+            if self.remembers(id) {
+                continue;
+            }
+            if self.by_age.is_empty() {
+                // An agent that was woken by its only request needs room for no more.
+                self.by_age.reserve_exact(1);
+            }
+            let place = self.by_age.partition_point(|other| *other < (made, id));
+            self.by_age.insert(place, (made, id));
+            if let Some(index) = &mut self.index {
+                index.insert(id);
             }
         }
+        self.keep_index();
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use bytes::Bytes;
-    use jido_core::Revision;
-    use jido_storage::RequestMark;
-
-    const LIMITS: Limits = Limits {
-        count: 3,
-        age: Duration::from_millis(100),
-    };
-
-    fn id(seq: u64) -> RequestId {
-        RequestId::new(1, seq)
-    }
-
-    fn tried(seq: u64, at: u64) -> RequestTry {
-        RequestTry {
-            id: id(seq),
-            issued_at: Timestamp(at),
-            first: false,
-        }
-    }
-
-    fn record(seq: u64, at: u64) -> RequestRecord {
-        RequestRecord {
-            request: id(seq),
-            issued_at: Timestamp(at),
-            reply: Bytes::new(),
-        }
-    }
-
-    fn add(window: &mut Window, seq: u64, at: u64, now: u64) -> Vec<RequestId> {
-        let adding = [record(seq, at)];
-        let forgotten = window.forgotten(&adding, Timestamp(now));
-        window.committed([(id(seq), Timestamp(at))], &forgotten);
-        forgotten.ids
-    }
-
-    fn fresh() -> Window {
-        Window::stored(LIMITS, &RequestWindow::default())
-    }
-
-    #[test]
-    fn what_was_applied_is_known_and_what_was_not_isnt() {
-        let mut window = fresh();
-        assert_eq!(window.seen(&tried(1, 0)), Seen::No);
-        assert!(add(&mut window, 1, 10, 10).is_empty());
-        assert_eq!(window.seen(&tried(1, 10)), Seen::Applied);
-        assert_eq!(
-            window.seen(&tried(2, 5)),
-            Seen::No,
-            "nothing was dropped yet"
-        );
-    }
-
-    #[test]
-    fn the_oldest_goes_when_there_are_too_many_whatever_the_order_they_came_in() {
-        let mut window = fresh();
-        for (seq, at) in [(1, 30), (2, 10), (3, 20)] {
-            assert!(add(&mut window, seq, at, 30).is_empty());
-        }
-        assert_eq!(add(&mut window, 4, 40, 40), [id(2)]);
-        assert_eq!(window.seen(&tried(2, 10)), Seen::Expired);
-        assert_eq!(window.seen(&tried(9, 10)), Seen::Expired);
-        assert_eq!(window.seen(&tried(9, 11)), Seen::No);
-        assert_eq!(window.seen(&tried(3, 20)), Seen::Applied);
-    }
-
-    #[test]
-    fn what_is_too_old_goes() {
-        let mut window = fresh();
-        add(&mut window, 1, 10, 10);
-        add(&mut window, 2, 50, 50);
-        assert!(add(&mut window, 3, 110, 110).is_empty());
-        assert_eq!(add(&mut window, 4, 111, 111), [id(1)]);
-    }
-
-    #[test]
-    fn one_that_comes_late_is_kept_all_the_same() {
-        let mut window = fresh();
-        assert!(add(&mut window, 1, 10, 500).is_empty());
-        assert_eq!(window.seen(&tried(1, 10)), Seen::Applied);
-    }
-
-    #[test]
-    fn a_commit_that_did_not_take_effect_changes_nothing() {
-        let mut window = fresh();
-        for seq in 1..=3 {
-            add(&mut window, seq, seq, 5);
-        }
-        assert_eq!(window.forgotten(&[record(4, 4)], Timestamp(5)).ids, [id(1)]);
-        assert_eq!(window.seen(&tried(1, 1)), Seen::Applied);
-    }
-
-    #[test]
-    fn a_first_try_that_others_were_dropped_before_is_believed_unless_its_own_may_be_among_them() {
-        let first = |seq, at| RequestTry {
-            first: true,
-            ..tried(seq, at)
-        };
-        let stored = RequestWindow {
-            floor: Timestamp(7),
-            marks: vec![RequestMark {
-                request: id(1),
-                issued_at: Timestamp(10),
-                revision: Revision(1),
-            }],
-        };
-        let mut window = Window::stored(LIMITS, &stored);
-        for (seq, at) in [(2, 20), (3, 21)] {
-            add(&mut window, seq, at, 30);
-        }
-        assert_eq!(window.seen(&first(1, 10)), Seen::Applied);
-        // The loaded one goes: whoever applied it, it was not this activation.
-        assert_eq!(add(&mut window, 4, 22, 30), [id(1)]);
-        assert_eq!(window.seen(&first(1, 10)), Seen::Expired);
-        assert_eq!(window.seen(&first(9, 11)), Seen::No);
-        // One of its own goes: a first try of that came here before.
-        assert_eq!(add(&mut window, 5, 23, 30), [id(2)]);
-        assert_eq!(window.seen(&first(9, 11)), Seen::No);
-        assert_eq!(window.seen(&tried(9, 11)), Seen::Expired);
-    }
-
-    #[test]
-    fn it_comes_back_as_storage_has_it() {
-        let stored = RequestWindow {
-            floor: Timestamp(7),
-            marks: vec![RequestMark {
-                request: id(1),
-                issued_at: Timestamp(8),
-                revision: Revision(1),
-            }],
-        };
-        let window = Window::stored(LIMITS, &stored);
-        assert_eq!(window.seen(&tried(1, 8)), Seen::Applied);
-        assert_eq!(window.seen(&tried(2, 6)), Seen::Expired);
-        assert_eq!(window.seen(&tried(2, 7)), Seen::No);
-    }
-}
+mod tests;

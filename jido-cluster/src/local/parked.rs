@@ -25,8 +25,8 @@ pub(crate) struct Parked {
 /// What a parked agent may have besides.
 #[derive(Debug, Default)]
 pub(crate) struct Rest {
-    /// What waits for hibernation to be committed.
-    pub(crate) unsaved: Option<Unsaved>,
+    /// What waits for hibernation to be committed. Few have that.
+    pub(crate) unsaved: Option<Box<Unsaved>>,
     pub(crate) reminders: Listing,
     /// Up to when records of requests may have been dropped, now and when it was loaded.
     pub(crate) floors: (Timestamp, Timestamp),

@@ -13,7 +13,7 @@ use crate::harness::{Cluster, Counter, Message, TokioClock, met};
 
 const KEYS: usize = 60;
 
-const EVERY: Duration = Duration::from_secs(1);
+const EVERY: Duration = Duration::from_millis(200);
 
 pub(super) const WITHIN: Duration = Duration::from_secs(60);
 
@@ -91,7 +91,7 @@ async fn keys_move_to_a_node_that_joins_one_a_tick_and_no_call_fails() {
                     };
                     handle.call(&key, message).await.unwrap();
                     calls += 1;
-                    tokio::time::sleep(Duration::from_millis(1)).await;
+                    tokio::time::sleep(Duration::from_millis(5)).await;
                 }
                 calls
             })
