@@ -8,9 +8,10 @@
 //! | `GET /demo/keys/{key}/owner` | `{"key","node","owner","placed"}` |
 //! | `POST /demo/keys/{key}/stop` | `{"key","stopped"}` |
 //! | `GET /demo/cluster/stats` | `{"by_node":{..},"total":N}` |
-//! | `GET /demo/cluster/members` | `{"members":[{"name","incarnation","address","leaving","zone"}]}` |
+//! | `GET /demo/cluster/members` | `{"members":[{"name","incarnation","address","leaving","healthy","zone"}]}` |
 //! | `GET /demo/cluster/rebalance` | `{"moves":[{"key","from","to","reason"}],"more","unanswered":[..]}`: what would be moved |
 //! | `POST /demo/cluster/rebalance` | `{"by","succeeded","failed","skipped","storage_not_shared","more"}`: moves up to `--max-migrations` |
+//! | `GET /demo/node/network` | what became of the node's connections, by count: `{"accepted","wrong_cookie",..}` |
 //! | `GET /healthz`, `GET /readyz` | `{"status"}` |
 //!
 //! `node` is the node that was asked, `owner` the one that the counter runs on, or
@@ -24,11 +25,13 @@
 //! was declared dead and still has its name goes on in a new life.
 
 pub mod counter;
+mod discovery;
 pub mod errors;
 mod http;
 pub mod options;
 mod program;
 mod rebalancing;
+mod security;
 mod state;
 mod stores;
 

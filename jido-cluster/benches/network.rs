@@ -54,15 +54,14 @@ impl Inbox for Counter {
 }
 
 async fn node(name: &str, seeds: Vec<String>) -> (NetworkTransport, Arc<Counter>) {
-    let options = NetworkOptions {
-        cluster: ClusterName::new("bench").unwrap(),
-        name: NodeName::new(name).unwrap(),
-        incarnation: SystemEnvironment.incarnation(),
-        listen: "127.0.0.1:0".parse().unwrap(),
-        advertise: None,
-        cookie: Cookie::new("bench").unwrap(),
-        seeds,
-    };
+    let mut options = NetworkOptions::new(
+        ClusterName::new("bench").unwrap(),
+        NodeName::new(name).unwrap(),
+        SystemEnvironment.incarnation(),
+        "127.0.0.1:0".parse().unwrap(),
+        Cookie::new("bench").unwrap(),
+    );
+    options.seeds = seeds;
     let transport = NetworkTransport::new(options, Arc::new(SystemEnvironment)).unwrap();
     let counter = Arc::new(Counter::default());
     transport.start(counter.clone()).await.unwrap();

@@ -145,6 +145,13 @@ impl Exchange {
         });
     }
 
+    /// Tells the peers what this node's own signals say of its health.
+    pub(crate) fn health(&self, healthy: bool) {
+        let _changing = self.changing.lock();
+        self.members.health(self.members.me(), healthy);
+        self.notify(&Notice::Health { healthy });
+    }
+
     /// Sends an ask. When this returns it is on its way, in the order of its lane.
     pub(crate) fn ask(
         self: &Arc<Self>,
@@ -320,6 +327,9 @@ impl Inbox for Exchange {
         if me.is_some_and(|me| me.leaving) {
             notices.push(Notice::Leaving);
         }
+        if me.is_some_and(|me| !me.healthy) {
+            notices.push(Notice::Health { healthy: false });
+        }
         for notice in notices {
             // A session that has ended again is followed by another, or by none.
             let _ = self
@@ -346,6 +356,7 @@ impl Inbox for Exchange {
             Ok(Envelope::Ask(ask)) => self.deliver_ask(from, ask),
             Ok(Envelope::Answer(answer)) => self.pending.answer(from, answer),
             Ok(Envelope::Notice(Notice::Leaving)) => self.members.leaving(from),
+            Ok(Envelope::Notice(Notice::Health { healthy })) => self.members.health(from, healthy),
             Ok(Envelope::Notice(Notice::Labels(labels))) => self.members.labelled(from, &labels),
             Ok(Envelope::Notice(Notice::Serves { manager, serves })) => {
                 self.members.serves(from, &manager, serves);

@@ -59,6 +59,8 @@
 mod activation;
 mod agent_ref;
 mod attachment;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod deadlines;
 mod delivery;
 pub mod environment;

@@ -30,6 +30,9 @@ pub struct Member {
     pub labels: Labels,
     /// Whether it is shutting down and takes no further keys.
     pub leaving: bool,
+    /// Whether its own signals say that it is well. One that isn't gets no further keys,
+    /// unless no other member could take them.
+    pub healthy: bool,
     /// The managers that run on it. A manager's keys are placed on those nodes alone
     /// that run it.
     pub managers: BTreeSet<ManagerName>,
@@ -44,6 +47,7 @@ impl Member {
             address,
             labels: Labels::new(),
             leaving: false,
+            healthy: true,
             managers: BTreeSet::new(),
         }
     }
@@ -67,12 +71,16 @@ struct Placed {
 
 impl Placed {
     fn of(manager: &ManagerName, policy: &dyn PlacementPolicy, members: &[Member]) -> Self {
+        let takes_keys = |m: &&Member| !m.leaving && m.managers.contains(manager);
+        // Better served by a node that isn't well than by none.
+        let any_healthy = members.iter().filter(takes_keys).any(|m| m.healthy);
         // The members stand in the order of their arrival: of two lives of one
         // name, the later one is the node as it is now.
         let mut placed: Vec<&Member> = Vec::new();
         for member in members
             .iter()
-            .filter(|m| !m.leaving && m.managers.contains(manager))
+            .filter(takes_keys)
+            .filter(|m| m.healthy || !any_healthy)
         {
             match placed.iter_mut().find(|other| other.name == member.name) {
                 Some(other) => *other = member,
@@ -301,6 +309,17 @@ impl Members {
                 member.managers.insert(manager.clone());
             } else {
                 member.managers.remove(manager);
+            }
+        });
+    }
+
+    /// What a node's own signals say of its health.
+    pub(crate) fn health(&self, incarnation: Incarnation, healthy: bool) {
+        self.change(|state| {
+            for member in &mut state.members {
+                if member.incarnation == incarnation {
+                    member.healthy = healthy;
+                }
             }
         });
     }

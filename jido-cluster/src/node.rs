@@ -2,6 +2,7 @@
 
 mod builder;
 mod core;
+mod health;
 mod lives;
 mod makings;
 mod supervisor;
@@ -19,6 +20,7 @@ use lives::Lives;
 
 use crate::error::Error;
 use crate::members::Member;
+use crate::network::NetworkStats;
 use crate::router::DrainProgress;
 
 /// How long a node that leaves waits for the asks of peers that have not yet heard
@@ -95,8 +97,15 @@ impl Node {
         self.core().members.view().members().to_vec()
     }
 
-    /// Whether the node can serve: it isn't leaving, every configured address was
-    /// joined or given up on for now, its leases are held and its storages answer.
+    /// What became of the node's connections in all its lives; nothing where it is on another
+    /// [transport](NodeBuilder::transport) than the network.
+    pub fn network_stats(&self) -> NetworkStats {
+        self.lives.network_stats()
+    }
+
+    /// Whether the node can serve: it isn't leaving, its [health](NodeBuilder::health) is good, every
+    /// configured address was joined or given up on for now, its leases are held and its
+    /// storages answer.
     ///
     /// # Errors
     ///

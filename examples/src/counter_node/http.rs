@@ -34,6 +34,7 @@ pub(super) fn router(state: Arc<State>) -> Router {
         .route("/demo/keys/{key}/stop", post(stop))
         .route("/demo/cluster/stats", get(stats))
         .route("/demo/cluster/members", get(members))
+        .route("/demo/node/network", get(network))
         .route(
             "/demo/cluster/rebalance",
             get(rebalancing::plan).post(rebalancing::rebalance),
@@ -203,11 +204,27 @@ async fn members(Extract(state): Extract<Arc<State>>) -> Answer {
                 "incarnation": member.incarnation,
                 "address": member.address,
                 "leaving": member.leaving,
+                "healthy": member.healthy,
                 "zone": member.labels.zone(),
             })
         })
         .collect();
     Ok(Json(json!({ "members": members })))
+}
+
+async fn network(Extract(state): Extract<Arc<State>>) -> Answer {
+    let stats = state.serving()?.node.network_stats();
+    Ok(Json(json!({
+        "accepted": stats.accepted,
+        "sessions": stats.sessions,
+        "wrong_cookie": stats.wrong_cookie,
+        "wrong_certificate": stats.wrong_certificate,
+        "wrong_cluster": stats.wrong_cluster,
+        "unreadable": stats.unreadable,
+        "too_slow": stats.too_slow,
+        "turned_away": stats.turned_away,
+        "fell_silent": stats.fell_silent,
+    })))
 }
 
 async fn healthz() -> Json<Value> {

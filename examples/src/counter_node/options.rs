@@ -6,6 +6,9 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use jido_cluster::{ClusterName, NodeName};
 
+pub use super::discovery::DiscoveryOptions;
+pub use super::security::SecurityOptions;
+
 /// What the node is started with. Every flag may also come from the environment.
 #[derive(Debug, Clone, Args)]
 pub struct NodeOptions {
@@ -29,6 +32,14 @@ pub struct NodeOptions {
         value_delimiter = ','
     )]
     pub seeds: Vec<SocketAddr>,
+
+    /// Names in DNS, and the node's own address as others know it.
+    #[command(flatten)]
+    pub discovery: DiscoveryOptions,
+
+    /// Certificates, or the consent to do without.
+    #[command(flatten)]
+    pub security: SecurityOptions,
 
     /// Where counters are kept: memory, lmdb:DIR, postgres:URL or foundationdb:CLUSTER_FILE.
     // Not parsed by clap, whose errors and debug output would show a URL's password.
@@ -146,6 +157,33 @@ mod tests {
     fn seeds_repeat() {
         let options = parse(&["--seed", "10.0.0.1:7", "--seed", "10.0.0.2:7,10.0.0.3:7"]).unwrap();
         assert_eq!(options.seeds.len(), 3);
+    }
+
+    #[test]
+    fn names_repeat() {
+        let options = parse(&["--dns", "n.example:7", "--dns", "_jido._tcp.example,m:8"]).unwrap();
+        assert_eq!(options.discovery.names.len(), 3);
+        assert_eq!(options.discovery.dns_every, Duration::from_secs(30));
+    }
+
+    #[test]
+    fn certificates_come_whole_or_not_at_all() {
+        let whole = [
+            "--tls-authority",
+            "ca.pem",
+            "--tls-certificate",
+            "n1.pem",
+            "--tls-key",
+            "n1.key",
+        ];
+        let options = parse(&whole).unwrap();
+        assert!(options.security.tls_key.is_some());
+        for part in [&whole[..2], &whole[..4], &whole[2..4], &whole[4..]] {
+            let error = parse(part).unwrap_err();
+            assert!(error.contains("--tls-"), "{error}");
+        }
+        let both = [&whole[..], &["--plain-text"]].concat();
+        assert!(parse(&both).unwrap_err().contains("--plain-text"));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use tracing_subscriber::EnvFilter;
 use super::counter::Counter;
 use super::http::router;
 use super::options::{NodeOptions, TakeoverOption};
+use super::security::Reloader;
 use super::state::{Serving, State};
 use super::stores::{self, StoreError};
 
@@ -118,12 +119,14 @@ async fn node(options: NodeOptions) -> Result<(), Failure> {
             () = signals.next() => return Ok(()),
             started = start(&options) => started?,
         };
+        let (serving, mut reloader) = serving;
         let node = serving.node.clone();
         state.serve(serving);
         tracing::info!(name = %options.name, listen = %options.listen, http = %options.http, "the node serves");
         tokio::select! {
             biased;
             () = signals.next() => {}
+            () = reloader.run() => {}
             _by_itself = node.ended() => {
                 return Err(Failure::new(REPLACED, "the cluster declared the node dead, and another has its name"));
             }
@@ -160,7 +163,7 @@ async fn serve_while(
     Ok(())
 }
 
-async fn start(options: &NodeOptions) -> Result<Serving, Failure> {
+async fn start(options: &NodeOptions) -> Result<(Serving, Reloader), Failure> {
     let storage = stores::open(&options.storage)
         .await
         .map_err(|error| match error {
@@ -172,6 +175,12 @@ async fn start(options: &NodeOptions) -> Result<Serving, Failure> {
         .filter(|cookie| !cookie.is_empty())
         .ok_or_else(|| Failure::new(BAD_OPTIONS, "JIDO_COOKIE is not set: it holds the cookie"))?;
 
+    let tls = options
+        .security
+        .tls()
+        .map_err(|error| Failure::new(BAD_OPTIONS, error.to_string()))?;
+    let reloader = Reloader::new(tls.clone())
+        .map_err(|error| Failure::new(FAILED, format!("no signals: {error}")))?;
     let mut node = Node::builder(options.name.as_str())
         .cluster(options.cluster.as_str())
         .listen(options.listen)
@@ -181,7 +190,9 @@ async fn start(options: &NodeOptions) -> Result<Serving, Failure> {
     if let Some(zone) = &options.zone {
         node = node.zone(zone);
     }
-    let node = node
+    let node = options
+        .security
+        .apply(options.discovery.apply(node), tls.as_ref())
         .start()
         .await
         .map_err(|error| Failure::start("the node", &error))?;
@@ -202,7 +213,7 @@ async fn start(options: &NodeOptions) -> Result<Serving, Failure> {
         .start(&node)
         .await
         .map_err(|error| Failure::start("the counters", &error))?;
-    Ok(Serving { node, counters })
+    Ok((Serving { node, counters }, reloader))
 }
 
 async fn shut_down(node: &Node) -> Result<(), Failure> {

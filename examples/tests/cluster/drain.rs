@@ -92,7 +92,7 @@ async fn a_node_that_drains_says_that_it_is_not_ready() {
 }
 
 /// Waits for so many more acknowledged increments.
-async fn acknowledges(load: &Load, more: u64) {
+pub(crate) async fn acknowledges(load: &Load, more: u64) {
     let target = load.counts().acknowledged + more;
     eventually("the load goes on", || async {
         let counts = load.counts();

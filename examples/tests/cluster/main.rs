@@ -20,6 +20,7 @@ mod postgres;
 mod rebalancing;
 mod reminders;
 mod startup;
+mod strangers;
 
 use std::time::{Duration, Instant};
 

@@ -79,6 +79,23 @@ fn a_leaving_node_is_a_member_without_keys() {
 }
 
 #[test]
+fn a_node_that_is_not_well_gets_no_keys_while_another_can_take_them() {
+    let members = members(&[("n1", 1), ("n2", 2)]);
+    let all_on = |node| {
+        let view = members.view();
+        hashes().all(|hash| view.place(&counters(), "", hash) == Some(Incarnation(node)))
+    };
+    members.health(Incarnation(1), false);
+    assert!(all_on(2));
+    members.health(Incarnation(2), false);
+    assert!(!all_on(2) && !all_on(1));
+    members.leaving(Incarnation(2));
+    assert!(all_on(1));
+    members.health(Incarnation(1), true);
+    assert!(all_on(1));
+}
+
+#[test]
 fn an_ask_goes_straight_to_a_member_and_by_way_of_each_other_one_to_any_other_node() {
     let (me, gone) = (Incarnation(2), Incarnation(9));
     let members = members(&[("n2", 2), ("n1", 1), ("n3", 3), ("n4", 4)]);

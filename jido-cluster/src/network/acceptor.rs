@@ -1,84 +1,162 @@
 //! Accepts connections from other nodes.
 
-use std::io;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::future::{AbortHandle, Abortable};
 use futures_util::stream::FuturesUnordered;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
-use super::hello::{self, HelloError, READY_WITHIN};
-use super::sessions::Sessions;
+use super::connection::Connection;
+use super::cookie::Cookie;
+use super::counters::count;
+use super::handshake::{Handshake, Refused};
+use super::hello::READY_WITHIN;
+use super::sessions::{Opening, Sessions};
 use super::stream::configure;
+use super::tls::{self, Tls};
 
-/// Connections that may be opening at the same time. One that comes on top is
-/// closed, and its dialer tries again.
-const MAX_OPENING: usize = 256;
 /// The pause after the system refused to accept, as when it is out of files.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// How many connections there may be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// That have not shown yet that they are of this cluster.
+    pub(super) strangers: usize,
+    /// Sessions, ready or opening.
+    pub(super) sessions: usize,
+}
+
+/// A connection that has shown that it is of this cluster.
+type Known<'a> = Option<(Opening<'a>, Connection)>;
+
 /// Accepts until it is dropped. Each connection opens on its own, so that one
 /// which says nothing keeps none waiting.
-pub(super) async fn accept(listener: TcpListener, sessions: Arc<Sessions>) {
+///
+/// Of those that have shown nothing yet so many are kept: one that comes on top takes the place of the
+/// oldest, which had the longest to do so. So strangers that hold their
+/// connections open keep no node out, and a node loses its place only if so many
+/// come in the few milliseconds that it takes.
+pub(super) async fn accept(
+    listener: TcpListener,
+    sessions: Arc<Sessions>,
+    cookie: Cookie,
+    tls: Option<Tls>,
+    limits: Limits,
+) {
+    let mut strangers = FuturesUnordered::new();
+    // By the order of their coming.
+    let mut ends: BTreeMap<u64, AbortHandle> = BTreeMap::new();
     let mut opening = FuturesUnordered::new();
-    let mut turned_away = 0_u64;
+    let counters = sessions.counters();
+    let mut next = 0_u64;
     loop {
         let accepted = tokio::select! { biased;
             Some(()) = opening.next(), if !opening.is_empty() => continue,
+            Some((number, known)) = strangers.next(), if !strangers.is_empty() => {
+                ends.remove(&number);
+                if let Ok(Some((session, stream))) = known {
+                    opening.push(open(session, stream));
+                }
+                continue;
+            }
             accepted = listener.accept() => accepted,
         };
-        match accepted {
-            Ok(_) if opening.len() >= MAX_OPENING => {
-                turned_away += 1;
-                if turned_away.is_power_of_two() {
-                    tracing::warn!(
-                        limit = MAX_OPENING,
-                        turned_away,
-                        "too many connections are opening"
-                    );
-                }
-            }
-            Ok((stream, from)) => opening.push(admit(stream, from, &sessions)),
+        let (stream, from) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "no connection can be accepted");
                 sleep(PAUSE).await;
+                continue;
             }
+        };
+        count(&counters.accepted);
+        if sessions.count() >= limits.sessions {
+            if count(&counters.turned_away) {
+                tracing::warn!(%from, limit = limits.sessions, "there are too many sessions: a connection is closed");
+            }
+            continue;
+        }
+        if ends.len() >= limits.strangers
+            && let Some((_, oldest)) = ends.pop_first()
+        {
+            if count(&counters.turned_away) {
+                tracing::warn!(
+                    limit = limits.strangers,
+                    "too many connections are opening: the oldest is closed"
+                );
+            }
+            oldest.abort();
+        }
+        let (end, ended) = AbortHandle::new_pair();
+        let number = next;
+        next += 1;
+        ends.insert(number, end);
+        let meeting = Abortable::new(meet(stream, from, &sessions, &cookie, tls.as_ref()), ended);
+        strangers.push(async move { (number, meeting.await) });
+    }
+}
+
+/// Meets whoever has connected; none if it has no business here.
+async fn meet<'a>(
+    stream: TcpStream,
+    from: SocketAddr,
+    sessions: &'a Sessions,
+    cookie: &'a Cookie,
+    tls: Option<&Tls>,
+) -> Known<'a> {
+    match timeout(READY_WITHIN, shake(stream, sessions, cookie, tls)).await {
+        Ok(Ok(known)) => Some(known),
+        Ok(Err(error)) => {
+            // How many there are is a stranger's to choose, so that counts tell of them.
+            tracing::debug!(%from, %error, "a connection is refused");
+            None
+        }
+        Err(_) => {
+            count(&sessions.counters().too_slow);
+            tracing::debug!(%from, "a connection is ended: it has not said who it is in time");
+            None
         }
     }
 }
 
-async fn admit(stream: TcpStream, from: SocketAddr, sessions: &Sessions) {
-    match timeout(READY_WITHIN, open(stream, from, sessions)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::info!(%from, %error, "a connection is refused"),
-        Err(_) => tracing::info!(%from, "a connection is ended: it was not ready in time"),
-    }
+async fn shake<'a>(
+    stream: TcpStream,
+    sessions: &'a Sessions,
+    cookie: &'a Cookie,
+    tls: Option<&Tls>,
+) -> Result<(Opening<'a>, Connection), Refused> {
+    configure(&stream)?;
+    let mut stream = Connection::accept(stream, tls).await.inspect_err(|error| {
+        let counters = sessions.counters();
+        if tls::is_wrong_certificate(error) {
+            count(&counters.wrong_certificate);
+        } else if tls::is_unreadable(error) {
+            count(&counters.unreadable);
+        }
+    })?;
+    let environment = sessions.environment();
+    let handshake = Handshake {
+        sessions,
+        cookie,
+        nonce: u128::from(environment.random()) << 64 | u128::from(environment.random()),
+    };
+    let opening = handshake.accept(&mut stream).await?;
+    Ok((opening, stream))
 }
 
-async fn open(
-    mut stream: TcpStream,
-    from: SocketAddr,
-    sessions: &Sessions,
-) -> Result<(), HelloError> {
-    configure(&stream)?;
-    let me = sessions.me();
-    let peer = hello::hear(&mut stream).await?;
-    let id = peer.session();
-    // Answered even where no session comes of it: the dialer then knows why.
-    hello::say(&mut stream, &me.for_session(id)).await?;
-    if peer.cluster != me.cluster {
-        tracing::warn!(%from, peer = %peer.name, cluster = %peer.cluster, "a node of another cluster is refused");
-        return Ok(());
+async fn open(session: Opening<'_>, stream: Connection) {
+    let name = session.peer().name.clone();
+    match timeout(READY_WITHIN, session.open(stream)).await {
+        Ok(true) => {}
+        Ok(false) => tracing::info!(peer = %name, "no session came of a connection"),
+        Err(_) => {
+            tracing::info!(peer = %name, "a connection is ended: its session was not ready in time")
+        }
     }
-    if peer.incarnation == me.incarnation {
-        return Ok(());
-    }
-    let name = peer.name.clone();
-    if !sessions.open(stream, id, peer, true).await {
-        return Err(io::Error::other(format!("no session with {name} came of it")).into());
-    }
-    Ok(())
 }

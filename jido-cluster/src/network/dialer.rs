@@ -10,10 +10,15 @@ use thiserror::Error as ThisError;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
+use super::connection::Connection;
+use super::cookie::Cookie;
+use super::counters::count;
 use super::frame::SessionId;
-use super::hello::{self, HelloError, READY_WITHIN};
+use super::handshake::{Handshake, Refused};
+use super::hello::READY_WITHIN;
 use super::sessions::Sessions;
 use super::stream::configure;
+use super::tls::{self, Tls};
 use crate::environment::Environment;
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
@@ -36,18 +41,50 @@ pub(super) enum Target {
     },
 }
 
-/// How many seeds have not been tried yet.
+/// How many addresses have not been tried yet.
 #[derive(Debug, Default)]
 pub(super) struct Unsettled(AtomicUsize);
 
 impl Unsettled {
-    pub(super) fn new(seeds: usize) -> Self {
-        Self(AtomicUsize::new(seeds))
+    pub(super) fn new(count: usize) -> Self {
+        Self(AtomicUsize::new(count))
     }
 
     pub(super) fn is_none(&self) -> bool {
         self.0.load(Ordering::Acquire) == 0
     }
+
+    /// Takes one of those that were counted at first.
+    pub(super) fn settling(self: &Arc<Self>) -> Settling {
+        Settling(self.clone())
+    }
+}
+
+/// An address that has not been tried yet: it was when this is dropped.
+#[derive(Debug)]
+pub(super) struct Settling(Arc<Unsettled>);
+
+impl Settling {
+    /// One more, beside this one.
+    #[cfg(feature = "dns")]
+    pub(super) fn another(&self) -> Self {
+        self.0.0.fetch_add(1, Ordering::AcqRel);
+        Self(self.0.clone())
+    }
+}
+
+impl Drop for Settling {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// What all dialers of a node share.
+#[derive(Debug, Clone)]
+pub(super) struct Dialing {
+    pub(super) sessions: Arc<Sessions>,
+    pub(super) cookie: Cookie,
+    pub(super) tls: Option<Tls>,
 }
 
 /// What came of a dial.
@@ -62,13 +99,11 @@ enum Reached {
 enum DialError {
     #[error("it can't be reached: {0}")]
     Connect(#[from] io::Error),
+    #[error("no encryption with it comes about: {0}")]
+    Encrypt(io::Error),
     #[error(transparent)]
-    Hello(#[from] HelloError),
-    #[error("it belongs to the cluster {0:?}")]
-    Cluster(String),
-    #[error("another life of the node is there")]
-    OtherLife,
-    #[error("no session with {0} came of it: has it another cookie?")]
+    Refused(#[from] Refused),
+    #[error("no session with {0} came of it")]
     NoSession(String),
     #[error("the session was not ready within {READY_WITHIN:?}")]
     TooSlow,
@@ -76,23 +111,19 @@ enum DialError {
 
 /// Dials as long as it makes sense: for ever, but for an address that is our own
 /// or a node that is gone.
-pub(super) async fn dial(
-    target: Target,
-    sessions: Arc<Sessions>,
-    environment: Arc<dyn Environment>,
-    unsettled: Arc<Unsettled>,
-) {
-    let (address, expected, mut is_unsettled) = match target {
-        Target::Seed(address) => (address, None, true),
+pub(super) async fn dial(target: Target, dialing: Dialing, mut settling: Option<Settling>) {
+    let Dialing {
+        sessions,
+        cookie,
+        tls,
+    } = dialing;
+    let environment = sessions.environment();
+    let (address, expected) = match target {
+        Target::Seed(address) => (address, None),
         Target::Found {
             incarnation,
             address,
-        } => (address, Some(incarnation), false),
-    };
-    let mut settle = || {
-        if std::mem::take(&mut is_unsettled) {
-            unsettled.0.fetch_sub(1, Ordering::AcqRel);
-        }
+        } => (address, Some(incarnation)),
     };
     let mut known = expected;
     let mut failures = 0_u32;
@@ -102,36 +133,38 @@ pub(super) async fn dial(
             .or_else(|| sessions.up_at(&address));
         let reached = match up {
             Some(peer) => Ok(Reached::Peer(peer)),
-            None => attempt(&address, expected, &sessions, &*environment).await,
+            None => attempt(&address, expected, &sessions, &cookie, tls.as_ref()).await,
         };
         match reached {
             Ok(Reached::Peer(peer)) => {
-                settle();
+                drop(settling.take());
                 known = Some(peer);
                 sessions.down(peer).await;
                 failures = 0;
             }
             Ok(Reached::Myself) => {
                 tracing::debug!(address, "the address is our own");
-                return settle();
+                return;
             }
             Err(error) => {
-                settle();
+                drop(settling.take());
                 // One failure is usual where both ends start or dial at once, so that
                 // the second is told of, and no more before there was a session.
-                if failures == 1 {
+                let is_met = matches!(error, DialError::Refused(Refused::Known(_)));
+                if failures == 1 && !is_met {
                     tracing::warn!(address, %error, "no session yet; it is tried again");
                 } else {
                     tracing::debug!(address, %error, failures, "still no session");
                 }
                 failures = failures.saturating_add(1);
-                let is_gone = matches!(error, DialError::OtherLife) || failures >= FOUND_ATTEMPTS;
+                let is_gone = matches!(error, DialError::Refused(Refused::OtherLife))
+                    || failures >= FOUND_ATTEMPTS;
                 if expected.is_some() && is_gone {
                     return tracing::info!(address, "a node that was found is gone");
                 }
             }
         }
-        sleep(pause(failures, &*environment)).await;
+        sleep(pause(failures, environment)).await;
     }
 }
 
@@ -146,32 +179,49 @@ async fn attempt(
     address: &str,
     expected: Option<Incarnation>,
     sessions: &Sessions,
-    environment: &dyn Environment,
+    cookie: &Cookie,
+    tls: Option<&Tls>,
 ) -> Result<Reached, DialError> {
-    let id = SessionId(u128::from(environment.random()) << 64 | u128::from(environment.random()));
+    let environment = sessions.environment();
+    let draw = || u128::from(environment.random()) << 64 | u128::from(environment.random());
+    let id = SessionId(draw());
     let reached = async {
-        let mut stream = TcpStream::connect(address).await?;
+        let stream = TcpStream::connect(address).await?;
         configure(&stream)?;
-        let me = sessions.me();
-        hello::say(&mut stream, &me.for_session(id)).await?;
-        let peer = hello::hear(&mut stream).await?;
-        let incarnation = peer.incarnation;
-        if incarnation == me.incarnation {
-            return Ok(Reached::Myself);
-        }
-        if peer.cluster != me.cluster {
-            return Err(DialError::Cluster(peer.cluster.to_string()));
-        }
-        if expected.is_some_and(|expected| expected != incarnation) {
-            return Err(DialError::OtherLife);
-        }
-        let name = peer.name.to_string();
-        // It may have dialed us, and that session may have been elected.
-        if sessions.is_up(incarnation)
-            || sessions.open(stream, id, peer, false).await
-            || sessions.is_up(incarnation)
-        {
-            return Ok(Reached::Peer(incarnation));
+        let connected = Connection::connect(stream, tls).await;
+        let mut stream = connected.map_err(|error| {
+            if tls::is_wrong_certificate(&error) {
+                count(&sessions.counters().wrong_certificate);
+            }
+            DialError::Encrypt(error)
+        })?;
+        let handshake = Handshake {
+            sessions,
+            cookie,
+            nonce: draw(),
+        };
+        let mut there = None;
+        let shaken = handshake.dial(&mut stream, id, |peer| {
+            there = Some(peer.incarnation);
+            match expected {
+                Some(expected) if expected != peer.incarnation => Err(Refused::OtherLife),
+                _ => Ok(()),
+            }
+        });
+        let opening = match shaken.await {
+            Ok(opening) => opening,
+            Err(Refused::Myself) => return Ok(Reached::Myself),
+            Err(error) => {
+                // It may have dialed us.
+                return match there.filter(|peer| sessions.is_up(*peer)) {
+                    Some(peer) => Ok(Reached::Peer(peer)),
+                    None => Err(error.into()),
+                };
+            }
+        };
+        let (name, peer) = (opening.peer().name.to_string(), opening.peer().incarnation);
+        if opening.open(stream).await || sessions.is_up(peer) {
+            return Ok(Reached::Peer(peer));
         }
         Err(DialError::NoSession(name))
     };

@@ -1,7 +1,8 @@
 //! What travels between gateways: a header and a run of envelopes.
 //!
-//! A frame is `version u8, kind u8, session u128`, and for envelopes then each
-//! one's length as `u32` and its bytes. Numbers are big-endian.
+//! A frame is `version u8, kind u8, session u128`, and for envelopes (kind 0) then each
+//! one's length as `u32` and its bytes; a goodbye (1) and a heartbeat (2) have no more. Numbers
+//! are big-endian.
 
 use std::fmt;
 
@@ -39,6 +40,8 @@ impl fmt::Debug for SessionId {
 pub(super) enum Outgoing {
     /// An envelope.
     Envelope(Bytes),
+    /// This node is there.
+    Heartbeat,
     /// Nothing more follows: this node is stopping.
     Goodbye,
 }
@@ -50,17 +53,20 @@ pub(super) enum Content {
     Envelopes(Bytes),
     /// The peer sends nothing more through this gateway.
     Goodbye,
+    /// The peer is there.
+    Heartbeat,
 }
 
 impl Content {
     const ENVELOPES: u8 = 0;
     const GOODBYE: u8 = 1;
+    const HEARTBEAT: u8 = 2;
 
     /// Bytes that it holds.
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Envelopes(bytes) => bytes.len(),
-            Self::Goodbye => 0,
+            Self::Goodbye | Self::Heartbeat => 0,
         }
     }
 }
@@ -92,6 +98,7 @@ pub(super) fn read(
     match kind {
         Content::ENVELOPES => Ok((session, Content::Envelopes(frame))),
         Content::GOODBYE => Ok((session, Content::Goodbye)),
+        Content::HEARTBEAT => Ok((session, Content::Heartbeat)),
         kind => Err((Some(session), FrameError::Kind(kind))),
     }
 }
@@ -136,9 +143,14 @@ impl Iterator for Packed<'_> {
     type Item = Vec<u8>;
 
     fn next(&mut self) -> Option<Vec<u8>> {
-        if let [Outgoing::Goodbye, rest @ ..] = self.rest {
-            self.rest = rest;
-            return Some(header(self.session, Content::GOODBYE, HEADER_LEN));
+        let alone = match self.rest.first()? {
+            Outgoing::Goodbye => Some(Content::GOODBYE),
+            Outgoing::Heartbeat => Some(Content::HEARTBEAT),
+            Outgoing::Envelope(_) => None,
+        };
+        if let Some(kind) = alone {
+            self.rest = &self.rest[1..];
+            return Some(header(self.session, kind, HEADER_LEN));
         }
         let (mut count, mut len) = (0, HEADER_LEN);
         for outgoing in self.rest {
@@ -189,6 +201,7 @@ mod tests {
             assert_eq!(session, SESSION);
             match content {
                 Content::Goodbye => all.push(Outgoing::Goodbye),
+                Content::Heartbeat => all.push(Outgoing::Heartbeat),
                 Content::Envelopes(mut rest) => {
                     while let Some(envelope) = split_envelope(&mut rest).unwrap() {
                         all.push(Outgoing::Envelope(envelope));
@@ -202,11 +215,12 @@ mod tests {
     #[test]
     fn what_is_packed_is_unpacked_in_order() {
         let mut waiting = envelopes(&[0, 1, FRAME_LEN / 2, FRAME_LEN / 2, 5, 3 * FRAME_LEN, 0, 9]);
+        waiting.insert(1, Outgoing::Heartbeat);
         waiting.push(Outgoing::Goodbye);
         let sizes: Vec<_> = Packed::new(SESSION, &waiting)
             .map(|frame| frame.len())
             .collect();
-        assert_eq!(sizes.len(), 5, "{sizes:?}");
+        assert_eq!(sizes.len(), 7, "{sizes:?}");
         assert!(
             sizes
                 .iter()

@@ -3,8 +3,7 @@
 //! Both ends say hello before the session layer gets the stream: the dialer
 //! first, then the acceptor. It keeps garbage, other clusters and ourselves away
 //! from the session layer, tells a dialer whom it reached, and gives both ends one
-//! id for the session. It proves nothing: that is for the session layer's
-//! handshake, and the names that this one showed must be those of the hello.
+//! id for the session. It proves nothing: that is for what [follows](super::handshake).
 
 use std::io;
 use std::time::Duration;
@@ -19,7 +18,7 @@ use super::frame::SessionId;
 use crate::transport::Peer;
 
 const MAGIC: [u8; 4] = *b"jido";
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 /// Magic, version and the body's length.
 const PREFIX_LEN: usize = 8;
 /// Two names and an address fit with room to spare.
@@ -39,10 +38,14 @@ pub(super) struct Hello {
     pub(super) address: String,
     /// The session that the dialer proposes; the acceptor repeats it.
     session: u128,
+    /// Drawn for this connection, so that no proof is good for another.
+    nonce: u128,
+    /// The silence, in milliseconds, after which this end takes the other for unreachable.
+    waits_ms: u64,
 }
 
 impl Hello {
-    pub(super) fn new(cluster: ClusterName, peer: Peer) -> Self {
+    pub(super) fn new(cluster: ClusterName, peer: Peer, waits: Duration) -> Self {
         let Peer {
             name,
             incarnation,
@@ -54,15 +57,29 @@ impl Hello {
             incarnation,
             address,
             session: 0,
+            nonce: 0,
+            waits_ms: u64::try_from(waits.as_millis()).unwrap_or(u64::MAX),
         }
     }
 
-    /// The same, said for a session.
-    pub(super) fn for_session(&self, session: SessionId) -> Self {
+    /// The same, said for a session on one connection.
+    pub(super) fn for_session(&self, session: SessionId, nonce: u128) -> Self {
         Self {
             session: session.0,
+            nonce,
             ..self.clone()
         }
+    }
+
+    /// The silence after which this end takes the other for unreachable.
+    pub(super) fn waits(&self) -> Duration {
+        Duration::from_millis(self.waits_ms)
+    }
+
+    /// Which of two ends decides whether there is to be a session: the one that stands
+    /// first by name, and by life where names are equal.
+    pub(super) fn decides_over(&self, other: &Self) -> bool {
+        (&self.name, self.incarnation) < (&other.name, other.incarnation)
     }
 
     pub(super) fn session(&self) -> SessionId {
@@ -114,11 +131,18 @@ pub(super) enum HelloError {
     Unwritable(#[from] rmp_serde::encode::Error),
 }
 
-/// Says hello.
+impl HelloError {
+    /// Whether something was said that no node of this version says.
+    pub(super) fn is_unreadable(&self) -> bool {
+        !matches!(self, Self::Io(_) | Self::Unwritable(_))
+    }
+}
+
+/// Says hello. Answers what was sent.
 pub(super) async fn say(
     stream: &mut (impl AsyncWrite + Unpin),
     hello: &Hello,
-) -> Result<(), HelloError> {
+) -> Result<Vec<u8>, HelloError> {
     let body = rmp_serde::to_vec_named(hello)?;
     let mut bytes = Vec::with_capacity(PREFIX_LEN + body.len());
     bytes.extend_from_slice(&MAGIC);
@@ -128,31 +152,35 @@ pub(super) async fn say(
     bytes.extend_from_slice(&body);
     stream.write_all(&bytes).await?;
     stream.flush().await?;
-    Ok(())
+    Ok(bytes)
 }
 
-/// Hears the other end's hello, and not a byte more.
-pub(super) async fn hear(stream: &mut (impl AsyncRead + Unpin)) -> Result<Hello, HelloError> {
-    let mut magic = [0; MAGIC.len()];
-    stream.read_exact(&mut magic).await?;
-    if magic != MAGIC {
+/// Hears the other end's hello, and not a byte more. Answers also what came.
+pub(super) async fn hear(
+    stream: &mut (impl AsyncRead + Unpin),
+) -> Result<(Hello, Vec<u8>), HelloError> {
+    let mut bytes = vec![0; PREFIX_LEN];
+    // The magic first: who is something else need not say more to be known for it.
+    stream.read_exact(&mut bytes[..MAGIC.len()]).await?;
+    if bytes[..MAGIC.len()] != MAGIC {
         return Err(HelloError::Magic);
     }
-    let version = stream.read_u16().await?;
+    stream.read_exact(&mut bytes[MAGIC.len()..]).await?;
+    let number = |at: usize| u16::from_be_bytes([bytes[at], bytes[at + 1]]);
+    let (version, len) = (number(4), number(6));
     if version != VERSION {
         return Err(HelloError::Version(version));
     }
-    let len = stream.read_u16().await?;
     if len > MAX_BODY_LEN {
         return Err(HelloError::TooLong(len));
     }
-    let mut body = vec![0; usize::from(len)];
-    stream.read_exact(&mut body).await?;
-    let hello: Hello = rmp_serde::from_slice(&body)?;
+    bytes.resize(PREFIX_LEN + usize::from(len), 0);
+    stream.read_exact(&mut bytes[PREFIX_LEN..]).await?;
+    let hello: Hello = rmp_serde::from_slice(&bytes[PREFIX_LEN..])?;
     if address::check(&hello.address).is_err() {
         return Err(HelloError::Address);
     }
-    Ok(hello)
+    Ok((hello, bytes))
 }
 
 #[cfg(test)]
@@ -167,8 +195,9 @@ mod tests {
                 incarnation: Incarnation(u128::MAX - 1),
                 address: address.to_owned(),
             },
+            Duration::MAX,
         )
-        .for_session(SessionId(u128::MAX / 3))
+        .for_session(SessionId(u128::MAX / 3), u128::MAX)
     }
 
     #[tokio::test]
@@ -176,10 +205,11 @@ mod tests {
         let longest = format!("{}:65535", "h".repeat(address::MAX_HOST_LEN));
         for said in [hello("127.0.0.1:4000"), hello(&longest)] {
             let mut bytes = Vec::new();
-            say(&mut bytes, &said).await.unwrap();
+            let sent = say(&mut bytes, &said).await.unwrap();
+            assert_eq!(sent, bytes);
             bytes.push(42);
             let mut stream = bytes.as_slice();
-            assert_eq!(hear(&mut stream).await.unwrap(), said);
+            assert_eq!(hear(&mut stream).await.unwrap(), (said, sent));
             assert_eq!(stream, [42]);
         }
     }

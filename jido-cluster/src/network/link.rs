@@ -70,6 +70,14 @@ impl Link {
             .map_err(|_| SendError::Unreachable)
     }
 
+    /// Tells the peer that this node is there.
+    pub(super) fn beat(&self) {
+        if let Some(lane) = self.lanes.first() {
+            // A queue that nobody reads belongs to a session that is ending anyway.
+            let _ = lane.queue.send(Outgoing::Heartbeat);
+        }
+    }
+
     /// Tells the peer that nothing more comes; once it has all, it ends the session.
     pub(super) fn say_goodbye(&self) {
         for lane in &self.lanes {

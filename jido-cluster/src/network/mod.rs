@@ -10,19 +10,29 @@
 
 mod acceptor;
 mod address;
+mod connection;
 mod cookie;
+mod counters;
+mod detector;
 mod dialer;
+#[cfg(feature = "dns")]
+mod dns;
+mod flaps;
 mod frame;
 mod gateway;
+mod handshake;
+mod heartbeat;
 mod hello;
 mod link;
 mod options;
+mod proof;
 mod server;
 mod session;
 mod sessions;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -38,12 +48,19 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use self::acceptor::Limits;
 pub use self::cookie::{Cookie, MIN_COOKIE_LEN};
-use self::dialer::{Target, Unsettled};
+pub(crate) use self::counters::Counters;
+pub use self::counters::NetworkStats;
+pub use self::detector::Detection;
+use self::dialer::{Dialing, Settling, Target, Unsettled};
+#[cfg(feature = "dns")]
+pub use self::dns::Dns;
 use self::hello::Hello;
 pub use self::options::NetworkOptions;
 use self::server::{Course, reached};
 use self::sessions::Sessions;
+pub use self::tls::Tls;
 use crate::environment::Environment;
 use crate::error::{Error, ErrorKind};
 use crate::runtime::spawn;
@@ -57,6 +74,7 @@ const GOODBYE_WITHIN: Duration = Duration::from_secs(1);
 pub struct NetworkTransport {
     options: NetworkOptions,
     environment: Arc<dyn Environment>,
+    counters: Arc<Counters>,
     unsettled: Arc<Unsettled>,
     course: watch::Sender<Course>,
     running: OnceLock<Running>,
@@ -76,15 +94,27 @@ impl NetworkTransport {
     /// # Errors
     ///
     /// [`Startup`](ErrorKind::Startup) when an address is not `host:port`, when
-    /// `advertise` is missing though `listen` is `0.0.0.0` or `[::]`, or when the cookie
-    /// is shorter than [`MIN_COOKIE_LEN`] and not every address is loopback.
+    /// `advertise` is missing though `listen` is `0.0.0.0` or `[::]`, when not every address is
+    /// loopback and the cookie is shorter than [`MIN_COOKIE_LEN`] or there is neither TLS nor
+    /// consent to plain text, or when the certificate is not for the node;
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for a value out of its range.
     pub fn new(options: NetworkOptions, environment: Arc<dyn Environment>) -> Result<Self, Error> {
+        Self::counted(options, environment, Arc::default())
+    }
+
+    /// The same, with counters that a former life of the node had.
+    pub(crate) fn counted(
+        options: NetworkOptions,
+        environment: Arc<dyn Environment>,
+        counters: Arc<Counters>,
+    ) -> Result<Self, Error> {
         options.check()?;
-        let unsettled = Arc::new(Unsettled::new(options.seeds.len()));
+        let unsettled = Arc::new(Unsettled::new(options.sources()));
         let course = watch::Sender::new(Course::Running);
         Ok(Self {
             options,
             environment,
+            counters,
             unsettled,
             course,
             running: OnceLock::new(),
@@ -99,13 +129,26 @@ impl NetworkTransport {
             .map_or(0, |running| running.sessions.count())
     }
 
-    fn spawn_dialer(&self, sessions: &Arc<Sessions>, target: Target) -> JoinHandle<()> {
-        let dialing = dialer::dial(
-            target,
-            sessions.clone(),
-            self.environment.clone(),
-            self.unsettled.clone(),
-        );
+    /// What became of connections so far.
+    pub fn stats(&self) -> NetworkStats {
+        self.counters.stats()
+    }
+
+    fn dialing(&self, sessions: &Arc<Sessions>) -> Dialing {
+        Dialing {
+            sessions: sessions.clone(),
+            cookie: self.options.cookie.clone(),
+            tls: self.options.tls.clone(),
+        }
+    }
+
+    fn spawn_dialer(
+        &self,
+        sessions: &Arc<Sessions>,
+        target: Target,
+        settling: Option<Settling>,
+    ) -> JoinHandle<()> {
+        let dialing = dialer::dial(target, self.dialing(sessions), settling);
         self.spawn_until_leaving(dialing)
     }
 
@@ -170,6 +213,8 @@ impl Transport for NetworkTransport {
             listen,
             advertise,
             seeds,
+            detection,
+            cookie,
             ..
         } = &self.options;
         let cannot_listen = |error: std::io::Error| {
@@ -182,7 +227,12 @@ impl Transport for NetworkTransport {
             incarnation: *incarnation,
             address: advertise.clone().unwrap_or_else(|| local.to_string()),
         };
-        let sessions = Arc::new(Sessions::new(Hello::new(cluster.clone(), me), inbox));
+        let sessions = Arc::new(Sessions::new(
+            Hello::new(cluster.clone(), me, detection.unreachable_after),
+            inbox,
+            self.environment.clone(),
+            self.counters.clone(),
+        ));
         let running = Running {
             sessions: sessions.clone(),
             tasks: Mutex::default(),
@@ -200,9 +250,25 @@ impl Transport for NetworkTransport {
                 );
             }
         };
-        tasks.push(self.spawn_until_leaving(acceptor::accept(listener, sessions.clone())));
+        let limits = Limits {
+            strangers: self.options.max_strangers,
+            sessions: self.options.max_sessions,
+        };
+        let tls = self.options.tls.clone();
+        let accepting = acceptor::accept(listener, sessions.clone(), cookie.clone(), tls, limits);
+        tasks.push(self.spawn_until_leaving(accepting));
+        let watching = heartbeat::watch(*detection, sessions.clone());
+        tasks.push(self.spawn_until_leaving(watching));
         for seed in seeds {
-            tasks.push(self.spawn_dialer(&sessions, Target::Seed(seed.clone())));
+            let settling = self.unsettled.settling();
+            let seed = Target::Seed(seed.clone());
+            tasks.push(self.spawn_dialer(&sessions, seed, Some(settling)));
+        }
+        #[cfg(feature = "dns")]
+        if let Some(dns) = &self.options.dns {
+            let dialing = self.dialing(&sessions);
+            let discovering = dns::discover(dns.clone(), dialing, self.unsettled.settling());
+            tasks.push(self.spawn_until_leaving(discovering));
         }
         if let Some(running) = self.running.get() {
             running.tasks.lock().append(&mut tasks);
@@ -260,6 +326,7 @@ impl Transport for NetworkTransport {
                     incarnation,
                     address,
                 },
+                None,
             )
         });
     }

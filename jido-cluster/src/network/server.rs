@@ -98,7 +98,7 @@ impl NodeEventSubscription for Events {
 
     fn node_session_disconnected(&self, event: NodeServerSessionInformation) {
         if let Some(session) = session_of(&event) {
-            self.0.end(session);
+            self.0.ended(session);
         }
     }
 }

@@ -133,6 +133,11 @@ impl Session {
         self.stage.send_replace(Stage::Ended);
     }
 
+    /// Whether the peer has said that it is stopping.
+    pub(super) fn said_goodbye(&self) -> bool {
+        self.goodbyes.load(Ordering::Relaxed) >= GATEWAYS
+    }
+
     fn deliver(&self, content: Content, inbox: &dyn Inbox) {
         match content {
             Content::Envelopes(mut rest) => loop {
@@ -142,6 +147,8 @@ impl Session {
                     Err(error) => return self.refuse(error),
                 }
             },
+            // That it came was counted where its bytes came in.
+            Content::Heartbeat => {}
             Content::Goodbye => {
                 // With the last gateway's goodbye all has come that was sent.
                 if self.goodbyes.fetch_add(1, Ordering::Relaxed) + 1 == GATEWAYS {

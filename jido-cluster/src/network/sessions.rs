@@ -1,8 +1,10 @@
 //! All sessions of this node: which are opening, which peers are up.
 //!
-//! The session layer's events drive it, one after the other. There may be two
-//! sessions with a peer for a moment, when both ends dial; the session layer
-//! elects one. At most one session of a peer is up here.
+//! The session layer's events drive it, one after the other. There is at most one
+//! session with a peer, ready or opening: the [handshake](super::handshake) sees to it.
+
+mod opening;
+mod watching;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,15 +17,19 @@ use jido_core::Incarnation;
 use parking_lot::{Mutex, MutexGuard};
 use ractor::ActorRef;
 use ractor_cluster::NodeServerMessage;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 
+pub(super) use self::opening::Opening;
+use super::counters::{Counters, count};
+use super::flaps::Flaps;
 use super::frame::{self, FrameError, SessionId};
 use super::gateway;
 use super::hello::Hello;
 use super::link::Link;
-use super::session::{Session, Stage};
-use super::stream::{SessionStream, Switch};
+use super::proof::Word;
+use super::session::Session;
+use super::stream::Switch;
+use crate::environment::Environment;
 use crate::transport::{Inbox, SendError};
 
 /// The sessions of this node.
@@ -34,6 +40,8 @@ use crate::transport::{Inbox, SendError};
 pub(super) struct Sessions {
     me: Hello,
     inbox: Arc<dyn Inbox>,
+    environment: Arc<dyn Environment>,
+    counters: Arc<Counters>,
     table: Mutex<Table>,
     /// The peers that are up. Read for every envelope, so without a lock.
     links: ArcSwap<BTreeMap<Incarnation, Arc<Link>>>,
@@ -47,6 +55,9 @@ struct Table {
     server: Option<ActorRef<NodeServerMessage>>,
     sessions: BTreeMap<SessionId, Arc<Session>>,
     up: BTreeMap<Incarnation, SessionId>,
+    /// Those that the session layer has, until it says that they are over.
+    handed: BTreeMap<SessionId, Incarnation>,
+    flaps: Flaps,
     is_closed: bool,
 }
 
@@ -59,10 +70,17 @@ impl fmt::Debug for Sessions {
 }
 
 impl Sessions {
-    pub(super) fn new(me: Hello, inbox: Arc<dyn Inbox>) -> Self {
+    pub(super) fn new(
+        me: Hello,
+        inbox: Arc<dyn Inbox>,
+        environment: Arc<dyn Environment>,
+        counters: Arc<Counters>,
+    ) -> Self {
         Self {
             me,
             inbox,
+            environment,
+            counters,
             table: Mutex::default(),
             links: ArcSwap::default(),
             changes: watch::Sender::new(0),
@@ -73,6 +91,14 @@ impl Sessions {
     /// Who this node is.
     pub(super) fn me(&self) -> &Hello {
         &self.me
+    }
+
+    pub(super) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    pub(super) fn environment(&self) -> &dyn Environment {
+        &*self.environment
     }
 
     /// How many sessions there are, whether ready or opening.
@@ -123,47 +149,49 @@ impl Sessions {
         self.table.lock().server = Some(server);
     }
 
-    /// Hands a connection to the session layer. Returns whether a session came of
-    /// it; dropped before that, it ends what there is of one.
-    pub(super) async fn open(
-        &self,
-        stream: TcpStream,
-        id: SessionId,
-        peer: Hello,
-        is_server: bool,
-    ) -> bool {
-        let switch = Switch::default();
-        let session = Arc::new(Session::new(id, peer, switch.clone()));
-        let mut stage = session.stage();
-        let Some(server) = self.register(session) else {
-            return false;
-        };
-        let _opening = Opening { sessions: self, id };
-        let stream = Box::new(SessionStream {
-            session: id,
-            stream,
-            switch,
-        });
-        if server
-            .cast(NodeServerMessage::ConnectionOpenedExternal { stream, is_server })
-            .is_err()
-        {
-            return false;
+    /// Takes in a session that is about to open, unless there is to be none. The end that
+    /// decides refuses it while it has another one with the peer, or if those don't last; the other
+    /// end gives its own up.
+    pub(super) fn take_in(&self, id: SessionId, peer: Hello) -> Result<Opening<'_>, Word> {
+        let mut table = self.table.lock();
+        if table.is_closed || table.server.is_none() {
+            return Err(Word::Closing);
         }
-        stage
-            .wait_for(|stage| *stage != Stage::Opening)
-            .await
-            .is_ok_and(|stage| *stage == Stage::Ready)
+        if table.sessions.contains_key(&id) {
+            return Err(Word::Known);
+        }
+        let with_peer = |(_, session): &(&SessionId, &Arc<Session>)| {
+            session.peer().incarnation == peer.incarnation
+        };
+        let other = table.sessions.iter().find(with_peer).map(|(id, _)| *id);
+        match (other, self.me.decides_over(&peer)) {
+            (Some(_), true) => return Err(Word::Known),
+            (Some(other), false) => self.end_in(&mut table, other),
+            (None, true) => {
+                let now = self.environment.elapsed();
+                let pause = table.flaps.pause(peer.incarnation, now);
+                if !pause.is_zero() {
+                    tracing::warn!(peer = %peer.name, ?pause, "sessions with a peer don't last: it is left alone for a while");
+                    return Err(Word::Later);
+                }
+            }
+            (None, false) => {}
+        }
+        let session = Arc::new(Session::new(id, peer, Switch::default()));
+        table.sessions.insert(id, session.clone());
+        Ok(Opening {
+            sessions: self,
+            session,
+        })
     }
 
-    fn register(&self, session: Arc<Session>) -> Option<ActorRef<NodeServerMessage>> {
+    /// The session layer says that it is done with a session.
+    pub(super) fn ended(&self, id: SessionId) {
         let mut table = self.table.lock();
-        if table.is_closed || table.sessions.contains_key(&session.id()) {
-            return None;
-        }
-        let server = table.server.clone()?;
-        table.sessions.insert(session.id(), session);
-        Some(server)
+        table.handed.remove(&id);
+        self.end_in(&mut table, id);
+        drop(table);
+        self.changed();
     }
 
     /// Whether a session is known, ready or opening.
@@ -182,7 +210,7 @@ impl Sessions {
             return session.switch().cut();
         }
         let peer = session.peer();
-        if shown != Some(peer.session_name().as_str()) || peer.cluster != self.me.cluster {
+        if shown != Some(peer.session_name().as_str()) {
             tracing::warn!(session = %id, peer = %peer.name, "a peer is not who it said it was: its session is ended");
             return session.switch().cut();
         }
@@ -190,29 +218,23 @@ impl Sessions {
             tracing::warn!(session = %id, peer = %peer.name, "a peer has no gateways: its session is ended");
             return session.switch().cut();
         };
-        // The session layer elected this session over one that was up.
-        if let Some(older) = table.up.get(&peer.incarnation).copied() {
-            self.end_in(&mut table, older);
-        }
         let link = Link::open(peer.peer(), id, session.switch(), gateways);
         table.up.insert(peer.incarnation, id);
         self.change_links(|links| {
             links.insert(peer.incarnation, Arc::new(link));
         });
+        count(&self.counters.sessions);
         tracing::info!(session = %id, peer = %peer.name, incarnation = %peer.incarnation, "a peer is up");
         // With the link in place, so that the inbox can answer at once.
         session.ready(&*self.inbox);
         self.changed();
     }
 
-    /// Ends a session, if it is still there, and tells the inbox if it was up.
-    pub(super) fn end(&self, id: SessionId) {
-        self.end_in(&mut self.table.lock(), id);
-    }
-
     /// Ends all sessions.
     pub(super) fn end_all(&self) {
         let mut table = self.table.lock();
+        // Those of a session layer that has ended are never told to be over.
+        table.handed.clear();
         while let Some(id) = table.sessions.keys().next().copied() {
             self.end_in(&mut table, id);
         }
@@ -232,6 +254,10 @@ impl Sessions {
             });
             tracing::info!(session = %id, peer = %peer.name, incarnation = %peer.incarnation, "a peer is down");
             self.inbox.peer_down(peer.incarnation);
+            if !session.said_goodbye() && !table.is_closed {
+                let now = self.environment.elapsed();
+                table.flaps.lost(peer.incarnation, now);
+            }
         }
         self.changed();
     }
@@ -287,21 +313,5 @@ impl Sessions {
     fn changed(&self) {
         self.changes
             .send_modify(|changes| *changes = changes.wrapping_add(1));
-    }
-}
-
-/// A session that is not ready yet, and is ended if nobody waits for it any more.
-struct Opening<'a> {
-    sessions: &'a Sessions,
-    id: SessionId,
-}
-
-impl Drop for Opening<'_> {
-    fn drop(&mut self) {
-        let mut table = self.sessions.table.lock();
-        let is_ready = |session: &Arc<Session>| *session.stage().borrow() == Stage::Ready;
-        if !table.sessions.get(&self.id).is_some_and(is_ready) {
-            self.sessions.end_in(&mut table, self.id);
-        }
     }
 }

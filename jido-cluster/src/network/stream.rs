@@ -4,17 +4,17 @@ use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
 use ractor_cluster::{BoxRead, BoxWrite, ClusterBidiStream};
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite, BufReader, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, BufReader, ReadBuf, split};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
+use super::connection::Connection;
 use super::frame::SessionId;
 
 /// Bytes that are read at once: the session layer itself reads length by length,
@@ -48,6 +48,7 @@ pub(super) struct Switch(Arc<SwitchState>);
 #[derive(Default)]
 struct SwitchState {
     is_cut: AtomicBool,
+    heard: AtomicU64,
     reader: AtomicWaker,
     writer: AtomicWaker,
 }
@@ -58,6 +59,12 @@ impl Switch {
         self.0.is_cut.store(true, Ordering::SeqCst);
         self.0.reader.wake();
         self.0.writer.wake();
+    }
+
+    /// How often something has come in by the stream. Whatever came shows that the other
+    /// end is there, as the first part of a large frame does.
+    pub(super) fn heard(&self) -> u64 {
+        self.0.heard.load(Ordering::Relaxed)
     }
 
     pub(super) fn is_cut(&self) -> bool {
@@ -75,28 +82,24 @@ impl fmt::Debug for Switch {
 /// by which the layer's events are told apart.
 ///
 /// Only reading is buffered: the session layer writes all that waits in one piece.
-#[derive(Debug)]
 pub(super) struct SessionStream {
     pub(super) session: SessionId,
-    pub(super) stream: TcpStream,
+    pub(super) stream: Connection,
     pub(super) switch: Switch,
 }
 
 impl ClusterBidiStream for SessionStream {
     fn split(self: Box<Self>) -> (BoxRead, BoxWrite) {
-        let (read, write) = self.stream.into_split();
-        let read = CutRead {
-            inner: read,
-            switch: self.switch.clone(),
-        };
-        let write = CutWrite {
-            inner: write,
-            switch: self.switch,
-        };
-        (
-            Box::new(BufReader::with_capacity(READ_BUFFER_LEN, read)),
-            Box::new(write),
-        )
+        match self.stream {
+            Connection::Plain(stream) => {
+                let (read, write) = stream.into_split();
+                halves(read, write, self.switch)
+            }
+            Connection::Encrypted(stream) => {
+                let (read, write) = split(*stream);
+                halves(read, write, self.switch)
+            }
+        }
     }
 
     fn peer_label(&self) -> Option<String> {
@@ -104,12 +107,31 @@ impl ClusterBidiStream for SessionStream {
     }
 }
 
-struct CutRead {
-    inner: OwnedReadHalf,
+fn halves(
+    read: impl AsyncRead + Unpin + Send + 'static,
+    write: impl AsyncWrite + Unpin + Send + 'static,
+    switch: Switch,
+) -> (BoxRead, BoxWrite) {
+    let read = CutRead {
+        inner: read,
+        switch: switch.clone(),
+    };
+    let write = CutWrite {
+        inner: write,
+        switch,
+    };
+    (
+        Box::new(BufReader::with_capacity(READ_BUFFER_LEN, read)),
+        Box::new(write),
+    )
+}
+
+struct CutRead<R> {
+    inner: R,
     switch: Switch,
 }
 
-impl AsyncRead for CutRead {
+impl<R: AsyncRead + Unpin> AsyncRead for CutRead<R> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -119,16 +141,21 @@ impl AsyncRead for CutRead {
         if self.switch.is_cut() {
             return Poll::Ready(Ok(()));
         }
-        Pin::new(&mut self.inner).poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.inner).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.switch.0.heard.fetch_add(1, Ordering::Relaxed);
+        }
+        read
     }
 }
 
-struct CutWrite {
-    inner: OwnedWriteHalf,
+struct CutWrite<W> {
+    inner: W,
     switch: Switch,
 }
 
-impl CutWrite {
+impl<W> CutWrite<W> {
     fn check(&self, cx: &Context<'_>) -> io::Result<()> {
         self.switch.0.writer.register(cx.waker());
         if self.switch.is_cut() {
@@ -139,7 +166,7 @@ impl CutWrite {
     }
 }
 
-impl AsyncWrite for CutWrite {
+impl<W: AsyncWrite + Unpin> AsyncWrite for CutWrite<W> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -176,14 +203,16 @@ mod tests {
         let switch = Switch::default();
         let stream = Box::new(SessionStream {
             session: SessionId(1),
-            stream,
+            stream: Connection::Plain(stream),
             switch: switch.clone(),
         });
         assert_eq!(stream.peer_label().unwrap().len(), 32);
         let (mut read, mut write) = stream.split();
 
         there.write_all(b"x").await.unwrap();
+        assert_eq!(switch.heard(), 0);
         assert_eq!(read.read_u8().await.unwrap(), b'x');
+        assert_eq!(switch.heard(), 1);
         // Nobody reads at the other end, so that the write comes to wait.
         let written = async {
             loop {

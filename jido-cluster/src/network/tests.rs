@@ -37,15 +37,13 @@ impl Inbox for Log {
 }
 
 fn options() -> NetworkOptions {
-    NetworkOptions {
-        cluster: ClusterName::new("c").unwrap(),
-        name: NodeName::new("n1").unwrap(),
-        incarnation: Incarnation(1),
-        listen: "127.0.0.1:0".parse().unwrap(),
-        advertise: None,
-        cookie: Cookie::new("short").unwrap(),
-        seeds: Vec::new(),
-    }
+    NetworkOptions::new(
+        ClusterName::new("c").unwrap(),
+        NodeName::new("n1").unwrap(),
+        Incarnation(1),
+        "127.0.0.1:0".parse().unwrap(),
+        Cookie::new("short").unwrap(),
+    )
 }
 
 fn session(switch: &Switch) -> Session {
@@ -54,7 +52,7 @@ fn session(switch: &Switch) -> Session {
         incarnation: Incarnation(2),
         address: "127.0.0.1:1".to_owned(),
     };
-    let hello = Hello::new(ClusterName::new("c").unwrap(), peer);
+    let hello = Hello::new(ClusterName::new("c").unwrap(), peer, Duration::ZERO);
     Session::new(SessionId(9), hello, switch.clone())
 }
 
@@ -143,9 +141,58 @@ fn options_are_checked() {
     let mut good = options();
     open(&mut good);
     good.cookie = Cookie::new("0123456789abcdef").unwrap();
+    let plain = NetworkTransport::new(good.clone(), Arc::new(SystemEnvironment)).unwrap_err();
+    assert!(plain.to_string().starts_with("tls: not set"), "{plain}");
+    good.plain_text = true;
     let transport = NetworkTransport::new(good, Arc::new(SystemEnvironment)).unwrap();
     assert!(!format!("{transport:?}").contains("0123456789abcdef"));
     assert!(!transport.is_settled());
+}
+
+#[tokio::test]
+async fn nothing_secret_is_printed() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(["n1".to_owned()]).unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    let file = |name: &str, text: &str| {
+        let file = folder.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        file
+    };
+    let tls = Tls::from_files(
+        file("ca", &certificate.pem()),
+        file("own", &certificate.pem()),
+        file("key", &key.serialize_pem()),
+    )
+    .unwrap();
+    let cookie = "a cookie that nobody sees";
+    let mut options = options();
+    options.cookie = Cookie::new(cookie).unwrap();
+    options.tls = Some(tls.clone());
+    let builder = crate::Node::builder("n1")
+        .listen("127.0.0.1:0".parse().unwrap())
+        .cookie(cookie)
+        .tls(tls.clone());
+    let mut printed = vec![format!("{tls:?} {options:?} {builder:?}")];
+    let transport = NetworkTransport::new(options, Arc::new(SystemEnvironment)).unwrap();
+    transport.start(Arc::new(Log::default())).await.unwrap();
+    printed.push(format!("{transport:?}"));
+    transport.stop().await;
+    // A key that can't be read is no reason to show it.
+    let broken = file("broken", &key.serialize_pem().replace("END", "BEGIN"));
+    let (ca, own) = (folder.path().join("ca"), folder.path().join("own"));
+    let error = Tls::from_files(ca, own, broken).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Startup);
+    printed.push(format!("{error} {error:?}"));
+    let body = key.serialize_pem();
+    let body = body.lines().nth(1).unwrap();
+    let numbers = format!("{:?}", key.serialize_der());
+    for printed in printed {
+        for secret in [cookie, body, numbers.trim_matches(['[', ']'])] {
+            assert!(!printed.contains(secret), "{printed}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -10,13 +10,16 @@ use jido_storage::GroupOptions;
 use ractor::Actor;
 
 use super::Node;
+use super::health::HealthCheck;
 use super::lives::Lives;
 use super::makings::{MakeTransport, Makings, Network, Ways};
 use super::supervisor::Supervisor;
 use crate::deadlines::Deadlines;
 use crate::environment::{Environment, SystemEnvironment};
 use crate::error::{Error, ErrorKind};
-use crate::network::Cookie;
+#[cfg(feature = "dns")]
+use crate::network::Dns;
+use crate::network::{Cookie, Detection, Tls};
 use crate::transport::Transport;
 
 /// The bounds of a lease's time to live: shorter, and a busy machine misses it;
@@ -37,10 +40,16 @@ pub struct NodeBuilder {
     advertise: Option<String>,
     cookie: Option<Result<Cookie, Error>>,
     seeds: Vec<String>,
+    #[cfg(feature = "dns")]
+    dns: Option<Dns>,
+    tls: Option<Tls>,
+    plain_text: bool,
+    detection: Detection,
     lease_ttl: Duration,
     group_commit: GroupOptions,
     environment: Arc<dyn Environment>,
     transport: Option<MakeTransport>,
+    health: Option<HealthCheck>,
 }
 
 impl NodeBuilder {
@@ -56,10 +65,16 @@ impl NodeBuilder {
             advertise: None,
             cookie: None,
             seeds: Vec::new(),
+            #[cfg(feature = "dns")]
+            dns: None,
+            tls: None,
+            plain_text: false,
+            detection: Detection::default(),
             lease_ttl: Duration::from_secs(3),
             group_commit: GroupOptions::new(),
             environment: Arc::new(SystemEnvironment),
             transport: None,
+            health: None,
         }
     }
 
@@ -128,6 +143,35 @@ impl NodeBuilder {
         self
     }
 
+    /// Names in DNS under which further nodes are found, beside the seeds and those that shared storage
+    /// tells of. The names are looked up again as time goes by.
+    #[cfg(feature = "dns")]
+    pub fn dns(mut self, dns: Dns) -> Self {
+        self.dns = Some(dns);
+        self
+    }
+
+    /// The certificates by which nodes know each other and encrypt what they say. All nodes of a
+    /// cluster have some, or none has. Keep a clone to [reload](Tls::reload) them.
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Takes it that others on the network can read what nodes say, and change it. Without this a
+    /// node that has an address beyond loopback and no [`tls`](NodeBuilder::tls) isn't started.
+    pub fn plain_text(mut self) -> Self {
+        self.plain_text = true;
+        self
+    }
+
+    /// When a peer from which nothing comes is unreachable. By default after 2 s, with a
+    /// heartbeat every 500 ms. What can't go together is refused at the start.
+    pub fn detection(mut self, detection: Detection) -> Self {
+        self.detection = detection;
+        self
+    }
+
     /// How long the node's lease lasts without a renewal: 200 ms to 600 s, 3 s by
     /// default. It is renewed every third of it. Nodes may differ: each says in its
     /// record by what it is to be judged.
@@ -151,9 +195,26 @@ impl NodeBuilder {
         self
     }
 
+    /// What your own signals say of the node's health: a full disk, a broken device, a back end that
+    /// only this node can't reach. The check is called every second, on the runtime, so it must not block:
+    /// what is slow to find out is kept by a task of your own, and read here. `Err` says
+    /// why the node isn't well, and so does a panic.
+    ///
+    /// A node that isn't well tells its peers and leaves placement: it gets no further keys while another
+    /// member can take them. Agents that run on it go on, since it is alive and owns them, until they
+    /// are moved as any that are placed elsewhere.
+    /// [`Node::ready`] fails with the reason. Once the check is `Ok` again, it takes keys again.
+    pub fn health(
+        mut self,
+        check: impl Fn() -> Result<(), String> + Send + Sync + 'static,
+    ) -> Self {
+        self.health = Some(Arc::new(check));
+        self
+    }
+
     /// Another transport than the network, made for the node's name and life, and again
     /// for each life that follows one which was declared dead.
-    /// `listen`, `advertise`, `cookie` and `seeds` are not used then.
+    /// Nothing that is said of the network is used then.
     pub fn transport<T: Transport>(
         mut self,
         make: impl Fn(&NodeName, Incarnation) -> T + Send + Sync + 'static,
@@ -199,6 +260,7 @@ impl NodeBuilder {
             deadlines: Arc::new(Deadlines::new()),
             lease_ttl: self.lease_ttl,
             group_commit: self.group_commit,
+            health: self.health,
         };
         let core = makings.begin(None).await?;
         let (supervisor, _) = Actor::spawn(None, Supervisor, ()).await.map_err(|error| {
@@ -239,6 +301,12 @@ impl NodeBuilder {
             advertise: self.advertise.take(),
             cookie: self.cookie.take().ok_or_else(|| missing("cookie"))??,
             seeds: std::mem::take(&mut self.seeds),
+            #[cfg(feature = "dns")]
+            dns: self.dns.take(),
+            tls: self.tls.take(),
+            plain_text: self.plain_text,
+            detection: self.detection,
+            counters: Arc::default(),
         })
     }
 }

@@ -79,6 +79,8 @@ pub(crate) struct Core {
     storages: tokio::sync::Mutex<Vec<Held>>,
     managers: Mutex<Vec<Arc<dyn Managed>>>,
     life: Watched<Life>,
+    /// Why the node isn't well, by its own signals.
+    pub(super) ailment: Mutex<Option<String>>,
 }
 
 impl Core {
@@ -107,6 +109,7 @@ impl Core {
             storages: tokio::sync::Mutex::default(),
             managers: Mutex::default(),
             life: Watched::new(Life::Up),
+            ailment: Mutex::default(),
         }
     }
 
@@ -229,6 +232,9 @@ impl Core {
                     "the node was declared dead and begins a new life".into(),
                 ));
             }
+        }
+        if let Some(why) = &*self.ailment.lock() {
+            return Err(unavailable(format!("the node isn't well: {why}")));
         }
         if !self.transport.is_settled() {
             return Err(unavailable("not every seed was tried yet".into()));

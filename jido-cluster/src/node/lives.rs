@@ -17,9 +17,10 @@ use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
 
 use super::core::{Core, Managed};
-use super::makings::Makings;
+use super::makings::{Makings, Ways};
 use super::supervisor::SupervisorMessage;
 use crate::error::{Error, ErrorKind};
+use crate::network::NetworkStats;
 use crate::runtime;
 use crate::watched::Watched;
 
@@ -73,6 +74,13 @@ impl Lives {
 
     pub(super) fn cluster(&self) -> &ClusterName {
         &self.makings.cluster
+    }
+
+    pub(super) fn network_stats(&self) -> NetworkStats {
+        match &self.makings.ways {
+            Ways::Network(network) => network.counters.stats(),
+            Ways::Given(_) => NetworkStats::default(),
+        }
     }
 
     /// The present life.

@@ -8,11 +8,15 @@ use jido_core::{ClusterName, Incarnation, Labels, NodeName};
 use jido_storage::GroupOptions;
 
 use super::Core;
+use super::health::{self, HealthCheck};
 use crate::deadlines::Deadlines;
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::members::Member;
-use crate::network::{Cookie, NetworkOptions, NetworkTransport};
+#[cfg(feature = "dns")]
+use crate::network::Dns;
+use crate::network::{Cookie, Counters, Detection, NetworkOptions, NetworkTransport, Tls};
+use crate::runtime;
 use crate::transport::Transport;
 
 /// Makes a transport for a node, given its name and its life.
@@ -31,6 +35,13 @@ pub(super) struct Network {
     pub(super) advertise: Option<String>,
     pub(super) cookie: Cookie,
     pub(super) seeds: Vec<String>,
+    #[cfg(feature = "dns")]
+    pub(super) dns: Option<Dns>,
+    pub(super) tls: Option<Tls>,
+    pub(super) plain_text: bool,
+    pub(super) detection: Detection,
+    /// Of all lives.
+    pub(super) counters: Arc<Counters>,
 }
 
 pub(super) struct Makings {
@@ -42,6 +53,7 @@ pub(super) struct Makings {
     pub(super) deadlines: Arc<Deadlines>,
     pub(super) lease_ttl: Duration,
     pub(super) group_commit: GroupOptions,
+    pub(super) health: Option<HealthCheck>,
 }
 
 impl Makings {
@@ -64,9 +76,17 @@ impl Makings {
             self.lease_ttl,
             self.group_commit.clone(),
         ));
+        if let Some(check) = &self.health {
+            // Before anybody hears of this node.
+            core.look_at_health(check);
+        }
         core.transport.start(core.exchange.clone()).await?;
         core.members
             .found_address(incarnation, core.transport.address());
+        if let Some(check) = &self.health {
+            // Ends with this life.
+            runtime::spawn(health::watch(Arc::downgrade(&core), check.clone()));
+        }
         Ok(core)
     }
 
@@ -81,6 +101,12 @@ impl Makings {
             advertise,
             cookie,
             seeds,
+            #[cfg(feature = "dns")]
+            dns,
+            tls,
+            plain_text,
+            detection,
+            counters,
         } = network;
         // A port that the system chose is kept.
         let chosen = former.and_then(|former| former.transport.address().parse().ok());
@@ -88,15 +114,21 @@ impl Makings {
             (0, None, Some(chosen)) => chosen,
             _ => *listen,
         };
-        let options = NetworkOptions {
-            cluster: self.cluster.clone(),
-            name: self.name.clone(),
+        let mut options = NetworkOptions::new(
+            self.cluster.clone(),
+            self.name.clone(),
             incarnation,
             listen,
-            advertise: advertise.clone(),
-            cookie: cookie.clone(),
-            seeds: seeds.clone(),
-        };
-        NetworkTransport::new(options, self.environment.clone())
+            cookie.clone(),
+        );
+        options.advertise = advertise.clone();
+        options.seeds = seeds.clone();
+        #[cfg(feature = "dns")]
+        options.dns.clone_from(dns);
+        options.tls = tls.clone();
+        options.plain_text = *plain_text;
+        options.detection = *detection;
+        let environment = self.environment.clone();
+        NetworkTransport::counted(options, environment, counters.clone())
     }
 }

@@ -16,6 +16,7 @@ mod draining;
 mod faults;
 mod grouping;
 mod harness;
+mod health;
 mod hooks;
 mod lives;
 mod moving;

@@ -8,30 +8,45 @@
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
+    clippy::print_stderr,
     clippy::disallowed_methods,
     reason = "this is a test program, and there is no simulated clock in it"
 )]
 
+mod certificates;
+mod certified;
+#[cfg(feature = "dns")]
+mod names;
+mod namespaces;
 mod peer;
 mod process;
+#[cfg(feature = "conformance")]
+mod promises;
+mod silence;
+mod strangers;
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::time::Duration;
 
 use jido_cluster::transport::MAX_ENVELOPE_LEN;
 use libtest_mimic::{Arguments, Failed, Trial};
-use process::{Process, free_address};
-use serde::Serialize;
+use process::{Launch, Process, free_address};
 
 /// What each peer sends to another one as soon as that is up.
 const GREETINGS: u64 = 500;
 
 fn main() {
     let arguments: Vec<_> = std::env::args().collect();
-    if arguments.get(1).is_some_and(|first| first == "--peer") {
-        return peer::run(&arguments[2..]);
+    if arguments.iter().any(|argument| argument == "--peer") {
+        return peer::run(&arguments[1..]);
     }
+    #[cfg(feature = "conformance")]
+    if arguments
+        .get(1)
+        .is_some_and(|first| first == promises::CHILD)
+    {
+        return promises::run(&arguments[1..]);
+    }
+    let no_namespaces = namespaces::missing();
     let trial = |name: &str, run: fn()| {
         Trial::test(name, move || {
             run();
@@ -57,7 +72,42 @@ fn main() {
             "two_that_dial_each_other_settle_on_one_session",
             two_that_dial_each_other,
         ),
-        trial("garbage_and_silence_disturb_nobody", garbage_and_silence),
+        trial(
+            "garbage_and_silence_disturb_nobody",
+            strangers::garbage_and_silence,
+        ),
+        trial(
+            "a_proof_of_another_connection_is_refused",
+            strangers::a_proof_of_another_connection,
+        ),
+        trial(
+            "a_frame_that_is_too_large_ends_its_own_session_alone",
+            strangers::a_frame_that_is_too_large,
+        ),
+        trial(
+            "a_flood_of_half_open_connections_keeps_nobody_out",
+            strangers::a_flood,
+        ),
+        trial(
+            "more_sessions_than_allowed_are_turned_away",
+            strangers::too_many_sessions,
+        ),
+        trial(
+            "nodes_with_certificates_meet_and_others_are_refused",
+            certified::nodes_with_certificates,
+        ),
+        trial(
+            "a_wrong_certificate_is_refused_and_counted",
+            certified::wrong_certificates,
+        ),
+        trial(
+            "who_dials_refuses_a_wrong_certificate_too",
+            certified::a_wrong_certificate_that_is_dialed,
+        ),
+        trial(
+            "certificates_are_reloaded_without_a_restart",
+            certified::reloaded,
+        ),
         trial(
             "a_discovered_node_is_dialed_by_the_smaller_name",
             a_discovered_node,
@@ -69,12 +119,37 @@ fn main() {
             only_gateways,
         ),
         trial("actors_that_die_are_started_again", actors_that_die),
+        trial(
+            "a_paused_peer_is_unreachable_and_comes_back",
+            silence::a_paused_peer,
+        ),
+        trial(
+            "peers_whose_patience_differs_get_on",
+            silence::patience_that_differs,
+        ),
+        trial(
+            "a_peer_that_flaps_is_left_alone",
+            silence::a_peer_that_flaps,
+        ),
+        trial(
+            "dropped_packets_are_noticed_by_both",
+            silence::dropped_packets,
+        )
+        .with_ignored_flag(no_namespaces.is_some()),
+        #[cfg(feature = "dns")]
+        trial("nodes_are_found_by_names", names::nodes_are_found),
+        #[cfg(feature = "conformance")]
+        trial("the_network_transport_keeps_every_promise", promises::kept),
     ];
-    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+    let arguments = Arguments::from_args();
+    if let (false, Some(why)) = (arguments.list, no_namespaces) {
+        eprintln!("skipped: what needs network namespaces: {why}");
+    }
+    libtest_mimic::run(&arguments, trials).exit();
 }
 
 /// Two peers that are up for each other, the second having dialed the first.
-fn pair() -> (Process, Process) {
+pub(crate) fn pair() -> (Process, Process) {
     let mut a = Process::start("a", &[]);
     let mut b = Process::start("b", &[a.address.as_str()]);
     a.sees_up(&b);
@@ -83,7 +158,7 @@ fn pair() -> (Process, Process) {
 }
 
 /// Sends from one to the other, all of which must arrive once and in order.
-fn exchange(a: &mut Process, b: &mut Process, sent_before: u64, count: u64) {
+pub(crate) fn exchange(a: &mut Process, b: &mut Process, sent_before: u64, count: u64) {
     a.tell(&format!("send {} {count} 100", b.incarnation));
     b.tell(&format!("send {} {count} 100", a.incarnation));
     a.tell(&format!("expect {} {}", b.incarnation, sent_before + count));
@@ -121,7 +196,11 @@ fn large_envelopes() {
 fn a_wrong_cookie_never_comes_up() {
     let (mut a, mut b) = pair();
     let seed = a.address.clone();
-    let mut stranger = Process::start_with("c", "cluster", "another cookie", None, &[&seed]);
+    let stranger = Launch {
+        cookie: "another cookie",
+        ..Launch::new("c", &[&seed])
+    };
+    let mut stranger = stranger.start();
     stranger.tell("settled");
     stranger.says("settled");
     // Dialed by an honest node it fares no better.
@@ -136,12 +215,21 @@ fn a_wrong_cookie_never_comes_up() {
     stranger.never_said("up");
     a.never_said("up c");
     honest.never_said("up c");
+    // Whoever is dialed counts them, and so does whoever dials.
+    for peer in [&mut a, &mut honest] {
+        peer.tell("stats wrong_cookie 1");
+        peer.hear("stats wrong_cookie");
+    }
 }
 
 fn another_cluster_is_refused() {
     let (mut a, mut b) = pair();
     let seed = a.address.clone();
-    let mut stranger = Process::start_with("c", "other", "the cookie of all", None, &[&seed]);
+    let stranger = Launch {
+        cluster: "other",
+        ..Launch::new("c", &[&seed])
+    };
+    let mut stranger = stranger.start();
     stranger.tell("settled");
     stranger.says("settled");
     exchange(&mut a, &mut b, GREETINGS, 1000);
@@ -152,14 +240,14 @@ fn another_cluster_is_refused() {
 
 fn a_killed_peer() {
     let (at_a, at_b) = (free_address(), free_address());
-    let mut a = Process::start_at("a", Some(&at_a), &[&at_b]);
-    let mut b = Process::start_at("b", Some(&at_b), &[&at_a]);
+    let mut a = Process::start_at("a", &at_a, &[&at_b]);
+    let mut b = Process::start_at("b", &at_b, &[&at_a]);
     a.sees_up(&b);
     for _ in 0..3 {
         let first_life = b.incarnation.clone();
         b.kill();
         a.says_within(&format!("down {first_life}"), Duration::from_secs(2));
-        b = Process::start_at("b", Some(&at_b), &[&at_a]);
+        b = Process::start_at("b", &at_b, &[&at_a]);
         assert_ne!(b.incarnation, first_life);
         a.sees_up(&b);
         b.sees_up(&a);
@@ -170,17 +258,21 @@ fn a_killed_peer() {
 fn two_that_dial_each_other() {
     for _ in 0..5 {
         let (at_a, at_b) = (free_address(), free_address());
-        let mut a = Process::launch("a", "cluster", "the cookie of all", Some(&at_a), &[&at_b]);
-        let mut b = Process::launch("b", "cluster", "the cookie of all", Some(&at_b), &[&at_a]);
+        let mut a = Process::launch_at("a", &at_a, &[&at_b]).launch();
+        let mut b = Process::launch_at("b", &at_b, &[&at_a]).launch();
         a.is_listening();
         b.is_listening();
         settle(&mut a, &mut b);
-        a.forget();
-        b.forget();
+        a.sees_up(&b);
+        b.sees_up(&a);
+        for peer in [&mut a, &mut b] {
+            peer.never_said("up");
+            peer.never_said("down");
+        }
         a.tell(&format!("send {} 1000 100", b.incarnation));
         a.says("sent 0");
         a.stops();
-        // The stop is what ends the session, and nothing before it.
+        // It came up once; the stop is what ends it, and nothing before.
         b.says(&format!("down {}", a.incarnation));
         a.never_said("up");
         b.never_said("up");
@@ -199,63 +291,6 @@ fn settle(a: &mut Process, b: &mut Process) {
         peer.tell("peers 1");
         peer.says("peers 1");
     }
-}
-
-#[derive(Serialize)]
-struct Hello {
-    cluster: &'static str,
-    name: &'static str,
-    incarnation: String,
-    address: &'static str,
-    session: u128,
-}
-
-fn hello() -> Vec<u8> {
-    let body = rmp_serde::to_vec_named(&Hello {
-        cluster: "cluster",
-        name: "x",
-        incarnation: "f".repeat(32),
-        address: "127.0.0.1:1",
-        session: 5,
-    })
-    .unwrap();
-    let len = u16::try_from(body.len()).unwrap().to_be_bytes();
-    [&b"jido\0\x01"[..], &len, &body].concat()
-}
-
-fn garbage_and_silence() {
-    let (mut a, mut b) = pair();
-    let connect = |first: &[u8]| {
-        let mut stream = TcpStream::connect(&a.address).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(20)))
-            .unwrap();
-        stream.write_all(first).unwrap();
-        stream
-    };
-    let openings: [Vec<u8>; 5] = [
-        // Says nothing at all, or nothing after a piece of a hello or a whole one.
-        Vec::new(),
-        hello()[..20].to_vec(),
-        hello(),
-        b"GET / HTTP/1.1\r\nHost: n1\r\n\r\n".to_vec(),
-        [hello(), vec![0xff; 100_000]].concat(),
-    ];
-    let streams: Vec<_> = openings.iter().map(|opening| connect(opening)).collect();
-    exchange(&mut a, &mut b, GREETINGS, 10_000);
-    for (i, mut stream) in streams.into_iter().enumerate() {
-        // Each is ended by the other side; a reset is as good as an end.
-        let ended = stream.read_to_end(&mut Vec::new());
-        let is_end = |kind| kind == std::io::ErrorKind::ConnectionReset;
-        assert!(
-            ended.as_ref().map_or_else(|e| is_end(e.kind()), |_| true),
-            "{i}: {ended:?}"
-        );
-    }
-    a.tell("sessions 1");
-    a.says("sessions 1");
-    exchange(&mut a, &mut b, GREETINGS + 10_000, 1000);
-    a.never_said("down");
 }
 
 fn a_discovered_node() {
@@ -283,7 +318,7 @@ fn a_stop_hands_over() {
     b.says(&format!("got {} 0", GREETINGS + 50_000));
     a.exits();
     // Its own address among its seeds is no reason to wait.
-    let mut again = Process::start_at("a", Some(&seed_is_own), &[&seed_is_own]);
+    let mut again = Process::start_at("a", &seed_is_own, &[&seed_is_own]);
     again.tell("settled");
     again.says("settled");
     again.tell("sessions 0");

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use jido_cluster::environment::{Environment, SystemEnvironment};
-use jido_cluster::network::{Cookie, NetworkOptions, NetworkTransport};
+use jido_cluster::network::{Cookie, NetworkOptions, NetworkStats, NetworkTransport, Tls};
 use jido_cluster::transport::{Inbox, Peer, SendError, Transport};
 use jido_core::{ClusterName, Incarnation, NodeName};
 use ractor::ActorCell;
@@ -124,20 +124,69 @@ impl Inbox for Checker {
     }
 }
 
+fn field_of(stats: &NetworkStats, field: &str) -> u64 {
+    match field {
+        "sessions" => stats.sessions,
+        "wrong_cookie" => stats.wrong_cookie,
+        "wrong_certificate" => stats.wrong_certificate,
+        "wrong_cluster" => stats.wrong_cluster,
+        "unreadable" => stats.unreadable,
+        "too_slow" => stats.too_slow,
+        "turned_away" => stats.turned_away,
+        "fell_silent" => stats.fell_silent,
+        _ => panic!("unknown field: {field}"),
+    }
+}
+
+/// Sets what a test wants otherwise than by default.
+fn set(options: &mut NetworkOptions, name: &str, value: &str) {
+    let milliseconds = || Duration::from_millis(value.parse().unwrap());
+    match name {
+        "heartbeat_every" => options.detection.heartbeat_every = milliseconds(),
+        "unreachable_after" => options.detection.unreachable_after = milliseconds(),
+        "advertise" => options.advertise = Some(value.to_owned()),
+        #[cfg(feature = "dns")]
+        "dns" => {
+            let mut words = value.split(' ');
+            let server = words.next().unwrap().parse().unwrap();
+            let dns = jido_cluster::network::Dns::new(words).servers([server]);
+            options.dns = Some(dns.every(Duration::from_secs(1)));
+        }
+        "plain_text" => options.plain_text = true,
+        "max_strangers" => options.max_strangers = value.parse().unwrap(),
+        "max_sessions" => options.max_sessions = value.parse().unwrap(),
+        "tls" => {
+            let file = |what| std::path::Path::new(value).join(what);
+            let files = (file("authority.pem"), file("node.pem"), file("key.pem"));
+            options.tls = Some(Tls::from_files(files.0, files.1, files.2).unwrap());
+        }
+        _ => panic!("unknown setting: {name}"),
+    }
+}
+
 /// Runs until its input ends or it is told to stop.
 pub(crate) fn run(arguments: &[String]) {
-    let [name, cluster, cookie, listen, seeds @ ..] = arguments else {
+    let (mut settings, mut rest) = (Vec::new(), arguments);
+    while let [set, name, value, more @ ..] = rest
+        && set == "--set"
+    {
+        settings.push((name, value));
+        rest = more;
+    }
+    let [_, name, cluster, cookie, listen, seeds @ ..] = rest else {
         panic!("name, cluster, cookie, listen and seeds are needed")
     };
-    let options = NetworkOptions {
-        cluster: ClusterName::new(cluster).unwrap(),
-        name: NodeName::new(name).unwrap(),
-        incarnation: SystemEnvironment.incarnation(),
-        listen: listen.parse().unwrap(),
-        advertise: None,
-        cookie: Cookie::new(cookie.clone()).unwrap(),
-        seeds: seeds.to_vec(),
-    };
+    let mut options = NetworkOptions::new(
+        ClusterName::new(cluster).unwrap(),
+        NodeName::new(name).unwrap(),
+        SystemEnvironment.incarnation(),
+        listen.parse().unwrap(),
+        Cookie::new(cookie.clone()).unwrap(),
+    );
+    options.seeds = seeds.to_vec();
+    for (name, value) in settings {
+        set(&mut options, name, value);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -154,7 +203,7 @@ async fn until(reached: impl Fn() -> bool) {
 }
 
 async fn follow(options: NetworkOptions) {
-    let incarnation = options.incarnation;
+    let (incarnation, tls) = (options.incarnation, options.tls.clone());
     let transport = Arc::new(NetworkTransport::new(options, Arc::new(SystemEnvironment)).unwrap());
     let checker = Arc::new(Checker::default());
     checker.transport.set(transport.clone()).unwrap();
@@ -214,6 +263,19 @@ async fn follow(options: NetworkOptions) {
                 let count: usize = count.parse().unwrap();
                 until(|| checker.peers() == count).await;
                 say(&format!("peers {count}"));
+            }
+            ["stats", field, least] => {
+                let least: u64 = least.parse().unwrap();
+                let read = || field_of(&transport.stats(), field);
+                until(|| read() >= least).await;
+                say(&format!("stats {field} {}", read()));
+            }
+            ["reload"] => {
+                let reloaded = tls.as_ref().unwrap().reload();
+                say(&match reloaded {
+                    Ok(()) => "reloaded".to_owned(),
+                    Err(error) => format!("reload failed: {error}"),
+                });
             }
             ["remotable"] => {
                 let all = pid_registry::get_all_pids();

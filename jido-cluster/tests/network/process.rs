@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Far beyond what anything here takes.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -28,44 +28,62 @@ pub(crate) struct Process {
     pub(crate) incarnation: String,
 }
 
-impl Process {
-    pub(crate) fn start(name: &'static str, seeds: &[&str]) -> Self {
-        Self::start_at(name, None, seeds)
+/// How a process is started.
+#[derive(Clone)]
+pub(crate) struct Launch {
+    pub(crate) name: &'static str,
+    pub(crate) cluster: &'static str,
+    pub(crate) cookie: &'static str,
+    pub(crate) listen: String,
+    pub(crate) seeds: Vec<String>,
+    /// What `peer::set` knows.
+    pub(crate) settings: Vec<(&'static str, String)>,
+    /// The network namespace in which it runs, if not that of the test.
+    pub(crate) namespace: Option<String>,
+}
+
+impl Launch {
+    pub(crate) fn new(name: &'static str, seeds: &[&str]) -> Self {
+        Self {
+            name,
+            cluster: "cluster",
+            cookie: "the cookie of all",
+            listen: "127.0.0.1:0".to_owned(),
+            seeds: seeds.iter().map(|seed| (*seed).to_owned()).collect(),
+            settings: Vec::new(),
+            namespace: None,
+        }
     }
 
-    pub(crate) fn start_at(name: &'static str, listen: Option<&str>, seeds: &[&str]) -> Self {
-        Self::start_with(name, "cluster", "the cookie of all", listen, seeds)
+    pub(crate) fn set(mut self, name: &'static str, value: impl ToString) -> Self {
+        self.settings.push((name, value.to_string()));
+        self
     }
 
-    pub(crate) fn start_with(
-        name: &'static str,
-        cluster: &str,
-        cookie: &str,
-        listen: Option<&str>,
-        seeds: &[&str],
-    ) -> Self {
-        let mut process = Self::launch(name, cluster, cookie, listen, seeds);
+    /// Starts it and waits until it listens.
+    pub(crate) fn start(&self) -> Process {
+        let mut process = self.launch();
         process.is_listening();
         process
     }
 
     /// Starts it without waiting for it to listen.
-    pub(crate) fn launch(
-        name: &'static str,
-        cluster: &str,
-        cookie: &str,
-        listen: Option<&str>,
-        seeds: &[&str],
-    ) -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--peer",
-                name,
-                cluster,
-                cookie,
-                listen.unwrap_or("127.0.0.1:0"),
-            ])
-            .args(seeds)
+    pub(crate) fn launch(&self) -> Process {
+        let program = std::env::current_exe().unwrap();
+        let mut command = match &self.namespace {
+            Some(namespace) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", namespace]).arg(program);
+                command
+            }
+            None => Command::new(program),
+        };
+        for (name, value) in &self.settings {
+            command.args(["--set", name, value]);
+        }
+        let mut child = command
+            .args(["--peer", self.name, self.cluster, self.cookie, &self.listen])
+            .args(&self.seeds)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -80,20 +98,36 @@ impl Process {
                 }
             }
         });
-        let (address, incarnation) = (String::new(), String::new());
-        Self {
+        Process {
             child,
             input,
             lines,
             unheard: Vec::new(),
-            name,
-            address,
-            incarnation,
+            name: self.name,
+            address: String::new(),
+            incarnation: String::new(),
+        }
+    }
+}
+
+impl Process {
+    pub(crate) fn start(name: &'static str, seeds: &[&str]) -> Self {
+        Launch::new(name, seeds).start()
+    }
+
+    pub(crate) fn start_at(name: &'static str, listen: &str, seeds: &[&str]) -> Self {
+        Self::launch_at(name, listen, seeds).start()
+    }
+
+    pub(crate) fn launch_at(name: &'static str, listen: &str, seeds: &[&str]) -> Launch {
+        Launch {
+            listen: listen.to_owned(),
+            ..Launch::new(name, seeds)
         }
     }
 
     pub(crate) fn is_listening(&mut self) {
-        let line = self.hear("listening ", PATIENCE);
+        let line = self.hear("listening ");
         let mut words = line.split(' ').skip(1).map(str::to_owned);
         self.address = words.next().unwrap();
         self.incarnation = words.next().unwrap();
@@ -108,6 +142,12 @@ impl Process {
         self.says_within(line, PATIENCE);
     }
 
+    /// Waits for a line, and tells how long it took.
+    pub(crate) fn says_after(&mut self, line: &str, since: Instant) -> Duration {
+        self.says(line);
+        since.elapsed()
+    }
+
     pub(crate) fn says_within(&mut self, line: &str, patience: Duration) {
         // The first word tells what it is about, and the whole line must be right.
         let start = if line.starts_with("up") || line.starts_with("down") {
@@ -115,14 +155,14 @@ impl Process {
         } else {
             line.split(' ').next().unwrap()
         };
-        let heard = self.hear(start, patience);
+        let heard = self.hear_within(start, patience);
         assert_eq!(heard, line, "said by {}", self.name);
     }
 
     /// Stops it, and tells whether its peers took its goodbye.
     pub(crate) fn stops(&mut self) -> bool {
         self.tell("stop");
-        self.hear("stopped", PATIENCE) == "stopped in time"
+        self.hear("stopped") == "stopped in time"
     }
 
     pub(crate) fn sees_up(&mut self, other: &Self) {
@@ -136,12 +176,6 @@ impl Process {
         assert!(said.is_none(), "{} said {said:?}", self.name);
     }
 
-    /// Forgets what was said so far.
-    pub(crate) fn forget(&mut self) {
-        while self.lines.try_recv().is_ok() {}
-        self.unheard.clear();
-    }
-
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -151,7 +185,19 @@ impl Process {
         assert!(self.child.wait().unwrap().success(), "{}", self.name);
     }
 
-    fn hear(&mut self, start: &str, patience: Duration) -> String {
+    /// Stops or continues the process as the system does.
+    pub(crate) fn signal(&self, signal: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args([signal, &id]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Waits for a line that starts so.
+    pub(crate) fn hear(&mut self, start: &str) -> String {
+        self.hear_within(start, PATIENCE)
+    }
+
+    fn hear_within(&mut self, start: &str, patience: Duration) -> String {
         if let Some(at) = self.unheard.iter().position(|line| line.starts_with(start)) {
             return self.unheard.remove(at);
         }

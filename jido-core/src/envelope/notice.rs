@@ -9,6 +9,7 @@ use crate::{Error, Labels, MAX_NAME_LEN, ManagerName};
 const LEAVING: u8 = 1;
 const SERVES: u8 = 2;
 const LABELS: u8 = 3;
+const HEALTH: u8 = 4;
 
 /// Something that a node tells its peers without being asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +26,12 @@ pub enum Notice {
     /// What the sender says about itself. It comes before the first manager of the sender, and
     /// not at all where it is what is taken of everybody.
     Labels(Labels),
+    /// What the sender's own signals say of its health: place no keys on one that isn't
+    /// healthy.
+    Health {
+        /// Whether it is healthy.
+        healthy: bool,
+    },
 }
 
 impl Notice {
@@ -34,6 +41,10 @@ impl Notice {
         prefix(&mut out, KIND_NOTICE, 0);
         match self {
             Self::Leaving => out.put_u8(LEAVING),
+            Self::Health { healthy } => {
+                out.put_u8(HEALTH);
+                out.put_u8(u8::from(*healthy));
+            }
             Self::Serves { manager, serves } => {
                 out.put_u8(SERVES);
                 out.put_u8(u8::from(*serves));
@@ -66,6 +77,9 @@ pub(super) fn decode(mut bytes: Bytes) -> Result<Notice, EnvelopeError> {
             })
         }
         LABELS => decode_labels(&mut bytes),
+        HEALTH => Ok(Notice::Health {
+            healthy: bytes.try_get_u8().map_err(short)? != 0,
+        }),
         _ => Err(EnvelopeError::Malformed("unknown notice")),
     }
 }

@@ -85,6 +85,8 @@ fn envelopes_read_back_as_written() {
     let manager = ManagerName::new("counters").unwrap();
     for notice in [
         Notice::Leaving,
+        Notice::Health { healthy: true },
+        Notice::Health { healthy: false },
         Notice::Serves {
             manager: manager.clone(),
             serves: true,

@@ -12,6 +12,9 @@ mod faults;
 mod link;
 mod transport;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;

@@ -17,6 +17,7 @@ fn frames() {
     let waiting = [
         Outgoing::Envelope(Bytes::from_static(b"one")),
         Outgoing::Envelope(Bytes::new()),
+        Outgoing::Heartbeat,
         Outgoing::Goodbye,
     ];
     let seeds = Packed::new(session, &waiting).collect();
@@ -28,6 +29,7 @@ fn frames() {
         let mut whole = Vec::new();
         match content {
             Content::Goodbye => whole.push(Outgoing::Goodbye),
+            Content::Heartbeat => whole.push(Outgoing::Heartbeat),
             Content::Envelopes(mut rest) => loop {
                 match bounded(bytes.len(), || split_envelope(&mut rest)) {
                     Ok(Some(envelope)) => whole.push(Outgoing::Envelope(envelope)),
@@ -54,7 +56,9 @@ fn hellos() {
         incarnation: Incarnation(u128::MAX - 1),
         address: "127.0.0.1:4000".into(),
     };
-    let hello = Hello::new(ClusterName::new("c").unwrap(), peer).for_session(SessionId(9));
+    let waits = Duration::from_secs(2);
+    let hello =
+        Hello::new(ClusterName::new("c").unwrap(), peer, waits).for_session(SessionId(9), 7);
     let said = |hello: &Hello| {
         let mut bytes = Vec::new();
         say(&mut bytes, hello).now_or_never().unwrap().unwrap();
@@ -63,10 +67,11 @@ fn hellos() {
     fuzz_target!(vec![said(&hello)], |bytes: &[u8]| {
         let heard = bounded(bytes.len(), || hear(&mut &*bytes).now_or_never());
         match heard.expect("bytes are there at once") {
-            Ok(hello) => {
+            Ok((hello, heard)) => {
+                assert!(bytes.starts_with(&heard));
                 let again = said(&hello);
                 let again = hear(&mut again.as_slice()).now_or_never().unwrap();
-                assert_eq!(again.unwrap(), hello);
+                assert_eq!(again.unwrap().0, hello);
             }
             Err(HelloError::Unwritable(error)) => panic!("{error}"),
             Err(error) => assert!(!error.to_string().is_empty()),

@@ -1,0 +1,24 @@
+//! Sends heartbeats and ends the sessions that fall silent, as the detector says.
+
+use std::sync::Arc;
+
+use tokio::time::sleep;
+
+use super::detector::{Detection, Detector, Due};
+use super::sessions::Sessions;
+
+/// Watches over all sessions that are up, until it is dropped.
+pub(super) async fn watch(detection: Detection, sessions: Arc<Sessions>) {
+    let every = detection.tick_every();
+    let mut detector = Detector::new(detection, sessions.environment().elapsed());
+    loop {
+        sleep(every).await;
+        let now = sessions.environment().elapsed();
+        for due in detector.tick(now, &sessions.seen()) {
+            match due {
+                Due::Beat(session) => sessions.beat(session),
+                Due::End(session, silent) => sessions.fell_silent(session, silent),
+            }
+        }
+    }
+}
