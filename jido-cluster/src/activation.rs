@@ -51,6 +51,9 @@ pub(crate) enum ActivationMessage<A: Agent> {
     CommitEnded,
     /// Storage said that the agent has a newer owner than this epoch.
     Lost(Epoch),
+    /// Whether it still owns the agent is in doubt: it asks storage, ends if it does not, and
+    /// tells whether it has got an answer.
+    Confirm(oneshot::Sender<bool>),
     /// Something of its own may be due.
     Wake,
     /// Something other than a message.
@@ -282,6 +285,7 @@ impl<A: Agent> Actor for Activation<A> {
                     }
                     ActivationMessage::CommitEnded
                     | ActivationMessage::Lost(_)
+                    | ActivationMessage::Confirm(_)
                     | ActivationMessage::Wake => {}
                 }
                 return Ok(());
@@ -319,6 +323,10 @@ impl<A: Agent> Actor for Activation<A> {
                     state.start.gauge.used(now);
                 }
                 running.commit_if_due(&myself);
+                None
+            }
+            ActivationMessage::Confirm(done) => {
+                running.confirm(done);
                 None
             }
             ActivationMessage::Lost(epoch) => Box::pin(running.lost(epoch)).await.err(),

@@ -70,6 +70,8 @@ pub(crate) trait AskHandler: std::fmt::Debug + Send + Sync + 'static {
 
     /// A peer is a member no longer.
     fn peer_down(&self, peer: Incarnation);
+    /// There is a session again with a peer whose last one had ended.
+    fn peer_back(&self);
 }
 
 /// The asks and answers of one node.
@@ -309,7 +311,13 @@ impl Inbox for Exchange {
         let _changing = self.changing.lock();
         let incarnation = peer.incarnation;
         self.overtaken.forget(incarnation);
+        let comes_back = self.members.is_gone(incarnation);
         self.members.joined(peer);
+        if comes_back {
+            for handler in self.handlers.load().values() {
+                handler.peer_back();
+            }
+        }
         let view = self.members.view();
         let me = view.get(self.members.me());
         let labels = me.map(|me| &me.labels);

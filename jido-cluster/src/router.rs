@@ -18,6 +18,7 @@ mod queries;
 mod rebalancing;
 mod request;
 mod settings;
+mod suspicion;
 mod waking;
 
 use std::fmt;
@@ -47,6 +48,7 @@ pub use queries::{AgentPage, Ownership, Stats};
 use rebalancing::Rebalancer;
 pub(crate) use request::{Given, RequestOptions};
 pub(crate) use settings::{Initial, Prepare, Settings};
+use suspicion::Suspicion;
 
 /// How many owners of keys placed elsewhere are remembered.
 const HINTS: usize = 100_000;
@@ -88,6 +90,7 @@ pub(crate) struct Router<A: Agent> {
     supervisor: OnceLock<ActorCell>,
     closed: AtomicBool,
     drained: Drained,
+    suspicion: Suspicion,
     /// The same for the routers of all lives of the node, as the next.
     latest: Arc<Latest<A>>,
     rebalancer: Arc<Rebalancer>,
@@ -125,6 +128,7 @@ impl<A: Agent> Router<A> {
             supervisor: OnceLock::new(),
             closed: AtomicBool::new(false),
             drained: Drained::default(),
+            suspicion: Suspicion::default(),
             latest,
             rebalancer,
             me: me.clone(),

@@ -157,6 +157,12 @@ impl<A: Agent> Running<A> {
         }
     }
 
+    /// Asks storage whether the agent has a newer owner, and tells whether that was answered.
+    pub(super) fn confirm(&self, done: oneshot::Sender<bool>) {
+        self.router
+            .confirm_epoch(self.id.key.clone(), self.epoch, done);
+    }
+
     /// Storage says that the agent has a newer owner than `epoch`: ends an activation
     /// that still holds that one, as a fenced commit would.
     pub(super) async fn lost(&mut self, epoch: Epoch) -> Result<(), Refusal> {

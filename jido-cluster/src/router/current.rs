@@ -62,7 +62,7 @@ impl<A: Agent> Router<A> {
     }
 
     /// Moves unused agents down, keeps agents elsewhere attached, wakes those that are due, and moves those that
-    /// are placed elsewhere, in each life of the
+    /// are placed elsewhere, and ends those that others took over, in each life of the
     /// node in its turn, for as long as the task is kept.
     pub(crate) fn chores(self: &Arc<Self>) -> OwnedTask {
         let first = self.clone();
@@ -75,6 +75,7 @@ impl<A: Agent> Router<A> {
                     router.keep_attached(),
                     router.waking(),
                     router.rebalancing(),
+                    router.suspecting(),
                 );
                 first.latest.changed.notified().await;
             }

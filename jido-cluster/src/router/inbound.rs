@@ -66,6 +66,10 @@ impl<A: Agent> AskHandler for Router<A> {
     fn peer_down(&self, peer: Incarnation) {
         self.forget_member(peer);
     }
+
+    fn peer_back(&self) {
+        self.suspicion.arise();
+    }
 }
 
 fn unreadable(port: AnswerPort, error: &EnvelopeError) {

@@ -108,6 +108,13 @@ impl<A: Agent> Router<A> {
                 let key = due.key.as_str();
                 let place = self.target(key, self.key_hash(key), true);
                 let runs = self.local.tell(key, ActivationMessage::Wake);
+                let late = until.since_unix_epoch();
+                let late = late.saturating_sub(due.wake_at.since_unix_epoch());
+                if runs && late >= ASIDE {
+                    // One that knows of it would have come to it: perhaps another node
+                    // has set it, and this one has not heard that it owns the agent no more.
+                    drop(self.confirm_one(&due.key));
+                }
                 if !runs && !aside.holds(&due, place, now) {
                     wanted.push((due, place));
                 }

@@ -48,6 +48,28 @@ async fn an_owner_that_was_cut_off_can_commit_nothing_any_more() {
     assert_eq!((reply.value, reply.epoch.0, reply.revision.0), (111, 3, 3));
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_owner_hears_that_it_is_none_any_more_once_the_other_node_is_back() {
+    let cluster = Cluster::new();
+    let nodes = cluster.start_many(2).await;
+    let (mine, theirs) = (&nodes[0], &nodes[1]);
+    let key = key_on(&theirs.1, &mine.0).await;
+    mine.1.call(&key, Message::Add(1)).await.unwrap();
+    let (a, b) = (mine.0.incarnation(), theirs.0.incarnation());
+    cluster.network.cut(a, b);
+    met(&mine.0, 1).await;
+    met(&theirs.0, 1).await;
+    assert_eq!(theirs.1.call(&key, Message::Add(10)).await.unwrap(), 11);
+    // As the docs say.
+    assert_eq!(mine.1.call(&key, Message::Get).await.unwrap(), 1);
+    cluster.network.heal(a, b);
+    met(&mine.0, 2).await;
+    // Nothing is written meanwhile, by which it would find out.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let reply = mine.1.request(&key, Message::Get).send().await.unwrap();
+    assert_eq!((reply.value, reply.owner), (11, theirs.0.me().name));
+}
+
 #[tokio::test]
 async fn after_lease_a_key_moves_when_the_lease_has_run_out_and_not_before() {
     let cluster = Cluster::new();

@@ -1,0 +1,102 @@
+//! Agents that may have been taken over are confirmed, and end where they were.
+//!
+//! With [`Takeover::OnDisconnect`] another node takes an agent over once it has lost its session
+//! to this one, which goes on and hears of it only when it commits. So as soon as a node
+//! is back, this one asks storage whose its agents are; and also of an agent whose reminder
+//! it should have sent long ago.
+
+use std::time::Duration;
+
+use jido_core::{Agent, AgentKey, Epoch};
+use tokio::sync::{Notify, oneshot};
+
+use super::Router;
+use crate::activation::ActivationMessage;
+use crate::lease::Takeover;
+use crate::reads::Verdict;
+use crate::runtime::OwnedTask;
+
+/// How many agents are asked for at a time.
+const AT_ONCE: usize = 256;
+
+/// The pause before storage is asked again that did not answer.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Told when agents may have been taken over.
+#[derive(Debug, Default)]
+pub(super) struct Suspicion(Notify);
+
+impl Suspicion {
+    pub(super) fn arise(&self) {
+        self.0.notify_one();
+    }
+}
+
+impl<A: Agent> Router<A> {
+    /// Confirms agents for as long as the task is kept; none where nobody takes agents
+    /// over whose owner may still be there.
+    pub(crate) fn suspecting(&self) -> Option<OwnedTask> {
+        if self.settings.takeover != Takeover::OnDisconnect {
+            return None;
+        }
+        let router = self.me.upgrade()?;
+        Some(OwnedTask::spawn(async move {
+            while !router.is_closed() {
+                router.suspicion.0.notified().await;
+                while !router.is_closed() && !Box::pin(router.confirm_all()).await {
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }))
+    }
+
+    /// Confirms every agent of this node; answers whether storage has told of all.
+    async fn confirm_all(&self) -> bool {
+        let mut all = true;
+        for keys in self.local.keys().chunks(AT_ONCE) {
+            let asked: Vec<_> = keys.iter().map(|key| self.confirm_one(key)).collect();
+            for answer in asked {
+                // One that has ended meanwhile needs no answer.
+                all &= answer.await.unwrap_or(true);
+            }
+        }
+        all
+    }
+
+    /// Asks storage whether this node still owns an agent that runs here or is parked, and ends
+    /// it if not. What is given tells whether storage has answered.
+    pub(super) fn confirm_one(&self, key: &AgentKey) -> oneshot::Receiver<bool> {
+        let (done, answered) = oneshot::channel();
+        match self.local.parked(key.as_str()) {
+            Some(parked) => self.confirm_epoch(key.clone(), parked.epoch, done),
+            None => {
+                let confirm = ActivationMessage::Confirm(done);
+                self.local.tell(key.as_str(), confirm);
+            }
+        }
+        answered
+    }
+
+    /// Asks storage whether an epoch is still an agent's.
+    pub(crate) fn confirm_epoch(&self, key: AgentKey, epoch: Epoch, done: oneshot::Sender<bool>) {
+        let router = self.me.clone();
+        let id = self.agent_id(&key);
+        self.confirmations.confirm(id, epoch, move |verdict| {
+            let answered = match verdict {
+                Verdict::Owner => true,
+                Verdict::Lost => {
+                    if let Some(router) = router.upgrade() {
+                        router.lost(&key, epoch);
+                    }
+                    true
+                }
+                Verdict::Failed(error) => {
+                    tracing::debug!(%key, %error, "storage did not tell whose the agent is");
+                    false
+                }
+            };
+            // Whoever asked may not wait any more.
+            let _ = done.send(answered);
+        });
+    }
+}
