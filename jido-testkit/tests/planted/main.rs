@@ -17,12 +17,21 @@ mod program;
 /// Within how many seeds every bug is found.
 const BOUND: u64 = 500;
 
+/// Runs with twice as much in them, for what shows only where several things meet.
+const LARGE: Options = Options {
+    nodes: 3,
+    ops: 400,
+    faults: 20,
+    keys: 8,
+    clients: 6,
+};
+
 /// The first seed that shows a bug by one of these invariants.
-fn found(bug: Bug, by: &[&str]) -> Option<Report> {
+fn found(bug: Bug, by: &[&str], options: Options) -> Option<Report> {
     plant(Some(bug));
     let shows = |report: &Report| report.violations.iter().any(|v| by.contains(&v.invariant));
     let found = (0..BOUND)
-        .map(|seed| run(&Plan::new(seed, Options::default())).unwrap())
+        .map(|seed| run(&Plan::new(seed, options)).unwrap())
         .find(shows);
     plant(None);
     found
@@ -32,9 +41,9 @@ fn found(bug: Bug, by: &[&str]) -> Option<Report> {
     clippy::disallowed_methods,
     reason = "how long it took, by the real clock"
 )]
-fn is_found(bug: Bug, by: &[&str]) {
+fn is_found(bug: Bug, by: &[&str], options: Options) {
     let start = Instant::now();
-    let Some(report) = found(bug, by) else {
+    let Some(report) = found(bug, by, options) else {
         panic!("{bug} is not found within {BOUND} seeds")
     };
     let (seed, took) = (report.plan.seed, start.elapsed());
@@ -47,16 +56,18 @@ fn is_found(bug: Bug, by: &[&str]) {
     {
         println!("  {violation}");
     }
-    let clean = run(&Plan::new(seed, Options::default())).unwrap();
+    let clean = run(&Plan::new(seed, options)).unwrap();
     assert_eq!(clean.violations, [], "without the bug");
 }
 
 macro_rules! bugs {
-    ($($name:ident: $bug:ident, by $by:expr;)+) => {
+    (@options) => { Options::default() };
+    (@options $options:expr) => { $options };
+    ($($name:ident: $bug:ident, by $by:expr $(, in $options:expr)?;)+) => {
         $(
             #[test]
             fn $name() {
-                is_found(Bug::$bug, &$by);
+                is_found(Bug::$bug, &$by, bugs!(@options $($options)?));
             }
         )+
 
@@ -95,8 +106,8 @@ bugs! {
     a_release_without_an_epoch: ReleaseWithoutEpoch, by [WRITER];
     claim_and_load_in_one_step: ClaimAndLoadInOneStep, by [EXPECTED];
     acknowledgement_before_the_commit: AcknowledgeBeforeCommit, by [LOST];
-    a_lease_that_counts_from_the_receipt: LeaseFromReceipt, by [FRESH];
-    a_death_declared_for_one_missed_beat: DeadFromOneMissedBeat, by [FRESH];
+    a_lease_that_counts_from_the_receipt: LeaseFromReceipt, by [FRESH], in LARGE;
+    a_death_declared_for_one_missed_beat: DeadFromOneMissedBeat, by [FRESH], in LARGE;
     no_deduplication: NoDeduplication, by [ONCE];
     a_window_that_is_ignored: WindowIgnored, by [ONCE];
     a_refusal_that_is_not_kept: RefusalNotKept, by [ALIKE];
@@ -142,7 +153,7 @@ fn the_same_seeds_without_a_bug_show_nothing() {
 #[test]
 fn a_violation_is_made_smaller() {
     let bug = Bug::NoDeduplication;
-    let report = found(bug, &[ONCE]).unwrap();
+    let report = found(bug, &[ONCE], Options::default()).unwrap();
     let invariant = report.violations[0].invariant;
     plant(Some(bug));
     let shrunk = shrink(report.clone(), 200).unwrap();
