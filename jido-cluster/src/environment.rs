@@ -20,9 +20,14 @@ pub trait Environment: fmt::Debug + Send + Sync + 'static {
     /// 64 random bits.
     fn random(&self) -> u64;
 
+    /// 128 random bits: two draws.
+    fn random_128(&self) -> u128 {
+        u128::from(self.random()) << 64 | u128::from(self.random())
+    }
+
     /// A new life's id.
     fn incarnation(&self) -> Incarnation {
-        Incarnation(u128::from(self.random()) << 64 | u128::from(self.random()))
+        Incarnation(self.random_128())
     }
 
     /// A random time in `[0, limit)`, to spread what would happen at once.

@@ -53,6 +53,22 @@ pub(crate) struct Question {
     pub(crate) payload: Bytes,
 }
 
+impl Question {
+    /// One to a node that is about no single agent.
+    pub(crate) fn of_node(operation: Operation, budget: Duration, payload: Bytes) -> Self {
+        Self {
+            operation,
+            key: None,
+            verify: false,
+            request: None,
+            budget,
+            lane: 0,
+            relay: 0,
+            payload,
+        }
+    }
+}
+
 /// Why an ask was not sent. It was not executed.
 #[derive(Debug)]
 pub(crate) enum AskError {
@@ -365,7 +381,7 @@ impl Inbox for Exchange {
             Ok(Envelope::Answer(answer)) => self.pending.answer(from, answer),
             Ok(Envelope::Notice(Notice::Leaving)) => self.members.leaving(from),
             Ok(Envelope::Notice(Notice::Health { healthy })) => self.members.health(from, healthy),
-            Ok(Envelope::Notice(Notice::Labels(labels))) => self.members.labelled(from, &labels),
+            Ok(Envelope::Notice(Notice::Labels(labels))) => self.members.labelled(from, labels),
             Ok(Envelope::Notice(Notice::Serves { manager, serves })) => {
                 self.members.serves(from, &manager, serves);
             }

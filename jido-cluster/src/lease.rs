@@ -36,8 +36,8 @@ pub enum Takeover {
     AfterLease,
     /// As soon as the session to its owner is gone, too. Writes stay fenced: an
     /// owner that is cut off but runs on can commit nothing any more. Until it
-    /// notices, it may answer reads from a state that is no longer the latest: when it is told
-    /// to commit, when its lease ends, or when the other node is back.
+    /// notices, it may answer reads from a state that is no longer the latest: it does when it
+    /// commits, when its lease ends, or when the other node is back.
     OnDisconnect,
 }
 

@@ -130,21 +130,19 @@ impl View {
         key: &str,
         key_hash: u64,
     ) -> Option<Incarnation> {
-        let placed = self.placed.get(manager)?;
-        let place = placed.placement.place(key, key_hash);
-        place.and_then(|at| placed.nodes.get(at)).copied()
+        self.taker(manager, key, key_hash).map(|(_, node)| node)
     }
 
-    /// The name of that node.
-    pub(crate) fn place_name(
+    /// The name and the life of that node.
+    pub(crate) fn taker(
         &self,
         manager: &ManagerName,
         key: &str,
         key_hash: u64,
-    ) -> Option<&NodeName> {
+    ) -> Option<(&NodeName, Incarnation)> {
         let placed = self.placed.get(manager)?;
-        let place = placed.placement.place(key, key_hash);
-        place.and_then(|at| placed.names.get(at))
+        let at = placed.placement.place(key, key_hash)?;
+        Some((placed.names.get(at)?, *placed.nodes.get(at)?))
     }
 
     /// The nodes that take a manager's keys, by name.
@@ -269,11 +267,7 @@ impl Members {
 
     /// Where this node accepts connections is known once it does.
     pub(crate) fn found_address(&self, me: Incarnation, address: String) {
-        self.change(|state| {
-            if let Some(member) = state.members.iter_mut().find(|m| m.incarnation == me) {
-                member.address = address;
-            }
-        });
+        self.change_one(me, |member| member.address = address);
     }
 
     pub(crate) fn left(&self, incarnation: Incarnation) {
@@ -297,14 +291,7 @@ impl Members {
 
     /// A node runs a manager from now on, or no longer.
     pub(crate) fn serves(&self, incarnation: Incarnation, manager: &ManagerName, serves: bool) {
-        self.change(|state| {
-            let Some(member) = state
-                .members
-                .iter_mut()
-                .find(|m| m.incarnation == incarnation)
-            else {
-                return;
-            };
+        self.change_one(incarnation, |member| {
             if serves {
                 member.managers.insert(manager.clone());
             } else {
@@ -315,37 +302,31 @@ impl Members {
 
     /// What a node's own signals say of its health.
     pub(crate) fn health(&self, incarnation: Incarnation, healthy: bool) {
-        self.change(|state| {
-            for member in &mut state.members {
-                if member.incarnation == incarnation {
-                    member.healthy = healthy;
-                }
-            }
-        });
+        self.change_one(incarnation, |member| member.healthy = healthy);
     }
 
     /// A node has said what it is.
-    pub(crate) fn labelled(&self, incarnation: Incarnation, labels: &Labels) {
-        self.change(|state| {
-            for member in &mut state.members {
-                if member.incarnation == incarnation {
-                    member.labels = labels.clone();
-                }
-            }
-        });
+    pub(crate) fn labelled(&self, incarnation: Incarnation, labels: Labels) {
+        self.change_one(incarnation, |member| member.labels = labels);
     }
 
     pub(crate) fn leaving(&self, incarnation: Incarnation) {
-        self.change(|state| {
-            for member in &mut state.members {
-                member.leaving |= member.incarnation == incarnation;
-            }
-        });
+        self.change_one(incarnation, |member| member.leaving = true);
     }
 
     /// Whether there was a session with this life, and it has ended.
     pub(crate) fn is_gone(&self, incarnation: Incarnation) -> bool {
         self.state.lock().gone.contains(&incarnation)
+    }
+
+    /// Changes what is known of a life, if it is a member.
+    fn change_one(&self, incarnation: Incarnation, change: impl FnOnce(&mut Member)) {
+        self.change(|state| {
+            let mut members = state.members.iter_mut();
+            if let Some(member) = members.find(|member| member.incarnation == incarnation) {
+                change(member);
+            }
+        });
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {

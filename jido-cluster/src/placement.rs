@@ -44,7 +44,7 @@
 //! Where something else than the names and weights should decide, a manager is given a
 //! [`PlacementPolicy`]: [`ZoneAware`], or one of your own. Every node must have the same.
 //!
-//! //! Placement is a hint: storage decides who owns an agent.
+//! Placement is a hint: storage decides who owns an agent.
 //!
 //! # Test vectors
 //!

@@ -1,6 +1,6 @@
 //! What an inbox sees of a transport, held against what a transport promises.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -53,7 +53,7 @@ struct Seen {
     counts: Counts,
     is_up: bool,
     /// Lanes of which a delivery is under way.
-    busy: BTreeMap<u64, ()>,
+    busy: BTreeSet<u64>,
     next: BTreeMap<u64, u64>,
 }
 
@@ -163,7 +163,7 @@ impl Inbox for Recorder {
                     "envelope {number} of lane {lane} came from a peer that is not up"
                 ));
             }
-            if seen.busy.insert(lane, ()).is_some() {
+            if !seen.busy.insert(lane) {
                 self.fault(format!("two deliveries of lane {lane} overlap"));
             }
             let next = seen.next.entry(lane).or_default();

@@ -140,11 +140,10 @@ async fn shake<'a>(
             count(&counters.unreadable);
         }
     })?;
-    let environment = sessions.environment();
     let handshake = Handshake {
         sessions,
         cookie,
-        nonce: u128::from(environment.random()) << 64 | u128::from(environment.random()),
+        nonce: sessions.environment().random_128(),
     };
     let opening = handshake.accept(&mut stream).await?;
     Ok((opening, stream))

@@ -183,8 +183,7 @@ async fn attempt(
     tls: Option<&Tls>,
 ) -> Result<Reached, DialError> {
     let environment = sessions.environment();
-    let draw = || u128::from(environment.random()) << 64 | u128::from(environment.random());
-    let id = SessionId(draw());
+    let id = SessionId(environment.random_128());
     let reached = async {
         let stream = TcpStream::connect(address).await?;
         configure(&stream)?;
@@ -198,7 +197,7 @@ async fn attempt(
         let handshake = Handshake {
             sessions,
             cookie,
-            nonce: draw(),
+            nonce: environment.random_128(),
         };
         let mut there = None;
         let shaken = handshake.dial(&mut stream, id, |peer| {

@@ -275,14 +275,8 @@ impl Core {
         {
             for lane in 0..FAREWELL_LANES {
                 let question = Question {
-                    operation: Operation::Stats,
-                    key: None,
-                    verify: false,
-                    request: None,
-                    budget: STORAGE_CHECK,
                     lane,
-                    relay: 0,
-                    payload: bytes::Bytes::new(),
+                    ..Question::of_node(Operation::Stats, STORAGE_CHECK, bytes::Bytes::new())
                 };
                 asked.extend(
                     self.exchange

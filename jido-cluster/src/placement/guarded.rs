@@ -34,7 +34,7 @@ impl Guarded {
         let guarded = Self {
             manager: manager.clone(),
             candidates: candidates.len(),
-            otherwise: Scores::of(&candidates.iter().collect::<Vec<_>>()),
+            otherwise: Scores::of(candidates),
             placement: prepared,
             has_failed: AtomicBool::new(false),
         };

@@ -20,7 +20,7 @@ impl Rendezvous {
         if those.is_empty() {
             return None;
         }
-        let scores = Scores::of(&those);
+        let scores = Scores::of(those);
         Some(Box::new(move |_: &str, hash: u64| {
             let place = scores.place(hash).and_then(|at| places.get(at));
             place.copied().unwrap_or(usize::MAX)
@@ -30,7 +30,7 @@ impl Rendezvous {
 
 impl PlacementPolicy for Rendezvous {
     fn among(&self, candidates: &[Candidate]) -> Box<dyn Placement> {
-        let scores = Scores::of(&candidates.iter().collect::<Vec<_>>());
+        let scores = Scores::of(candidates);
         Box::new(move |_: &str, hash: u64| scores.place(hash).unwrap_or(usize::MAX))
     }
 }
@@ -45,9 +45,9 @@ pub(super) enum Scores {
 }
 
 impl Scores {
-    pub(super) fn of(candidates: &[&Candidate]) -> Self {
+    pub(super) fn of<'a>(candidates: impl IntoIterator<Item = &'a Candidate>) -> Self {
         let both = candidates
-            .iter()
+            .into_iter()
             .map(|one| (node_hash(&one.name), u64::from(one.labels.weight())));
         let both: Vec<(u64, u64)> = both.collect();
         let is_even = both.windows(2).all(|pair| pair[0].1 == pair[1].1);

@@ -193,16 +193,8 @@ impl<A: Agent> Router<A> {
         for (owner, keys) in by_owner {
             let Some(owner) = owner else { continue };
             for keys in batches(keys) {
-                let question = Question {
-                    operation: Operation::Renew,
-                    key: None,
-                    verify: false,
-                    request: None,
-                    budget: every,
-                    lane: 0,
-                    relay: 0,
-                    payload: self.renewal(keys.clone()),
-                };
+                let renewal = self.renewal(keys.clone());
+                let question = Question::of_node(Operation::Renew, every, renewal);
                 asked.push(async move {
                     let answer = tokio::time::timeout(every, self.reach(owner, &question)).await;
                     (answer, keys)

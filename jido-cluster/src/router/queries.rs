@@ -1,13 +1,13 @@
 //! Who owns an agent, which agents there are, and how many run where.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use jido_core::{Agent, AgentKey, AnswerStatus, Incarnation, NodeName, Operation, decode_payload};
-use jido_storage::{AgentRecord, Cursor, DirectoryPage, DirectoryQuery, NodeState, Sharing};
+use jido_storage::{AgentRecord, Cursor, DirectoryPage, DirectoryQuery, NodeState};
 
 use super::Router;
 use crate::error::{Error, ErrorKind};
@@ -86,16 +86,9 @@ impl<A: Agent> Router<A> {
         key: &AgentKey,
         timeout: Duration,
     ) -> Result<Option<Incarnation>, Error> {
-        let storage = &self.settings.storage;
-        if storage.capabilities().sharing == Sharing::Cluster {
+        let Some(sharing) = self.sharing().await? else {
             return Ok(None);
-        }
-        let sharing: BTreeSet<Incarnation> = storage
-            .nodes(&self.core.cluster)
-            .await?
-            .into_iter()
-            .map(|node| node.incarnation)
-            .collect();
+        };
         let mut apart = self.others();
         apart.retain(|member| !sharing.contains(member));
         let answers = self
@@ -218,14 +211,8 @@ impl<A: Agent> Router<A> {
             .into_iter()
             .map(|member| {
                 let question = Question {
-                    operation,
                     key: key.cloned(),
-                    verify: false,
-                    request: None,
-                    budget: timeout,
-                    lane: 0,
-                    relay: 0,
-                    payload: Bytes::new(),
+                    ..Question::of_node(operation, timeout, Bytes::new())
                 };
                 let asked = self
                     .core

@@ -97,7 +97,7 @@ impl<A: Agent> Router<A> {
                 Err(_) => Err(timed_out(timeout, Executed::Maybe)),
             };
         }
-        let question = whole(Operation::Rebalance, timeout, Bytes::new());
+        let question = Question::of_node(Operation::Rebalance, timeout, Bytes::new());
         let answer = self.answer_of(leader, question, timeout).await?;
         match answer.status {
             AnswerStatus::Ok => decode_payload(&answer.payload)
@@ -196,7 +196,8 @@ impl<A: Agent> Router<A> {
         }
         let place = |key: &AgentKey| {
             let hash = self.key_hash(key.as_str());
-            view.place_name(name, key.as_str(), hash).cloned()
+            let taker = view.taker(name, key.as_str(), hash);
+            taker.map(|(name, _)| name.clone())
         };
         let mut plan = plan(&running, place, limit);
         plan.unanswered = unanswered;
@@ -218,7 +219,7 @@ impl<A: Agent> Router<A> {
         loop {
             let wanted = (limit - keys.len()).min(PAGE);
             let payload = encode_payload(&(keys.last().or(after), wanted)).ok()?;
-            let question = whole(Operation::Misplaced, PATIENCE, payload);
+            let question = Question::of_node(Operation::Misplaced, PATIENCE, payload);
             let answer = self.answer_of(node, question, PATIENCE).await.ok()?;
             if answer.status != AnswerStatus::Ok {
                 return None;
@@ -293,20 +294,6 @@ impl<A: Agent> Router<A> {
         ended
             .and_then(HandedOver::from_u8)
             .ok_or_else(|| unwelcome(&answer))
-    }
-}
-
-/// A question to a node that is about no single agent.
-fn whole(operation: Operation, budget: Duration, payload: Bytes) -> Question {
-    Question {
-        operation,
-        key: None,
-        verify: false,
-        request: None,
-        budget,
-        lane: 0,
-        relay: 0,
-        payload,
     }
 }
 

@@ -64,6 +64,12 @@ enum Looked {
     InVain,
 }
 
+/// Whether one should have been woken long before `now`.
+fn is_late(due: &Due, now: Timestamp) -> bool {
+    let late = now.since_unix_epoch();
+    late.saturating_sub(due.wake_at.since_unix_epoch()) >= ASIDE
+}
+
 impl<A: Agent> Router<A> {
     /// Wakes agents for as long as the task is kept; none where nobody wants that.
     pub(crate) fn waking(self: &Arc<Self>) -> Option<OwnedTask> {
@@ -108,9 +114,7 @@ impl<A: Agent> Router<A> {
                 let key = due.key.as_str();
                 let place = self.target(key, self.key_hash(key), true);
                 let runs = self.local.tell(key, ActivationMessage::Wake);
-                let late = until.since_unix_epoch();
-                let late = late.saturating_sub(due.wake_at.since_unix_epoch());
-                if runs && late >= ASIDE {
+                if runs && is_late(&due, until) {
                     // One that knows of it would have come to it: perhaps another node
                     // has set it, and this one has not heard that it owns the agent no more.
                     drop(self.confirm_one(&due.key));
@@ -164,8 +168,6 @@ impl<A: Agent> Router<A> {
         sharing: Option<&Option<BTreeSet<Incarnation>>>,
     ) -> Looked {
         let key = &due.key;
-        let now = now.since_unix_epoch();
-        let late = now.saturating_sub(due.wake_at.since_unix_epoch());
         let shares = |node| match sharing {
             Some(Some(sharing)) => sharing.contains(&node),
             Some(None) | None => true,
@@ -181,7 +183,7 @@ impl<A: Agent> Router<A> {
             Target::There { node, .. } if self.local.contains(key.as_str()) || !shares(node) => {
                 self.wake_here(key).await
             }
-            Target::There { .. } if late >= ASIDE => match self.is_owned_here(key).await {
+            Target::There { .. } if is_late(due, now) => match self.is_owned_here(key).await {
                 true => self.wake_here(key).await,
                 false => return Looked::InVain,
             },
