@@ -48,6 +48,17 @@ pub(super) enum Failed {
     Lost(Refusal),
 }
 
+/// What a message that went well leaves behind, besides the agent's state and its entries.
+struct Checked {
+    /// Whether its reply waits for a commit of its own.
+    commits: bool,
+    /// The record of its request, if that has an effect that could be repeated or may come once
+    /// more.
+    request: Option<RequestRecord>,
+    /// The reminders, if they changed.
+    reminders: Option<Listing>,
+}
+
 pub(super) struct Running<A: Agent> {
     pub(super) router: Arc<Router<A>>,
     pub(super) id: AgentId,
@@ -172,7 +183,7 @@ impl<A: Agent> Running<A> {
         let result = match handled {
             Ok(Ok(reply)) => self
                 .check(&delivery, &reply, &entries, reminders, &mut scratch)
-                .map(|(request, reminders)| (reply, request, reminders)),
+                .map(|checked| (reply, checked)),
             Ok(Err(error)) => Err(agent_error(&error)),
             Err(panic) => {
                 let text = panic_text(panic.as_ref());
@@ -181,15 +192,17 @@ impl<A: Agent> Running<A> {
             }
         };
         let released = match result {
-            Ok((reply, request, reminders)) => {
-                let changed = request.is_some()
-                    || reminders.is_some()
-                    || self.pipeline.is_changed_by(&scratch, &entries);
+            Ok((reply, checked)) => {
+                let Checked {
+                    commits,
+                    request,
+                    reminders,
+                } = checked;
                 let held = Held {
                     delivery,
                     copy,
                     result: Ok(reply),
-                    read: !changed,
+                    read: !commits,
                 };
                 self.remind(reminders);
                 let released = self.pipeline.turn(&scratch, entries, request, held);
@@ -216,9 +229,7 @@ impl<A: Agent> Running<A> {
         }
     }
 
-    /// Serializes the state into `scratch` and checks that it can be committed. Gives
-    /// the record of the request, if it has an effect that could be repeated or may come once
-    /// more, and the reminders if they changed.
+    /// Serializes the state into `scratch` and checks that it can be committed.
     fn check(
         &self,
         delivery: &Delivery<A>,
@@ -226,11 +237,11 @@ impl<A: Agent> Running<A> {
         entries: &[NewEntry],
         reminders: Option<ReminderList>,
         scratch: &mut BytesMut,
-    ) -> Result<(Option<RequestRecord>, Option<Listing>), Error> {
+    ) -> Result<Checked, Error> {
         encode_state(&self.agent, scratch)?;
         let reminders = self.changed_reminders(reminders)?;
         let changed = reminders.is_some() || self.pipeline.is_changed_by(scratch, entries);
-        let record = match (&self.window, delivery.request()) {
+        let request = match (&self.window, delivery.request()) {
             // A try before this one may still be under way: were nothing kept of this answer,
             // that one would be carried out after its caller was told otherwise.
             (Some(_), Some(request))
@@ -244,10 +255,14 @@ impl<A: Agent> Running<A> {
             }
             _ => None,
         };
-        let replies = record.as_ref().map_or(0, |record| record.reply.len());
+        let replies = request.as_ref().map_or(0, |record| record.reply.len());
         let reminding = reminders.as_ref().map_or(0, Listing::len);
         self.check_len(scratch.len(), entries, replies + reminding)?;
-        Ok((record, reminders))
+        Ok(Checked {
+            commits: changed || request.is_some(),
+            request,
+            reminders,
+        })
     }
 
     /// Checks that what a message left behind can be committed: so many bytes of state, its
