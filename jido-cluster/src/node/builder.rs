@@ -19,7 +19,7 @@ use crate::environment::{Environment, SystemEnvironment};
 use crate::error::{Error, ErrorKind};
 #[cfg(feature = "dns")]
 use crate::network::Dns;
-use crate::network::{Cookie, Detection, Tls};
+use crate::network::{Cookie, Detection, NetworkOptions, Tls};
 use crate::transport::Transport;
 
 /// The bounds of a lease's time to live: shorter, and a busy machine misses it;
@@ -249,7 +249,7 @@ impl NodeBuilder {
         }
         let ways = match self.transport.take() {
             Some(make) => Ways::Given(make),
-            None => Ways::Network(self.network()?),
+            None => Ways::Network(Box::new(self.network(&cluster, &name)?)),
         };
         let makings = Makings {
             name,
@@ -289,23 +289,29 @@ impl NodeBuilder {
         Ok(labels)
     }
 
-    fn network(&mut self) -> Result<Network, Error> {
+    fn network(&mut self, cluster: &ClusterName, name: &NodeName) -> Result<Network, Error> {
         let missing = |field: &str| {
             Error::new(
                 ErrorKind::InvalidInput,
                 format!("{field} is not set: a node on the network needs it"),
             )
         };
+        let listen = self.listen.ok_or_else(|| missing("listen"))?;
+        let cookie = self.cookie.take().ok_or_else(|| missing("cookie"))??;
+        // Each life has an id of its own.
+        let life = Incarnation(0);
+        let mut options = NetworkOptions::new(cluster.clone(), name.clone(), life, listen, cookie);
+        options.advertise = self.advertise.take();
+        options.seeds = std::mem::take(&mut self.seeds);
+        #[cfg(feature = "dns")]
+        {
+            options.dns = self.dns.take();
+        }
+        options.tls = self.tls.take();
+        options.plain_text = self.plain_text;
+        options.detection = self.detection;
         Ok(Network {
-            listen: self.listen.ok_or_else(|| missing("listen"))?,
-            advertise: self.advertise.take(),
-            cookie: self.cookie.take().ok_or_else(|| missing("cookie"))??,
-            seeds: std::mem::take(&mut self.seeds),
-            #[cfg(feature = "dns")]
-            dns: self.dns.take(),
-            tls: self.tls.take(),
-            plain_text: self.plain_text,
-            detection: self.detection,
+            options,
             counters: Arc::default(),
         })
     }

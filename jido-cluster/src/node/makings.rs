@@ -1,6 +1,5 @@
 //! What a node is made of, in every life that it has.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,9 +12,7 @@ use crate::deadlines::Deadlines;
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::members::Member;
-#[cfg(feature = "dns")]
-use crate::network::Dns;
-use crate::network::{Cookie, Counters, Detection, NetworkOptions, NetworkTransport, Tls};
+use crate::network::{Counters, NetworkOptions, NetworkTransport};
 use crate::runtime;
 use crate::transport::Transport;
 
@@ -26,20 +23,13 @@ pub(super) type MakeTransport =
 /// How a node reaches others.
 pub(super) enum Ways {
     Given(MakeTransport),
-    Network(Network),
+    Network(Box<Network>),
 }
 
-/// What is said about a node on the network.
+/// What a node on the network is made of.
 pub(super) struct Network {
-    pub(super) listen: SocketAddr,
-    pub(super) advertise: Option<String>,
-    pub(super) cookie: Cookie,
-    pub(super) seeds: Vec<String>,
-    #[cfg(feature = "dns")]
-    pub(super) dns: Option<Dns>,
-    pub(super) tls: Option<Tls>,
-    pub(super) plain_text: bool,
-    pub(super) detection: Detection,
+    /// Its life, and a port that the system chose, are each life's own.
+    pub(super) options: NetworkOptions,
     /// Of all lives.
     pub(super) counters: Arc<Counters>,
 }
@@ -96,39 +86,16 @@ impl Makings {
         incarnation: Incarnation,
         former: Option<&Core>,
     ) -> Result<NetworkTransport, Error> {
-        let Network {
-            listen,
-            advertise,
-            cookie,
-            seeds,
-            #[cfg(feature = "dns")]
-            dns,
-            tls,
-            plain_text,
-            detection,
-            counters,
-        } = network;
+        let Network { options, counters } = network;
+        let mut options = NetworkOptions {
+            incarnation,
+            ..options.clone()
+        };
         // A port that the system chose is kept.
         let chosen = former.and_then(|former| former.transport.address().parse().ok());
-        let listen = match (listen.port(), advertise, chosen) {
-            (0, None, Some(chosen)) => chosen,
-            _ => *listen,
-        };
-        let mut options = NetworkOptions::new(
-            self.cluster.clone(),
-            self.name.clone(),
-            incarnation,
-            listen,
-            cookie.clone(),
-        );
-        options.advertise = advertise.clone();
-        options.seeds = seeds.clone();
-        #[cfg(feature = "dns")]
-        options.dns.clone_from(dns);
-        options.tls = tls.clone();
-        options.plain_text = *plain_text;
-        options.detection = *detection;
-        let environment = self.environment.clone();
-        NetworkTransport::counted(options, environment, counters.clone())
+        if let (0, None, Some(chosen)) = (options.listen.port(), &options.advertise, chosen) {
+            options.listen = chosen;
+        }
+        NetworkTransport::counted(options, self.environment.clone(), counters.clone())
     }
 }
