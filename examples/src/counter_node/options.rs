@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use jido_cluster::{ClusterName, NodeName};
+use jido_cluster::{ClusterName, Labels, NodeName};
 
 pub use super::discovery::DiscoveryOptions;
 pub use super::security::SecurityOptions;
@@ -102,11 +102,11 @@ fn cluster_name(text: &str) -> Result<ClusterName, String> {
     ClusterName::new(text).map_err(|error| error.to_string())
 }
 
-/// Zones keep to the rule of names.
 fn zone(text: &str) -> Result<String, String> {
-    NodeName::new(text)
-        .map(|name| name.as_str().to_owned())
-        .map_err(|error| error.to_string().replacen("node name", "zone", 1))
+    Labels::new()
+        .with_zone(text)
+        .map(|_| text.to_owned())
+        .map_err(|error| error.to_string())
 }
 
 fn positive(text: &str) -> Result<Duration, String> {

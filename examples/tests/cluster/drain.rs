@@ -1,9 +1,7 @@
 //! SIGTERM.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use jido_testkit::counters;
 use jido_testkit::process::{Load, LoadOptions, ProcessCluster};
 
 use crate::{all_joined, cluster, eventually};
@@ -13,11 +11,7 @@ async fn sigterm_drains_without_a_failed_call_and_exits_with_0() {
     let mut cluster = cluster().nodes(3).start().await.unwrap();
     all_joined(&cluster).await;
     let load = Load::start(LoadOptions {
-        nodes: cluster
-            .nodes()
-            .iter()
-            .map(|node| node.client().clone())
-            .collect(),
+        nodes: cluster.clients(),
         clients: 8,
         keys: Vec::new(),
         plain_keys: (0..60).map(|number| format!("drained-{number}")).collect(),
@@ -39,13 +33,8 @@ async fn sigterm_drains_without_a_failed_call_and_exits_with_0() {
 
     let report = load.stop().await.unwrap();
     assert_eq!(report.counts.failed, 0, "{:#?}", report.errors);
-    let history = report.history;
     let n1 = cluster.client("n1").unwrap();
-    let mut stored = BTreeMap::new();
-    for key in history.by_key().into_keys() {
-        stored.insert(key.to_owned(), n1.get(key).await.unwrap().value);
-    }
-    let verdict = counters::check(&history, &stored);
+    let verdict = report.judge(&n1).await.unwrap();
     assert!(verdict.is_good(), "{verdict}");
     let stats = n1.stats().await.unwrap();
     assert_eq!(
@@ -53,7 +42,11 @@ async fn sigterm_drains_without_a_failed_call_and_exits_with_0() {
         0,
         "{stats:?}"
     );
-    assert_eq!(stats.total, stored.len() as u64, "{stats:?}");
+    assert_eq!(
+        stats.total,
+        report.history.by_key().len() as u64,
+        "{stats:?}"
+    );
 }
 
 #[tokio::test]

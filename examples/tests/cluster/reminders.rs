@@ -115,11 +115,7 @@ async fn each_key<F>(
 ) where
     F: Future<Output = Result<(), Error>> + Send + 'static,
 {
-    let clients: Vec<DemoClient> = cluster
-        .nodes()
-        .iter()
-        .map(|node| node.client().clone())
-        .collect();
+    let clients = cluster.clients();
     let mut asked: JoinSet<Result<(), Error>> = JoinSet::new();
     for (client, key) in clients.iter().cycle().zip(keys) {
         if asked.len() >= AT_ONCE {

@@ -1,6 +1,6 @@
 //! Nodes with certificates, while strangers do what they like to their ports.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use jido_testkit::counters;
 use jido_testkit::process::{Load, LoadOptions};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tempfile::TempDir;
@@ -101,11 +100,7 @@ async fn calls_succeed_and_nodes_join_whatever_strangers_do() {
     eventually("garbage is seen", || least("unreadable", 100)).await;
 
     let load = Load::start(LoadOptions {
-        nodes: cluster
-            .nodes()
-            .iter()
-            .map(|node| node.client().clone())
-            .collect(),
+        nodes: cluster.clients(),
         clients: 4,
         keys: Vec::new(),
         plain_keys: (0..40).map(|number| format!("besieged-{number}")).collect(),
@@ -127,11 +122,7 @@ async fn calls_succeed_and_nodes_join_whatever_strangers_do() {
     assert!(tried > 1_000, "{tried}");
 
     assert_eq!(report.counts.failed, 0, "{:#?}", report.errors);
-    let mut stored = BTreeMap::new();
-    for key in report.history.by_key().into_keys() {
-        stored.insert(key.to_owned(), n1.get(key).await.unwrap().value);
-    }
-    let verdict = counters::check(&report.history, &stored);
+    let verdict = report.judge(&n1).await.unwrap();
     assert!(verdict.is_good(), "{verdict}");
     for (what, expected) in [("wrong_cookie", 0), ("fell_silent", 0)] {
         assert_eq!(count(what).await, Ok(expected), "{what}");

@@ -109,6 +109,12 @@ impl ProcessCluster {
         self.node(name).map(|node| node.client().clone())
     }
 
+    /// Clients of all nodes, in their order.
+    pub fn clients(&self) -> Vec<DemoClient> {
+        let nodes = self.nodes.iter();
+        nodes.map(|node| node.client().clone()).collect()
+    }
+
     /// The cluster's temporary directory, which goes with it.
     pub fn dir(&self) -> Option<&Path> {
         self.dir.as_ref().map(TempDir::path)

@@ -8,7 +8,6 @@ use hdrhistogram::Histogram;
 
 use super::figures::Figures;
 use super::stage::{Running, Stage};
-use crate::counters;
 use crate::postgres::Shutdown;
 use crate::process::{DemoClient, Inc, Load, LoadCounts, LoadOptions, ProcessCluster, request_id};
 use crate::wiring::now;
@@ -216,11 +215,7 @@ fn load(cluster: &ProcessCluster, plain: bool) -> Result<Load, Error> {
         false => (keys, Vec::new()),
     };
     Load::start(LoadOptions {
-        nodes: cluster
-            .nodes()
-            .iter()
-            .map(|node| node.client().clone())
-            .collect(),
+        nodes: cluster.clients(),
         clients: CLIENTS,
         keys,
         plain_keys,
@@ -246,11 +241,7 @@ async fn acknowledges(load: &Load, more: u64) -> Result<(), Error> {
 /// Stops a load and judges its history.
 async fn finish(load: Load, client: &DemoClient) -> Result<LoadCounts, Error> {
     let report = load.stop().await?;
-    let mut stored = std::collections::BTreeMap::new();
-    for key in report.history.by_key().into_keys() {
-        stored.insert(key.to_owned(), client.get(key).await?.value);
-    }
-    let verdict = counters::check(&report.history, &stored);
+    let verdict = report.judge(client).await?;
     if verdict.is_good() {
         Ok(report.counts)
     } else {

@@ -1,7 +1,10 @@
 //! What a load is told, and what it tells.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::Error;
+use crate::counters::{self, Verdict};
 use crate::history::History;
 use crate::process::DemoClient;
 
@@ -51,4 +54,19 @@ pub struct LoadReport {
     pub counts: LoadCounts,
     /// The last 20 errors with which operations failed, in words.
     pub errors: Vec<String>,
+}
+
+impl LoadReport {
+    /// Judges the history by what a node answers for each of its keys now.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`DemoClient::get`].
+    pub async fn judge(&self, client: &DemoClient) -> Result<Verdict, Error> {
+        let mut stored = BTreeMap::new();
+        for key in self.history.by_key().into_keys() {
+            stored.insert(key.to_owned(), client.get(key).await?.value);
+        }
+        Ok(counters::check(&self.history, &stored))
+    }
 }
