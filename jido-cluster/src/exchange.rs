@@ -7,6 +7,7 @@
 mod answer_port;
 mod budget;
 mod pending;
+mod question;
 mod relay;
 
 use std::collections::BTreeMap;
@@ -17,8 +18,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use jido_core::{
-    AgentKey, Answer, AnswerStatus, Ask, Envelope, EnvelopeError, Epoch, Executed, Incarnation,
-    Labels, ManagerName, Notice, Operation, RequestTry, Revision, Route,
+    Answer, AnswerStatus, Ask, Envelope, EnvelopeError, Epoch, Executed, Incarnation, Labels,
+    ManagerName, Notice, Revision, Route,
 };
 use parking_lot::Mutex;
 
@@ -30,6 +31,7 @@ pub(crate) use answer_port::AnswerPort;
 use budget::Budgets;
 use pending::Pending;
 pub(crate) use pending::PendingAnswer;
+pub(crate) use question::Question;
 use relay::Overtaken;
 
 /// Notices keep their order.
@@ -37,37 +39,6 @@ const NOTICE_LANE: u64 = 0;
 
 /// How often a node that leaves looks whether all is answered.
 const SETTLED_CHECK: Duration = Duration::from_millis(2);
-
-/// What an ask wants, before it is addressed.
-#[derive(Debug, Clone)]
-pub(crate) struct Question {
-    pub(crate) operation: Operation,
-    pub(crate) key: Option<AgentKey>,
-    pub(crate) verify: bool,
-    pub(crate) request: Option<RequestTry>,
-    pub(crate) budget: Duration,
-    pub(crate) lane: u64,
-    /// Which of the other members passes it on where there is no session with the asked
-    /// node, as [`View::hop`](crate::members::View::hop) counts them.
-    pub(crate) relay: usize,
-    pub(crate) payload: Bytes,
-}
-
-impl Question {
-    /// One to a node that is about no single agent.
-    pub(crate) fn of_node(operation: Operation, budget: Duration, payload: Bytes) -> Self {
-        Self {
-            operation,
-            key: None,
-            verify: false,
-            request: None,
-            budget,
-            lane: 0,
-            relay: 0,
-            payload,
-        }
-    }
-}
 
 /// Why an ask was not sent. It was not executed.
 #[derive(Debug)]
