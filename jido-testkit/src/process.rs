@@ -5,6 +5,7 @@
 //! finds the cookie in `JIDO_COOKIE`, and answers `GET /readyz` with 200 once it
 //! serves. [`DemoClient`] speaks the rest of that contract, [`Load`] is many
 //! such clients at once that keep a history, and [`chaos`] breaks what they work with.
+//! With [`Namespaces`] the nodes' network loses packets.
 
 mod balancer;
 mod builder;
@@ -14,7 +15,9 @@ mod cluster;
 mod http;
 mod load;
 pub(crate) mod logs;
+mod namespaces;
 mod node;
+mod place;
 pub(crate) mod ports;
 mod replies;
 
@@ -23,7 +26,8 @@ pub use builder::ProcessClusterBuilder;
 pub use client::{DemoClient, Inc};
 pub use cluster::ProcessCluster;
 use load::request_id;
-pub use load::{Load, LoadCounts, LoadOptions, LoadReport};
+pub use load::{Load, LoadCounts, LoadOptions, LoadReport, Tally};
 pub use logs::Log;
+pub use namespaces::{End, Namespaces};
 pub use node::ProcessNode;
 pub use replies::{CounterReply, Member, Move, OwnerReply, RebalancePlan, Rebalanced, Stats};

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::cluster::ProcessCluster;
+use super::namespaces::Namespaces;
 use super::node::Launch;
+use super::place::Place;
 use crate::{Error, ErrorKind};
 
 /// How often a start is tried when an address turns out to be in use.
@@ -17,6 +19,7 @@ pub(super) const ATTEMPTS: usize = 3;
 pub struct ProcessClusterBuilder {
     pub(super) launch: Launch,
     nodes: usize,
+    places: Option<Vec<Place>>,
     shared_lmdb: bool,
     ready_within: Duration,
 }
@@ -41,6 +44,7 @@ impl ProcessClusterBuilder {
                 storage: "memory".into(),
             },
             nodes: 3,
+            places: None,
             shared_lmdb: false,
             ready_within: Duration::from_secs(30),
         }
@@ -80,6 +84,14 @@ impl ProcessClusterBuilder {
     #[must_use]
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.launch.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// Has the nodes run in these namespaces, one each, and not on loopback. A node has to be told
+    /// that it may speak plain text beyond loopback, or be given certificates.
+    #[must_use]
+    pub fn namespaces(mut self, namespaces: &Namespaces) -> Self {
+        self.places = Some(namespaces.places());
         self
     }
 
@@ -125,7 +137,7 @@ impl ProcessClusterBuilder {
             let data = dir.path().join("data");
             self.launch.storage = format!("lmdb:{}", data.display());
         }
-        let mut cluster = ProcessCluster::new(self.launch, self.ready_within, dir);
+        let mut cluster = ProcessCluster::new(self.launch, self.ready_within, self.places, dir);
         cluster.start_first(self.nodes).await?;
         Ok(cluster)
     }

@@ -1,5 +1,7 @@
 //! Many clients that increment and read at once and keep a history.
 
+mod sweep;
+mod tally;
 mod told;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -20,6 +22,7 @@ use super::replies::CounterReply;
 use crate::history::{Action, Answer, By, History, Operation, Outcome};
 use crate::wiring::{now, spawn};
 use crate::{Error, ErrorKind};
+pub use tally::Tally;
 pub use told::{LoadCounts, LoadOptions, LoadReport};
 
 /// How long a client waits before it tries again elsewhere.
@@ -60,6 +63,9 @@ struct Shared {
     latencies: Mutex<Histogram<u64>>,
     owners: Mutex<BTreeMap<String, LastOwner>>,
     errors: Mutex<VecDeque<String>>,
+    tally: Mutex<Tally>,
+    /// The operations of sweeps.
+    swept: Mutex<Vec<Operation>>,
 }
 
 impl fmt::Debug for Load {
@@ -106,6 +112,8 @@ impl Load {
             latencies: Mutex::new(latencies),
             owners: Mutex::default(),
             errors: Mutex::default(),
+            tally: Mutex::default(),
+            swept: Mutex::default(),
         });
         let clients = (0..options.clients)
             .map(|client| {
@@ -114,6 +122,11 @@ impl Load {
             })
             .collect();
         Ok(Self { shared, clients })
+    }
+
+    /// All keys, those whose increments have ids first.
+    pub fn keys(&self) -> &[String] {
+        &self.shared.keys
     }
 
     /// How it went so far.
@@ -146,6 +159,11 @@ impl Load {
         std::mem::replace(&mut *latencies, empty)
     }
 
+    /// Who answered whom, and why operations failed, since this was asked last.
+    pub fn take_tally(&self) -> Tally {
+        std::mem::take(&mut *self.shared.tally.lock())
+    }
+
     /// The last 20 errors with which operations failed, in words.
     pub fn errors(&self) -> Vec<String> {
         self.shared.errors.lock().iter().cloned().collect()
@@ -158,7 +176,7 @@ impl Load {
     /// [`Machine`](ErrorKind::Machine) when a client's task panicked.
     pub async fn stop(mut self) -> Result<LoadReport, Error> {
         self.shared.stopping.store(true, Ordering::Relaxed);
-        let mut operations = Vec::new();
+        let mut operations = std::mem::take(&mut *self.shared.swept.lock());
         for client in self.clients.drain(..) {
             let part = client.await.map_err(|cause| {
                 Error::new(ErrorKind::Machine, format!("a client ended early: {cause}"))
@@ -300,6 +318,7 @@ impl Shared {
     }
 
     fn answered(&self, reply: CounterReply, done: bool) -> Outcome {
+        self.tally.lock().answered(&reply);
         let mut owners = self.owners.lock();
         // An answer that comes late must not hide who answered since.
         if owners
@@ -332,6 +351,7 @@ impl Shared {
     }
 
     fn keep(&self, error: &Error) {
+        self.tally.lock().failed(error);
         let mut errors = self.errors.lock();
         if errors.len() == KEPT_ERRORS {
             errors.pop_front();

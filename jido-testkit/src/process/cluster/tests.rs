@@ -13,7 +13,7 @@ fn shell(script: &str) -> ProcessClusterBuilder {
 async fn started(script: &str) -> ProcessCluster {
     let dir = tempfile::tempdir().unwrap();
     let launch = shell(script).launch;
-    let mut cluster = ProcessCluster::new(launch.clone(), Duration::from_secs(1), dir);
+    let mut cluster = ProcessCluster::new(launch.clone(), Duration::from_secs(1), None, dir);
     cluster.new_node().unwrap();
     cluster.nodes[0].launch(&launch, &[]).unwrap();
     cluster

@@ -157,3 +157,38 @@ async fn patience_ends() {
     assert!(load.errors()[0].contains("stopped"), "{:?}", load.errors());
     assert_eq!(load.stop().await.unwrap().history.operations.len(), 0);
 }
+
+#[tokio::test]
+async fn a_sweep_goes_by_way_of_every_node_and_is_part_of_the_history() {
+    let counters = Counters::default();
+    let nodes = vec![node(Manner::Serves, &counters).await];
+    let load = Load::start(LoadOptions {
+        nodes: nodes.clone(),
+        clients: 1,
+        keys: Vec::new(),
+        plain_keys: ["a", "b"].map(str::to_owned).to_vec(),
+        seed: 1,
+        reads: 0,
+        patience: Duration::from_secs(10),
+    })
+    .unwrap();
+    load.take_tally();
+    let limit = Duration::from_secs(30);
+    let took = load.sweep(&nodes, load.keys(), now(), limit).await.unwrap();
+    assert!(took <= limit, "{took:?}");
+    // One that is never ready fails it.
+    let stopped = node(Manner::Stopped, &counters).await;
+    let error = load
+        .sweep(&[stopped], load.keys(), now(), Duration::ZERO)
+        .await;
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::TooSlow);
+    let tally = load.take_tally();
+    assert!(tally.by_way_of("n", "n") >= 2, "{tally:?}");
+    let report = load.stop().await.unwrap();
+    let swept = report.history.operations.iter();
+    let swept: Vec<_> = swept.filter(|op| op.client == u64::MAX).collect();
+    assert_eq!(swept.len(), 4, "{swept:?}");
+    assert_eq!(swept.iter().filter(|op| op.had_effect()).count(), 2);
+    let verdict = counters::check(&report.history, &counters.lock());
+    assert!(verdict.is_good(), "{verdict}");
+}
