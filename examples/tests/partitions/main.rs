@@ -24,13 +24,22 @@ use std::time::Duration;
 use jido_testkit::process::Namespaces;
 use libtest_mimic::{Arguments, Failed, Trial};
 
-use cuts::{BRIDGE, CUT_OFF, ONE_WAY, SYMMETRIC, SYMMETRIC_ON_DISCONNECT, UNANSWERED};
+use cuts::{BRIDGE, CUT_OFF, Cut, ONE_WAY, SYMMETRIC, SYMMETRIC_ON_DISCONNECT, UNANSWERED};
 use stage::Stage;
 
 fn main() {
     let missing = Namespaces::missing();
     let trials = vec![
-        trial("cuts_under_load", missing.is_some(), cuts_under_load),
+        trial(
+            "nodes_that_are_cut_from_each_other",
+            missing.is_some(),
+            nodes_that_are_cut_from_each_other,
+        ),
+        trial(
+            "a_node_that_is_cut_from_postgres",
+            missing.is_some(),
+            a_node_that_is_cut_from_postgres,
+        ),
         trial(
             "a_cut_with_takeover_on_disconnect",
             missing.is_some(),
@@ -67,10 +76,18 @@ fn hold() -> Duration {
     Duration::from_secs(if long { 150 } else { 5 })
 }
 
-async fn cuts_under_load() {
+async fn nodes_that_are_cut_from_each_other() {
+    after_lease(&[SYMMETRIC, ONE_WAY, BRIDGE]).await;
+}
+
+async fn a_node_that_is_cut_from_postgres() {
+    after_lease(&[UNANSWERED, CUT_OFF]).await;
+}
+
+async fn after_lease(cuts: &[Cut]) {
     let mut stage = Stage::start("after-lease", 20).await;
-    for cut in [SYMMETRIC, ONE_WAY, BRIDGE, UNANSWERED, CUT_OFF] {
-        stage.run(&cut, hold()).await;
+    for cut in cuts {
+        stage.run(cut, hold()).await;
     }
     stage.judge().await;
 }

@@ -123,6 +123,7 @@ impl Stage {
         }
         for (asked, owner) in cut.relayed.iter().chain(cut.served) {
             let keys: Vec<String> = self.load.answered_by(owner).into_keys().collect();
+            assert!(!keys.is_empty(), "{owner} has no keys");
             let nodes = [self.client(asked)];
             let took = self.load.sweep(&nodes, &keys, Instant::now(), LIMIT).await;
             let took = took.unwrap_or_else(|error| panic!("{asked} from {owner}: {error}"));

@@ -87,7 +87,8 @@ impl Namespaces {
     ///
     /// # Errors
     ///
-    /// [`Machine`](ErrorKind::Machine) when the machine refuses, with what it said.
+    /// [`Machine`](ErrorKind::Machine) when the machine refuses, with what it said, and for another
+    /// number of nodes.
     pub fn new(nodes: usize) -> Result<Self, Error> {
         if !(1..=MOST).contains(&nodes) {
             return Err(Error::new(
