@@ -21,6 +21,9 @@ pub(super) use clients::request_id;
 use clients::{Shared, Work};
 pub use told::{LoadCounts, LoadOptions, LoadReport};
 
+/// How often it is looked how far clients are.
+const POLL: Duration = Duration::from_millis(2);
+
 /// Clients that increment and read until they are stopped.
 pub struct Load {
     shared: Arc<Shared>,
@@ -125,6 +128,23 @@ impl Load {
             failed: self.shared.failed.load(Ordering::Acquire),
             refused: self.shared.refused.load(Ordering::Acquire),
         }
+    }
+
+    /// Waits for so many more acknowledged increments than there are, for so long.
+    ///
+    /// # Errors
+    ///
+    /// [`TooSlow`](ErrorKind::TooSlow), with the last errors.
+    pub async fn acknowledges(&self, more: u64, within: Duration) -> Result<(), Error> {
+        let (target, deadline) = (self.counts().acknowledged + more, now() + within);
+        while self.counts().acknowledged < target {
+            if now() > deadline {
+                let why = format!("{more} increments took longer: {:#?}", self.errors());
+                return Err(Error::new(ErrorKind::TooSlow, why));
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(())
     }
 
     /// The time since the start, by which the history counts.
