@@ -14,7 +14,7 @@ mod settling;
 mod spread;
 
 pub use criteria::{Bounds, Criterion, Limit, judge};
-pub use measured::{Calls, Measured, Moves};
+pub use measured::{Measured, Moves};
 pub use phase::Phase;
 pub use plan::{Plan, Settings, Zone};
 pub use report::Report;

@@ -188,8 +188,9 @@ pub fn judge(measured: &Measured, bounds: &Bounds) -> Vec<Criterion> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::counters::Violation;
     use crate::process::chaos::Store;
-    use crate::process::drill::{Calls, Moves};
+    use crate::process::drill::Moves;
 
     pub(in crate::process::drill) fn bounds() -> Bounds {
         Bounds::new(&Stage::new("program", Store::Lmdb))
@@ -222,14 +223,13 @@ pub(super) mod tests {
             home: 120,
             running: 120,
             agreed: 120,
-            calls: Calls {
-                acknowledged: 5_000,
-                reads: 1_000,
-                stored: 5_000,
-                ..Calls::default()
-            },
             ..Measured::default()
         }
+    }
+
+    fn unread() -> Violation {
+        let key = "k".to_owned();
+        Violation::Unread { key }
     }
 
     /// The names of those that are missed.
@@ -267,7 +267,7 @@ pub(super) mod tests {
             (|m| m.calls.lost = 1, &["increments lost"]),
             (|m| m.calls.doubled = 1, &["increments doubled"]),
             (
-                |m| m.calls.violations.push("k".to_owned()),
+                |m| m.calls.violations.push(unread()),
                 &["violations in the history"],
             ),
             (|m| m.running = 121, &["activations in the end"]),

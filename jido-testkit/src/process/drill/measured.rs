@@ -36,8 +36,10 @@ pub struct Measured {
     pub running: u64,
     /// For how many agents all nodes name the same owner in the end.
     pub agreed: usize,
-    /// What became of the calls.
-    pub calls: Calls,
+    /// All increments and reads, held against what is stored in the end.
+    pub calls: Verdict,
+    /// The last errors with which calls failed, in words.
+    pub errors: Vec<String>,
 }
 
 /// What was moved on purpose.
@@ -61,43 +63,6 @@ impl Moves {
     /// were none.
     pub fn success_percent(&self) -> Option<f64> {
         percent(self.succeeded, self.succeeded + self.failed)
-    }
-}
-
-/// All increments and reads, held against what is stored in the end.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Calls {
-    /// Increments that were acknowledged.
-    pub acknowledged: u64,
-    /// Increments that may have been executed.
-    pub unknown: u64,
-    /// Reads that were answered.
-    pub reads: u64,
-    /// The sum of all counters in the end.
-    pub stored: i64,
-    /// Increments that were executed and are missing.
-    pub lost: u64,
-    /// Increments that were executed more than once.
-    pub doubled: u64,
-    /// Everything that is wrong with the history, in words: what was lost and doubled, and what
-    /// came out of order.
-    pub violations: Vec<String>,
-    /// The last errors with which calls failed, in words.
-    pub errors: Vec<String>,
-}
-
-impl Calls {
-    pub(super) fn new(verdict: &Verdict, errors: Vec<String>) -> Self {
-        Self {
-            errors,
-            acknowledged: verdict.acknowledged,
-            unknown: verdict.unknown,
-            reads: verdict.reads,
-            stored: verdict.stored,
-            lost: verdict.lost,
-            doubled: verdict.doubled,
-            violations: verdict.violations.iter().map(ToString::to_string).collect(),
-        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use super::criteria::Bounds;
-use super::measured::{Calls, Measured, Moves, Outage};
+use super::measured::{Measured, Moves, Outage};
 use super::phase::Meter;
 use super::plan::Plan;
 use super::report::Report;
@@ -199,7 +199,8 @@ async fn carry_out(
             .count(),
         running: ground.nodes[0].stats().await?.total,
         agreed: owners.len(),
-        calls: Calls::new(&verdict, done.errors),
+        calls: verdict,
+        errors: done.errors,
     })
 }
 
