@@ -42,6 +42,7 @@ fn what_can_not_be_drilled_is_refused_by_name() {
         (["--zones=a,b", "--kill=c"], "\"c\""),
         (["--agents=0", "--seed=1"], "agents"),
         (["--storage=memory", "--seed=1"], "memory"),
+        (["--bound-moves=101", "--seed=1"], "bound-moves"),
         (["--takeover=never", "--seed=1"], "takeover"),
         (["--program=/no/such/file", "--seed=1"], "/no/such/file"),
     ] {

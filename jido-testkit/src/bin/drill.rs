@@ -60,7 +60,7 @@ struct Arguments {
     #[arg(long, value_name = "MS")]
     bound_p99: Option<u64>,
     /// How many of a hundred agents of the zone have to recover
-    #[arg(long, value_name = "PERCENT", default_value_t = 100.0)]
+    #[arg(long, value_name = "PERCENT", default_value_t = 100.0, value_parser = percent)]
     bound_migration: f64,
     /// The most that the p99 of calls of other zones' agents may be meanwhile, in milliseconds; by
     /// default 1000
@@ -70,7 +70,7 @@ struct Arguments {
     #[arg(long, value_name = "COUNT", default_value_t = 0)]
     bound_failed: u64,
     /// How many of a hundred planned moves have to succeed
-    #[arg(long, value_name = "PERCENT", default_value_t = 100.0)]
+    #[arg(long, value_name = "PERCENT", default_value_t = 100.0, value_parser = percent)]
     bound_moves: f64,
     /// When an agent that does not answer again is given up; by default after ten leases
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
@@ -81,6 +81,13 @@ struct Arguments {
     /// The nodes' program; by default counter-node beside this one
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(percent),
+        _ => Err("a percentage is a number from 0 to 100".to_owned()),
+    }
 }
 
 /// When agents of a dead node are taken over.
@@ -157,11 +164,11 @@ fn drill(arguments: &Arguments) -> Result<bool, Failure> {
         .enable_all()
         .build()?;
     let drilled = runtime.block_on(run(&drill, say))?;
+    say(&drilled.report.to_string());
     if let Some(file) = &arguments.json {
         std::fs::write(file, drilled.report.to_json()?)
             .map_err(|error| format!("--json {}: {error}", file.display()))?;
     }
-    say(&drilled.report.to_string());
     if let Some(dir) = &drilled.kept {
         let _ = writeln!(std::io::stderr(), "logs are kept in {}", dir.display());
     }

@@ -154,7 +154,7 @@ pub fn judge(measured: &Measured, bounds: &Bounds) -> Vec<Criterion> {
         Criterion::count(
             "failed calls",
             AtMost(bounds.failed as f64),
-            measured.failed(),
+            measured.failed,
         ),
         Criterion::new(
             "planned moves success",

@@ -38,6 +38,8 @@ pub struct Measured {
     pub agreed: usize,
     /// All increments and reads, held against what is stored in the end.
     pub calls: Verdict,
+    /// How many calls failed for their client, or stayed unknown.
+    pub failed: u64,
     /// The last errors with which calls failed, in words.
     pub errors: Vec<String>,
 }
@@ -86,11 +88,6 @@ impl Measured {
     /// How many of a hundred agents have one owner for all nodes; none where there are no agents.
     pub fn agreed_percent(&self) -> Option<f64> {
         percent(self.agreed as u64, self.agents as u64)
-    }
-
-    /// How many calls failed or stayed unknown, in all phases.
-    pub fn failed(&self) -> u64 {
-        self.phases.iter().map(|phase| phase.failed).sum()
     }
 }
 

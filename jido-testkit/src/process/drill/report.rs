@@ -238,6 +238,7 @@ mod tests {
     fn a_recovery_over_its_bound_fails_it() {
         let failed = report(Measured {
             recovery: Some(spread(3_500.5)),
+            failed: 1,
             phases: vec![Phase {
                 failed: 1,
                 latency: None,

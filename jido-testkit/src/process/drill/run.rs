@@ -15,7 +15,7 @@ use super::settling::{Ground, Owners};
 use crate::process::chaos::Stage;
 use crate::process::chaos::stage::Running;
 use crate::process::{DemoClient, Load, LoadOptions, ProcessCluster, ProcessClusterBuilder};
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, counters};
 
 /// How long everything may take that is no part of what is measured: agents to start, to
 /// be placed at first, to be moved home.
@@ -117,22 +117,13 @@ async fn carry_out(
     tell: &mut impl FnMut(&str),
 ) -> Result<Measured, Error> {
     let Drill { plan, give_up, .. } = drill;
-    let survivors: Vec<DemoClient> = plan
-        .survivors()
+    // Survivors first: they are asked what is to be moved.
+    let names = plan.survivors().chain(&plan.killed.nodes);
+    let nodes: Vec<DemoClient> = names
         .map(|name| cluster.client(name))
         .collect::<Result<_, _>>()?;
-    // Survivors first: they are asked what is to be moved.
     let ground = Ground {
-        nodes: survivors
-            .iter()
-            .cloned()
-            .chain(
-                plan.killed
-                    .nodes
-                    .iter()
-                    .filter_map(|name| cluster.client(name).ok()),
-            )
-            .collect(),
+        nodes,
         keys: &plan.keys,
     };
     let mut load = Load::start(LoadOptions {
@@ -176,13 +167,19 @@ async fn carry_out(
     });
     // Those that were moved last are to answer from home too.
     load.increment_each(outage.lost.keys().cloned(), rng.u64(..));
-    load.acknowledges(outage.lost.len() as u64, SETTLED_WITHIN)
-        .await?;
+    let called = load
+        .acknowledges(outage.lost.len() as u64, drill.give_up)
+        .await;
+    if let Err(error) = called {
+        tell(&format!("calls are answered too slowly: {error}"));
+    }
     phases.push(meter.phase(&load, "return"));
 
     let done = load.stop().await?;
     // All agents run after this, each at least once.
-    let verdict = done.judge(&ground.nodes[0]).await?;
+    let (stored, unread) = done.stored(&ground.nodes).await;
+    let mut errors = done.errors;
+    errors.extend(unread.iter().map(ToString::to_string));
     let owners = ground.agreed().await?;
     let (recovery, not_recovered) = outage.recovery(&done.history);
     Ok(Measured {
@@ -199,8 +196,9 @@ async fn carry_out(
             .count(),
         running: ground.nodes[0].stats().await?.total,
         agreed: owners.len(),
-        calls: verdict,
-        errors: done.errors,
+        failed: done.counts.failed,
+        calls: counters::check(&done.history, &stored),
+        errors,
     })
 }
 

@@ -1,7 +1,7 @@
 //! Where agents run, and moving them to where they are placed.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt};
 
@@ -86,7 +86,7 @@ impl Ground<'_> {
         };
         let leader = first.with_timeout(ROUND);
         loop {
-            let owners = unless_late(self.placed().await, deadline)?.flatten();
+            let owners = or_again(self.placed().await)?.flatten();
             if let Some(owners) = owners
                 && home.is_none_or(|home| owners == *home)
             {
@@ -95,7 +95,7 @@ impl Ground<'_> {
             if now() > deadline {
                 return Ok(None);
             }
-            if let Some(done) = unless_late(leader.rebalance().await, deadline)? {
+            if let Some(done) = or_again(leader.rebalance().await)? {
                 count(moves, &done);
             }
             tokio::time::sleep(PAUSE).await;
@@ -103,11 +103,11 @@ impl Ground<'_> {
     }
 }
 
-/// An answer; none where it is worth asking again and there is time for it.
-fn unless_late<T>(answer: Result<T, Error>, deadline: Instant) -> Result<Option<T>, Error> {
+/// An answer; none where it is worth asking again.
+fn or_again<T>(answer: Result<T, Error>) -> Result<Option<T>, Error> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
-        Err(error) if error.is_retryable() && now() < deadline => Ok(None),
+        Err(error) if error.is_retryable() => Ok(None),
         Err(error) => Err(error),
     }
 }
