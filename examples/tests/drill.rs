@@ -1,6 +1,12 @@
 //! Drills on real processes: a zone is killed under load and comes back, and the report says
 //! what came of it.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "all of this crate is a test, which tells its figures"
+)]
+
 use std::time::Duration;
 
 use jido_testkit::process::chaos::{Stage, Store};
@@ -38,11 +44,6 @@ fn drill(seed: u64) -> Drill {
     }
 }
 
-#[allow(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test may panic, and tells its figures"
-)]
 async fn carried_out(drill: &Drill) -> Drilled {
     println!("{}", drill.plan);
     let drilled = run(drill, |line| println!("{line}")).await.unwrap();
