@@ -1,6 +1,8 @@
 //! The program `drill` as it is called: what it refuses, and what it says first. Whole drills
 //! are run where the nodes' program is built.
 
+#![allow(clippy::unwrap_used, reason = "all of this crate is a test")]
+
 use std::process::{Command, Output};
 
 fn drill(arguments: &[&str]) -> (Output, String) {
