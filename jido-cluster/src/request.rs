@@ -127,17 +127,22 @@ impl<'a, A: Agent> Request<'a, A> {
         })
     }
 
-    pub(crate) async fn answered(self) -> Result<Given<A::Reply>, Error> {
-        let options = self.options(false)?;
-        let router = self.handle.router();
-        let given = router.request(self.key, self.message, options).await?;
-        given.ok_or_else(|| {
-            Error::new(
-                ErrorKind::Incompatible,
-                "the agent's node took the call for a cast",
-            )
-            .with_executed(jido_core::Executed::Maybe)
-        })
+    /// Not an `async fn`, whose future would hold the whole request besides what it makes
+    /// of it.
+    pub(crate) fn answered(self) -> impl Future<Output = Result<Given<A::Reply>, Error>> + Send {
+        let options = self.options(false);
+        let (handle, key, message) = (self.handle, self.key, self.message);
+        async move {
+            let router = handle.router();
+            let given = router.request(key, message, options?).await?;
+            given.ok_or_else(|| {
+                Error::new(
+                    ErrorKind::Incompatible,
+                    "the agent's node took the call for a cast",
+                )
+                .with_executed(jido_core::Executed::Maybe)
+            })
+        }
     }
 
     /// Sends the message and waits until the agent has taken it.

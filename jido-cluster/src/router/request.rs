@@ -1,11 +1,12 @@
 //! One request, from its first try to its answer.
 
-use std::pin::{Pin, pin};
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::time::Duration;
 
 use jido_core::{Agent, AgentKey, Executed, NodeName, RequestTry};
 
-use super::attempt::{Ended, Message};
+use super::attempt::{Ended, Message, Why};
 use super::course::{self, Course, Hinted, Learned, Next};
 use super::{Router, Target};
 use crate::deadlines::Deadline;
@@ -36,93 +37,124 @@ pub(super) struct Wait {
 /// An answer, and the node that gave it; none for this one.
 pub(crate) type Given<R> = (Answered<R>, Option<NodeName>);
 
+/// A request that is under way.
+struct Tries {
+    options: RequestOptions,
+    course: Course,
+    /// What is certain of the tries before this one.
+    executed: Executed,
+    /// When the last one was begun.
+    begun_at: Duration,
+    expires: Duration,
+}
+
+impl Tries {
+    /// What the caller is told of the last try's failure.
+    fn failed(&self, error: Error) -> Error {
+        let first = self.options.request.is_some_and(|request| request.first);
+        match (error.kind(), error.executed()) {
+            // No try but this one was made, and this one was refused.
+            (ErrorKind::Expired, _) if first => error.with_executed(Executed::No),
+            // One before it may still be carried out.
+            (_, Executed::No) => error.with_executed(self.executed),
+            _ => error,
+        }
+    }
+}
+
 impl<A: Agent> Router<A> {
     /// Sends a message to an agent and waits for its reply; for a cast, until the
     /// agent has taken it. Within its time it is tried again as often as that is safe:
     /// when it is certain that no try was executed, and, where requests are
     /// remembered, also when it is not.
-    pub(crate) async fn request(
+    ///
+    /// Not an `async fn`, so that its future holds the message once.
+    pub(crate) fn request<'a>(
+        &'a self,
+        key: &'a str,
+        message: A::Message,
+        options: RequestOptions,
+    ) -> impl Future<Output = Result<Option<Given<A::Reply>>, Error>> + Send + 'a {
+        let begun_at = self.core.deadlines.now();
+        let mut tries = Tries {
+            options,
+            course: Course::default(),
+            executed: Executed::No,
+            begun_at,
+            expires: begun_at + options.timeout,
+        };
+        let mut message = Message::Typed(message);
+        async move {
+            let mut time_out = self.core.deadlines.at(tries.expires);
+            loop {
+                // The node may have begun another life since the last try.
+                let router = self.current();
+                let begun = router.begin(key, message, tries.options, tries.expires, &tries.course);
+                let (target, mut attempt) =
+                    begun.map_err(|error| error.with_executed(tries.executed))?;
+                let ended = tokio::select! {
+                    biased;
+                    ended = poll_fn(|cx| attempt.poll(cx)) => ended,
+                    () = &mut time_out => return Err(timed_out(tries.options.timeout, Executed::Maybe)),
+                };
+                message = match ended {
+                    Ended::Settled(result) => return result.map_err(|error| tries.failed(error)),
+                    Ended::Back { message, why } => {
+                        // Apart, so that calls whose first try is answered don't carry it.
+                        let paused =
+                            router.between_tries(key, target, why, &mut tries, &mut time_out);
+                        Box::pin(paused).await?;
+                        message
+                    }
+                };
+            }
+        }
+    }
+
+    /// Takes in what a try has told of the agent's owner, and waits until the next one
+    /// may be made, or tells the caller why there is none.
+    async fn between_tries(
         &self,
         key: &str,
-        message: A::Message,
-        mut options: RequestOptions,
-    ) -> Result<Option<Given<A::Reply>>, Error> {
-        let mut executed = Executed::No;
-        let mut begun_at = self.core.deadlines.now();
-        let expires = begun_at + options.timeout;
-        let mut time_out = pin!(self.core.deadlines.at(expires));
-        let mut course = Course::default();
-        let mut message = Message::Typed(message);
-        loop {
-            // The node may have begun another life since the last try.
-            let router = self.current();
-            let begun = router.begin(key, message, options, expires, &course);
-            let (target, attempt) = begun.map_err(|error| error.with_executed(executed))?;
-            let ended = tokio::select! {
-                biased;
-                ended = router.end(attempt) => ended,
-                () = &mut time_out => return Err(timed_out(options.timeout, Executed::Maybe)),
-            };
-            let (next, refusal) = match ended {
-                Ended::Settled(result) => {
-                    let first = options.request.is_some_and(|request| request.first);
-                    return result.map_err(|error| match (error.kind(), error.executed()) {
-                        // No try but this one was made, and this one was refused.
-                        (ErrorKind::Expired, _) if first => error.with_executed(Executed::No),
-                        // One before it may still be carried out.
-                        (_, Executed::No) => error.with_executed(executed),
-                        _ => error,
-                    });
-                }
-                Ended::Refused {
-                    message: back,
-                    refusal,
-                } => {
-                    message = back;
-                    (
-                        router.learn(key, target, &refusal, &mut course)?,
-                        Some(refusal),
-                    )
-                }
-                Ended::Unreachable { message: back } => {
-                    message = back;
-                    router.forget_owner(key);
-                    (course.unreachable(), None)
-                }
-                Ended::NotPassedOn { message: back } => {
-                    message = back;
-                    (router.not_passed_on(key, &mut course), None)
-                }
-                Ended::Unresolved {
-                    message: back,
-                    error,
-                } => {
-                    let Some(request) = self.remembered(&mut options) else {
-                        return Err(error);
-                    };
-                    tracing::debug!(%key, request = %request.id, %error, "tried again");
-                    request.first = false;
-                    executed = Executed::Maybe;
-                    message = back;
-                    router.forget_owner(key);
-                    (
-                        course.unreachable(),
-                        Some(Refusal::unsettled(error.to_string())),
-                    )
-                }
-            };
-            let wait = Wait {
-                next,
-                refusal,
-                timeout: options.timeout,
-                begun_at,
-                expires,
-            };
-            self.pause(wait, time_out.as_mut())
-                .await
-                .map_err(|error| error.with_executed(executed))?;
-            begun_at = self.core.deadlines.now();
-        }
+        target: Target,
+        why: Why,
+        tries: &mut Tries,
+        time_out: &mut Deadline<'_>,
+    ) -> Result<(), Error> {
+        let (next, refusal) = match why {
+            Why::Refused(refusal) => {
+                let next = self.learn(key, target, &refusal, &mut tries.course)?;
+                (next, Some(refusal))
+            }
+            Why::Unreachable => {
+                self.forget_owner(key);
+                (tries.course.unreachable(), None)
+            }
+            Why::NotPassedOn => (self.not_passed_on(key, &mut tries.course), None),
+            Why::Unresolved(error) => {
+                let Some(request) = self.remembered(&mut tries.options) else {
+                    return Err(error);
+                };
+                tracing::debug!(%key, request = %request.id, %error, "tried again");
+                request.first = false;
+                tries.executed = Executed::Maybe;
+                self.forget_owner(key);
+                let refusal = Refusal::unsettled(error.to_string());
+                (tries.course.unreachable(), Some(refusal))
+            }
+        };
+        let wait = Wait {
+            next,
+            refusal,
+            timeout: tries.options.timeout,
+            begun_at: tries.begun_at,
+            expires: tries.expires,
+        };
+        self.pause(wait, Pin::new(time_out))
+            .await
+            .map_err(|error| error.with_executed(tries.executed))?;
+        tries.begun_at = self.core.deadlines.now();
+        Ok(())
     }
 
     /// The request, if its agent remembers which requests it has applied.
