@@ -4,18 +4,22 @@
 //! contract: it takes `--name`, `--listen`, `--http`, `--seed` and `--storage`,
 //! finds the cookie in `JIDO_COOKIE`, and answers `GET /readyz` with 200 once it
 //! serves. [`DemoClient`] speaks the rest of that contract, [`Load`] is many
-//! such clients at once that keep a history, and [`chaos`] breaks what they work with.
+//! such clients at once that keep a history, [`chaos`] breaks what they work with, and
+//! [`drill`] has a zone of it fail and tells how well the others bore it.
 
 mod balancer;
 mod builder;
 pub mod chaos;
 mod client;
 mod cluster;
+pub mod drill;
 mod http;
 mod load;
 pub(crate) mod logs;
 mod node;
 pub(crate) mod ports;
+mod program;
+mod recovery;
 mod replies;
 
 pub use balancer::{Balancer, Picked};
@@ -26,4 +30,5 @@ use load::request_id;
 pub use load::{Load, LoadCounts, LoadOptions, LoadReport};
 pub use logs::Log;
 pub use node::ProcessNode;
+pub use program::node_program;
 pub use replies::{CounterReply, Member, Move, OwnerReply, RebalancePlan, Rebalanced, Stats};

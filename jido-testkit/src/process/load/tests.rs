@@ -1,6 +1,7 @@
 use super::*;
 use crate::counters::{self, Verdict};
 use crate::process::DemoClient;
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -156,4 +157,51 @@ async fn patience_ends() {
     }
     assert!(load.errors()[0].contains("stopped"), "{:?}", load.errors());
     assert_eq!(load.stop().await.unwrap().history.operations.len(), 0);
+}
+
+#[tokio::test]
+async fn clients_join_with_keys_of_their_own_and_increment_each_key_once() {
+    let counters = Counters::default();
+    let nodes = vec![
+        node(Manner::Stopped, &counters).await,
+        node(Manner::Serves, &counters).await,
+    ];
+    let mut load = Load::start(LoadOptions {
+        nodes,
+        clients: 1,
+        keys: vec!["a".to_owned()],
+        plain_keys: Vec::new(),
+        seed: 1,
+        reads: 0,
+        patience: Duration::from_secs(10),
+    })
+    .unwrap();
+    load.join(2, vec!["b".to_owned()], 0, 2).unwrap();
+    let error = load.join(1, Vec::new(), 0, 3).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoSuchNode);
+    load.increment_each(["c", "d"].map(str::to_owned), 4);
+    while load.answered_by("n").len() < 4 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let kinds = load.errors_by_kind();
+    assert_eq!(kinds.keys().collect::<Vec<_>>(), ["stopped"], "{kinds:?}");
+    let report = load.stop().await.unwrap();
+    assert_eq!(kinds["stopped"], report.counts.refused);
+    let verdict = counters::check(&report.history, &counters.lock());
+    assert!(verdict.is_good(), "{verdict}");
+    let by_key = report.history.by_key();
+    assert_eq!((by_key["c"].len(), by_key["d"].len()), (1, 1));
+    let mut clients: BTreeMap<u64, Vec<&str>> = BTreeMap::new();
+    for op in &report.history.operations {
+        clients.entry(op.client).or_default().push(&op.key);
+    }
+    let keys: Vec<&str> = clients
+        .into_values()
+        .map(|mut keys| {
+            keys.dedup();
+            assert_eq!(keys.len(), 1, "{keys:?}");
+            keys[0]
+        })
+        .collect();
+    assert_eq!(keys, ["a", "b", "b", "c", "d"]);
 }
