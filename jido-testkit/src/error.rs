@@ -9,6 +9,8 @@ use jido_core::Executed;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
+    /// What was asked for breaks a rule, which the message names.
+    InvalidInput,
     /// The machine refused something: a file, a port, a signal, a program. The
     /// message names it.
     Machine,

@@ -4,7 +4,8 @@
 //! contract: it takes `--name`, `--listen`, `--http`, `--seed` and `--storage`,
 //! finds the cookie in `JIDO_COOKIE`, and answers `GET /readyz` with 200 once it
 //! serves. [`DemoClient`] speaks the rest of that contract, [`Load`] is many
-//! such clients at once that keep a history, and [`chaos`] breaks what they work with.
+//! such clients at once that keep a history, [`chaos`] breaks what they work with, and
+//! [`drill`] has a zone of it fail and tells how well the others bore it.
 //! With [`Namespaces`] the nodes' network loses packets.
 
 mod balancer;
@@ -12,6 +13,7 @@ mod builder;
 pub mod chaos;
 mod client;
 mod cluster;
+pub mod drill;
 mod http;
 mod load;
 pub(crate) mod logs;
@@ -19,6 +21,8 @@ mod namespaces;
 mod node;
 mod place;
 pub(crate) mod ports;
+mod program;
+mod recovery;
 mod replies;
 
 pub use balancer::{Balancer, Picked};
@@ -26,8 +30,9 @@ pub use builder::ProcessClusterBuilder;
 pub use client::{DemoClient, Inc};
 pub use cluster::ProcessCluster;
 use load::request_id;
-pub use load::{Load, LoadCounts, LoadOptions, LoadReport, Tally};
+pub use load::{Load, LoadCounts, LoadOptions, LoadReport};
 pub use logs::Log;
 pub use namespaces::{End, Namespaces};
 pub use node::ProcessNode;
+pub use program::node_program;
 pub use replies::{CounterReply, Member, Move, OwnerReply, RebalancePlan, Rebalanced, Stats};

@@ -59,6 +59,17 @@ pub struct NodeOptions {
     #[arg(long, env = "JIDO_ZONE", value_parser = zone)]
     pub zone: Option<String>,
 
+    /// Zones that counters are placed in while one of these has a node, the same on every node; by default
+    /// they are placed on all nodes. Repeat it for more, or separate them by commas.
+    #[arg(
+        long = "prefer-zone",
+        env = "JIDO_PREFER_ZONE",
+        value_name = "ZONE",
+        value_delimiter = ',',
+        value_parser = zone
+    )]
+    pub preferred_zones: Vec<String>,
+
     /// How long a counter may be idle before it hibernates.
     #[arg(long, env = "JIDO_IDLE_TIMEOUT", value_name = "DURATION", default_value = "15m", value_parser = positive)]
     pub idle_timeout: Duration,
@@ -160,6 +171,13 @@ mod tests {
     }
 
     #[test]
+    fn preferred_zones_repeat() {
+        let options = parse(&["--prefer-zone", "a", "--prefer-zone", "b,c"]).unwrap();
+        assert_eq!(options.preferred_zones, ["a", "b", "c"]);
+        assert!(parse(&[]).unwrap().preferred_zones.is_empty());
+    }
+
+    #[test]
     fn names_repeat() {
         let options = parse(&["--dns", "n.example:7", "--dns", "_jido._tcp.example,m:8"]).unwrap();
         assert_eq!(options.discovery.names.len(), 3);
@@ -190,6 +208,7 @@ mod tests {
     fn bad_values_are_refused_and_named() {
         for (more, word) in [
             (["--zone", "a b"], "--zone"),
+            (["--prefer-zone", "a,,b"], "--prefer-zone"),
             (["--cluster", ""], "--cluster"),
             (["--idle-timeout", "0s"], "--idle-timeout"),
             (["--lease-ttl", "soon"], "--lease-ttl"),

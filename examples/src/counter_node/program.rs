@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jido_cluster::placement::ZoneAware;
 use jido_cluster::{Error, ErrorKind, InstanceManager, Node, Takeover};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -203,6 +204,9 @@ async fn start(options: &NodeOptions) -> Result<(Serving, Reloader), Failure> {
             TakeoverOption::AfterLease => Takeover::AfterLease,
             TakeoverOption::OnDisconnect => Takeover::OnDisconnect,
         });
+    if !options.preferred_zones.is_empty() {
+        counters = counters.placement(ZoneAware::any_of(&options.preferred_zones));
+    }
     if let Some(interval) = options.rebalance_interval {
         counters = counters.rebalance_interval(interval);
     }

@@ -21,6 +21,7 @@ mod rebalancing;
 mod reminders;
 mod startup;
 mod strangers;
+mod zones;
 
 use std::time::{Duration, Instant};
 

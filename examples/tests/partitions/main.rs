@@ -14,6 +14,7 @@
 )]
 
 mod cuts;
+mod figures;
 mod losses;
 mod stage;
 mod stored;

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant, SystemTime};
 use jido_testkit::counters;
 use jido_testkit::postgres::TemporaryPostgres;
 use jido_testkit::process::{
-    DemoClient, Load, LoadOptions, Namespaces, ProcessCluster, ProcessNode, Tally,
+    DemoClient, Load, LoadOptions, Namespaces, ProcessCluster, ProcessNode,
 };
 
 use crate::cuts::Cut;
+use crate::figures::Figures;
 use crate::{losses, stored};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_counter-node");
@@ -38,6 +39,8 @@ const CLIENTS: usize = 24;
 const IMPATIENT: Duration = Duration::from_secs(1);
 
 pub(crate) struct Stage {
+    keys: Vec<String>,
+    figures: Figures,
     load: Load,
     cluster: ProcessCluster,
     postgres: TemporaryPostgres,
@@ -70,14 +73,16 @@ impl Stage {
             .await
             .unwrap();
         cluster.wait_joined().await.unwrap();
-        let keys = |with: &str| (0..30).map(|number| format!("{with}-{number}")).collect();
+        let numbered = |name: &str| (0..30).map(|number| format!("{name}-{number}")).collect();
+        let (with_ids, plain): (Vec<String>, Vec<String>) =
+            (numbered("with-id"), numbered("plain"));
         let clients = cluster.nodes().iter().map(ProcessNode::client);
         let impatient = clients.map(|client| client.with_timeout(IMPATIENT));
         let load = Load::start(LoadOptions {
             nodes: [cluster.clients(), impatient.collect()].concat(),
             clients: CLIENTS,
-            keys: keys("with-id"),
-            plain_keys: keys("plain"),
+            keys: with_ids.clone(),
+            plain_keys: plain.clone(),
             reads,
             seed: 6,
             // So that a client goes on to other keys while nobody serves one.
@@ -85,6 +90,8 @@ impl Stage {
         })
         .unwrap();
         let stage = Self {
+            keys: [with_ids, plain].concat(),
+            figures: Figures::default(),
             load,
             cluster,
             postgres,
@@ -93,7 +100,7 @@ impl Stage {
         let (nodes, started) = (stage.cluster.clients(), Instant::now());
         let took = stage
             .load
-            .sweep(&nodes, stage.load.keys(), started, LIMIT)
+            .sweep(&nodes, &stage.keys, started, LIMIT)
             .await
             .unwrap();
         println!("takeover {takeover}: all nodes serve all keys {took:.2?} after the start");
@@ -103,9 +110,9 @@ impl Stage {
     /// Cuts, waits until everybody who loses somebody has found out, keeps it cut for so long, and heals.
     pub(crate) async fn run(&mut self, cut: &Cut, hold: Duration) {
         println!("---- {}", cut.name);
-        self.load.take_tally();
+        self.figures.since_last(&self.load);
         let since = self.cut_until_found(cut).await;
-        tell("until it is found", &self.load.take_tally());
+        println!("until it is found: {}", self.figures.since_last(&self.load));
 
         let held = Instant::now();
         if !cut.take_over.is_empty() {
@@ -113,7 +120,7 @@ impl Stage {
                 cut.take_over.iter().map(|name| self.client(name)).collect();
             let took = self
                 .load
-                .sweep(&nodes, self.load.keys(), since, SERVED_WITHIN)
+                .sweep(&nodes, &self.keys, since, SERVED_WITHIN)
                 .await
                 .unwrap();
             println!(
@@ -133,12 +140,12 @@ impl Stage {
             );
         }
         tokio::time::sleep(hold.saturating_sub(held.elapsed()).max(hold / 2)).await;
-        let tally = self.load.take_tally();
-        tell("while it is cut", &tally);
+        let figures = self.figures.since_last(&self.load);
+        println!("while it is cut: {figures}");
         for (asked, owner) in cut.relayed {
-            let relayed = tally.by_way_of(asked, owner);
+            let relayed = figures.by_way_of(asked, owner);
             println!("relayed for {asked} from {owner}: {relayed}");
-            assert!(relayed > 0, "{}: {tally:?}", cut.name);
+            assert!(relayed > 0, "{}: {figures}", cut.name);
         }
 
         let healed = Instant::now();
@@ -146,7 +153,7 @@ impl Stage {
         let nodes = self.cluster.clients();
         let took = self
             .load
-            .sweep(&nodes, self.load.keys(), healed, SERVED_WITHIN)
+            .sweep(&nodes, &self.keys, healed, SERVED_WITHIN)
             .await;
         println!(
             "all nodes serve all keys {:.2?} after it has healed",
@@ -157,7 +164,7 @@ impl Stage {
             "all are members again {:.2?} after it has healed",
             healed.elapsed()
         );
-        tell("until then", &self.load.take_tally());
+        println!("until then: {}", self.figures.since_last(&self.load));
     }
 
     fn client(&self, name: &str) -> DemoClient {
@@ -230,16 +237,4 @@ impl Stage {
             }
         }
     }
-}
-
-fn tell(when: &str, tally: &Tally) {
-    let answered = tally.answered.iter();
-    let ways: Vec<_> = answered
-        .map(|((asked, owner), count)| format!("{asked}<-{owner} {count}"))
-        .collect();
-    println!(
-        "{when}: answered {}; failed {:?}",
-        ways.join(", "),
-        tally.failed
-    );
 }

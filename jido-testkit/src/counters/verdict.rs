@@ -2,13 +2,16 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 use crate::history::Operation;
 
 /// How many violations are shown.
 const SHOWN: usize = 20;
 
 /// One way in which a history is wrong.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Violation {
     /// The value in the end is smaller than the number of increments that were
@@ -133,7 +136,7 @@ impl fmt::Display for Violation {
 }
 
 /// The judgement on a history.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Verdict {
     /// How many keys have operations.

@@ -1,5 +1,6 @@
 //! What a cluster of processes consists of.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
@@ -40,6 +41,7 @@ impl ProcessClusterBuilder {
             launch: Launch {
                 program,
                 args: Vec::new(),
+                own_args: BTreeMap::new(),
                 env: vec![("JIDO_COOKIE".into(), random_cookie().into())],
                 storage: "memory".into(),
             },
@@ -77,6 +79,18 @@ impl ProcessClusterBuilder {
     #[must_use]
     pub fn args<A: Into<OsString>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
         self.launch.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// Adds arguments for the node of that name alone, after those of all.
+    #[must_use]
+    pub fn args_of<A: Into<OsString>>(
+        mut self,
+        name: impl Into<String>,
+        args: impl IntoIterator<Item = A>,
+    ) -> Self {
+        let own = self.launch.own_args.entry(name.into()).or_default();
+        own.extend(args.into_iter().map(Into::into));
         self
     }
 

@@ -11,7 +11,7 @@ mod figures;
 mod injector;
 mod report;
 mod run;
-mod stage;
+pub(super) mod stage;
 
 pub use fault::FaultKind;
 pub use figures::Figures;

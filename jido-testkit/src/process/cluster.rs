@@ -140,6 +140,23 @@ impl ProcessCluster {
         self.node_mut(name)?.kill().await
     }
 
+    /// Kills several nodes at once: each is sent SIGKILL before the end of any is
+    /// waited for.
+    ///
+    /// # Errors
+    ///
+    /// [`NoSuchNode`](ErrorKind::NoSuchNode) when one of them does not run; those before
+    /// it have been killed then.
+    pub async fn kill_together(&mut self, names: &[String]) -> Result<(), Error> {
+        for name in names {
+            self.node(name)?.signal(Signal::KILL)?;
+        }
+        for name in names {
+            self.node_mut(name)?.wait_killed().await?;
+        }
+        Ok(())
+    }
+
     /// Pauses a node (SIGSTOP): it keeps its connections and does nothing.
     ///
     /// # Errors

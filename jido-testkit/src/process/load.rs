@@ -1,71 +1,34 @@
 //! Many clients that increment and read at once and keep a history.
 
+mod clients;
 mod sweep;
-mod tally;
 mod told;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use fastrand::Rng;
 use hdrhistogram::Histogram;
-use jido_core::Executed;
-use parking_lot::Mutex;
 use tokio::task::JoinHandle;
-use uuid::Uuid;
 
-use super::balancer::{Balancer, Picked};
-use super::client::Inc;
-use super::replies::CounterReply;
-use crate::history::{Action, Answer, By, History, Operation, Outcome};
+use super::balancer::Balancer;
+use crate::history::{History, Operation};
 use crate::wiring::{now, spawn};
 use crate::{Error, ErrorKind};
-pub use tally::Tally;
+pub(super) use clients::request_id;
+use clients::{Shared, Work};
 pub use told::{LoadCounts, LoadOptions, LoadReport};
 
-/// How long a client waits before it tries again elsewhere.
-const PAUSE: Duration = Duration::from_millis(10);
-
-/// How many errors are kept in words.
-const KEPT_ERRORS: usize = 20;
-
-/// Who answered for a key last.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct LastOwner {
-    /// The node.
-    node: String,
-    /// The epoch of its activation.
-    epoch: u64,
-}
+/// How often it is looked how far clients are.
+const POLL: Duration = Duration::from_millis(2);
 
 /// Clients that increment and read until they are stopped.
 pub struct Load {
     shared: Arc<Shared>,
     clients: Vec<JoinHandle<Vec<Operation>>>,
-}
-
-struct Shared {
-    balancer: Balancer,
-    /// Those whose increments have ids, then the others.
-    keys: Vec<String>,
-    with_ids: usize,
-    read_share: u32,
-    patience: Duration,
-    origin: Instant,
-    stopping: AtomicBool,
-    next: AtomicU64,
-    acknowledged: AtomicU64,
-    reads: AtomicU64,
-    failed: AtomicU64,
-    refused: AtomicU64,
-    latencies: Mutex<Histogram<u64>>,
-    owners: Mutex<BTreeMap<String, LastOwner>>,
-    errors: Mutex<VecDeque<String>>,
-    tally: Mutex<Tally>,
-    /// The operations of sweeps.
-    swept: Mutex<Vec<Operation>>,
 }
 
 impl fmt::Debug for Load {
@@ -96,37 +59,66 @@ impl Load {
         let latencies = Histogram::new_with_bounds(1, 60_000_000, 3).map_err(|cause| {
             Error::new(ErrorKind::Machine, format!("no histogram: {cause}")).caused_by(cause)
         })?;
-        let shared = Arc::new(Shared {
-            balancer: Balancer::start(options.nodes),
+        let balancer = Balancer::start(options.nodes);
+        let mut load = Self {
+            shared: Arc::new(Shared::new(balancer, options.patience, latencies)),
+            clients: Vec::new(),
+        };
+        let work = Work {
             keys,
             with_ids,
-            read_share: options.reads,
-            patience: options.patience,
-            origin: now(),
-            stopping: AtomicBool::new(false),
-            next: AtomicU64::new(0),
-            acknowledged: AtomicU64::new(0),
-            reads: AtomicU64::new(0),
-            failed: AtomicU64::new(0),
-            refused: AtomicU64::new(0),
-            latencies: Mutex::new(latencies),
-            owners: Mutex::default(),
-            errors: Mutex::default(),
-            tally: Mutex::default(),
-            swept: Mutex::default(),
-        });
-        let clients = (0..options.clients)
-            .map(|client| {
-                let rng = fastrand::Rng::with_seed(options.seed.wrapping_add(client as u64));
-                spawn(Arc::clone(&shared).run(client, rng))
-            })
-            .collect();
-        Ok(Self { shared, clients })
+            reads: options.reads,
+        };
+        load.begin(options.clients, work, options.seed);
+        Ok(load)
     }
 
-    /// All keys, those whose increments have ids first.
-    pub fn keys(&self) -> &[String] {
-        &self.shared.keys
+    /// Has more clients begin, which work on keys of their own: as those of
+    /// [`LoadOptions::keys`]. `reads` and `seed` are as in [`LoadOptions`].
+    ///
+    /// # Errors
+    ///
+    /// [`NoSuchNode`](ErrorKind::NoSuchNode) when there are no keys.
+    pub fn join(
+        &mut self,
+        clients: usize,
+        keys: Vec<String>,
+        reads: u32,
+        seed: u64,
+    ) -> Result<(), Error> {
+        if keys.is_empty() {
+            return Err(Error::new(ErrorKind::NoSuchNode, "clients need keys"));
+        }
+        let with_ids = keys.len();
+        let work = Work {
+            keys,
+            with_ids,
+            reads,
+        };
+        self.begin(clients, work, seed);
+        Ok(())
+    }
+
+    fn begin(&mut self, clients: usize, work: Work, seed: u64) {
+        let work = Arc::new(work);
+        for at in 0..clients {
+            let rng = Rng::with_seed(seed.wrapping_add(at as u64));
+            let client = self.clients.len();
+            let running = Arc::clone(&self.shared).run(client, Arc::clone(&work), rng);
+            self.clients.push(spawn(running));
+        }
+    }
+
+    /// Has every one of these keys incremented once at once, each by a client of its own
+    /// that then has done its work. The increments have ids, drawn from the seed, and
+    /// are part of counts and history.
+    pub fn increment_each(&mut self, keys: impl IntoIterator<Item = String>, seed: u64) {
+        let mut rng = Rng::with_seed(seed);
+        for key in keys {
+            let (client, request) = (self.clients.len(), request_id(&mut rng));
+            let running = Arc::clone(&self.shared).once(client, key, request);
+            self.clients.push(spawn(running));
+        }
     }
 
     /// How it went so far.
@@ -137,6 +129,23 @@ impl Load {
             failed: self.shared.failed.load(Ordering::Acquire),
             refused: self.shared.refused.load(Ordering::Acquire),
         }
+    }
+
+    /// Waits for so many more acknowledged increments than there are, for so long.
+    ///
+    /// # Errors
+    ///
+    /// [`TooSlow`](ErrorKind::TooSlow), with the last errors.
+    pub async fn acknowledges(&self, more: u64, within: Duration) -> Result<(), Error> {
+        let (target, deadline) = (self.counts().acknowledged + more, now() + within);
+        while self.counts().acknowledged < target {
+            if now() > deadline {
+                let why = format!("{more} increments took longer: {:#?}", self.errors());
+                return Err(Error::new(ErrorKind::TooSlow, why));
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(())
     }
 
     /// The time since the start, by which the history counts.
@@ -159,9 +168,18 @@ impl Load {
         std::mem::replace(&mut *latencies, empty)
     }
 
-    /// Who answered whom, and why operations failed, since this was asked last.
-    pub fn take_tally(&self) -> Tally {
-        std::mem::take(&mut *self.shared.tally.lock())
+    /// How often a request ended with each kind of error so far, whether it was tried again
+    /// or not: the code of the node's answer, or `no_connection` when nothing could be
+    /// sent, `no_answer` when the connection broke or the time ran out, or
+    /// `unreadable_answer`.
+    pub fn errors_by_kind(&self) -> BTreeMap<String, u64> {
+        self.shared.kinds.lock().clone()
+    }
+
+    /// How many requests were answered so far, by the node that was asked and the one that the counter
+    /// ran on.
+    pub fn answers_by_way(&self) -> BTreeMap<(String, String), u64> {
+        self.shared.ways.lock().clone()
     }
 
     /// The last 20 errors with which operations failed, in words.
@@ -196,191 +214,6 @@ impl Drop for Load {
     fn drop(&mut self) {
         self.clients.iter().for_each(JoinHandle::abort);
     }
-}
-
-/// What came of a try.
-struct Tried {
-    invoked: Instant,
-    ended: Instant,
-    outcome: Outcome,
-}
-
-impl Shared {
-    async fn run(self: Arc<Self>, client: usize, mut rng: fastrand::Rng) -> Vec<Operation> {
-        let mut operations = Vec::new();
-        while !self.stopping.load(Ordering::Relaxed) {
-            let place = rng.usize(0..self.keys.len());
-            let key = &self.keys[place];
-            let (action, tried) = if rng.u32(0..100) < self.read_share {
-                (Action::Read, self.read(client, key).await)
-            } else {
-                let request = (place < self.with_ids).then(|| request_id(&mut rng));
-                (Action::Add(1), self.increment(client, key, request).await)
-            };
-            let Some(tried) = tried else { continue };
-            let micros = |at: Instant| micros(at.duration_since(self.origin));
-            operations.push(Operation {
-                id: self.next.fetch_add(1, Ordering::Relaxed),
-                client: client as u64,
-                key: key.clone(),
-                action,
-                invoked: micros(tried.invoked),
-                ended: micros(tried.ended),
-                outcome: tried.outcome,
-                repeats: Vec::new(),
-            });
-        }
-        operations
-    }
-
-    /// One read, tried again for as long as the patience lasts; nothing without an answer.
-    async fn read(&self, client: usize, key: &str) -> Option<Tried> {
-        let first = now();
-        loop {
-            let picked = self.balancer.pick(client)?;
-            let invoked = now();
-            let answer = picked.client().get(key).await;
-            let ended = now();
-            match answer {
-                Ok(reply) => {
-                    self.reads.fetch_add(1, Ordering::Release);
-                    return Some(Tried {
-                        invoked,
-                        ended,
-                        outcome: self.answered(reply, false),
-                    });
-                }
-                Err(error) if error.is_retryable() && ended - first < self.patience => {
-                    self.refused(&picked, &error).await;
-                }
-                Err(error) => {
-                    self.failed.fetch_add(1, Ordering::Release);
-                    self.keep(&error);
-                    return None;
-                }
-            }
-        }
-    }
-
-    /// One increment, tried again for as long as it is certain that it was not
-    /// executed; nothing if it never was.
-    /// With an id, as long as it isn't certain that it was.
-    async fn increment(&self, client: usize, key: &str, request: Option<Uuid>) -> Option<Tried> {
-        let first = now();
-        let mut invoked = first;
-        let mut executed = Executed::No;
-        loop {
-            let picked = self.balancer.pick(client)?;
-            if executed == Executed::No {
-                invoked = now();
-            }
-            let inc = Inc {
-                request,
-                ..Inc::default()
-            };
-            let answer = picked.client().inc_with(key, inc).await;
-            let ended = now();
-            let outcome = match answer {
-                Ok(reply) => {
-                    let micros = micros(ended - first);
-                    self.latencies.lock().saturating_record(micros);
-                    self.acknowledged.fetch_add(1, Ordering::Release);
-                    self.answered(reply, true)
-                }
-                Err(error) => {
-                    let safe = error.executed() == Executed::No
-                        || (request.is_some() && error.executed() == Executed::Maybe);
-                    let again = safe && error.is_retryable();
-                    // What was once unknown stays so, whatever a later try was refused for.
-                    if error.executed() != Executed::No {
-                        executed = error.executed();
-                    }
-                    if again && ended - first < self.patience {
-                        self.refused(&picked, &error).await;
-                        continue;
-                    }
-                    self.failed.fetch_add(1, Ordering::Release);
-                    self.keep(&error);
-                    match executed {
-                        Executed::No => return None,
-                        // One that was executed without an answer is not known better
-                        // than one that may have been.
-                        Executed::Maybe | Executed::Yes => Outcome::Unknown,
-                    }
-                }
-            };
-            return Some(Tried {
-                invoked,
-                ended,
-                outcome,
-            });
-        }
-    }
-
-    fn answered(&self, reply: CounterReply, done: bool) -> Outcome {
-        self.tally.lock().answered(&reply);
-        let mut owners = self.owners.lock();
-        // An answer that comes late must not hide who answered since.
-        if owners
-            .get(&reply.key)
-            .is_none_or(|last| last.epoch <= reply.epoch)
-        {
-            let last = LastOwner {
-                node: reply.owner,
-                epoch: reply.epoch,
-            };
-            owners.insert(reply.key, last);
-        }
-        Outcome::Answered(Answer {
-            value: reply.value,
-            done,
-            by: Some(By {
-                epoch: reply.epoch,
-                revision: reply.revision,
-            }),
-        })
-    }
-
-    /// Waits before the next try, perhaps at another node.
-    async fn refused(&self, picked: &Picked, error: &Error) {
-        self.refused.fetch_add(1, Ordering::Release);
-        if is_about_the_node(error) {
-            picked.reject();
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
-
-    fn keep(&self, error: &Error) {
-        self.tally.lock().failed(error);
-        let mut errors = self.errors.lock();
-        if errors.len() == KEPT_ERRORS {
-            errors.pop_front();
-        }
-        errors.push_back(error.to_string());
-    }
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
-}
-
-/// An id that tells when it was made, as UUIDs of version 7 do.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "real processes compare it with their own wall clocks"
-)]
-pub(super) fn request_id(rng: &mut fastrand::Rng) -> Uuid {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let millis = since.map_or(0, |since| since.as_millis() as u64);
-    let mut random = [0; 10];
-    rng.fill(&mut random);
-    uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
-}
-
-/// Whether an error says that the node takes no requests, rather than that the
-/// key's owner is not to be had at the moment.
-fn is_about_the_node(error: &Error) -> bool {
-    error.kind() == ErrorKind::Unreachable || error.code() == Some("stopped")
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! One node: a process with a name, two addresses and a log, that may live many times.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -27,6 +28,8 @@ const REAP: Duration = Duration::from_secs(5);
 pub(super) struct Launch {
     pub(super) program: PathBuf,
     pub(super) args: Vec<OsString>,
+    /// Those of one node alone, by its name.
+    pub(super) own_args: BTreeMap<String, Vec<OsString>>,
     pub(super) env: Vec<(OsString, OsString)>,
     pub(super) storage: String,
 }
@@ -87,6 +90,7 @@ impl ProcessNode {
         let mut command = command(&launch.program, self.place.namespace.as_deref());
         command
             .args(&launch.args)
+            .args(launch.own_args.get(&self.name).into_iter().flatten())
             .args(["--name", &self.name])
             .args(["--listen", &self.peer_address()])
             .args(["--http", &self.place.http.to_string()])
@@ -177,6 +181,11 @@ impl ProcessNode {
     /// Kills the process, if it runs, and waits for its end.
     pub(super) async fn kill(&mut self) -> Result<(), Error> {
         self.signal(Signal::KILL)?;
+        self.wait_killed().await
+    }
+
+    /// Waits for the end of a process that was sent SIGKILL.
+    pub(super) async fn wait_killed(&mut self) -> Result<(), Error> {
         self.wait_exit(REAP).await.map(drop)
     }
 

@@ -9,12 +9,6 @@ use jido_testkit::process::chaos::{Figures, Stage, Store};
 
 use super::{Failure, Nodes, say};
 
-/// What is allowed beyond the lease, until a key of a dead owner serves elsewhere.
-const BEYOND_LEASE: Duration = Duration::from_millis(500);
-
-/// What is allowed where the session's end is enough.
-const ON_DISCONNECT: Duration = Duration::from_millis(300);
-
 /// What is allowed from when Postgres takes connections again.
 const POSTGRES_BACK: Duration = Duration::from_secs(2);
 
@@ -59,12 +53,9 @@ pub(super) async fn run(arguments: &Failover) -> Result<bool, Failure> {
             ..stage.clone()
         };
         let figures = kills(&stage, arguments.kills, say).await?;
-        let (name, bound) = match on_disconnect {
-            false => ("after lease", stage.lease_ttl + BEYOND_LEASE),
-            true => ("on disconnect", ON_DISCONNECT),
-        };
-        let what = format!("{} kills of the owner, takeover {name}", figures.len());
-        good &= judge(&what, stage.store, &figures, bound);
+        let takeover = stage.takeover();
+        let what = format!("{} kills of the owner, takeover {takeover}", figures.len());
+        good &= judge(&what, stage.store, &figures, stage.recovery_bound());
     }
     if measured(Measure::Terminate) {
         let rolling = terminations(&stage, arguments.restarts).await?;

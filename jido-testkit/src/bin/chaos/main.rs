@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use jido_testkit::process::chaos::{Stage, Store};
+use jido_testkit::process::node_program;
 
 /// Real nodes under load, of which some are killed, paused and told to end, every few seconds,
 /// and their Postgres server restarted. Ends with status 0 only if every acknowledged increment
@@ -49,18 +50,7 @@ struct Nodes {
 
 impl Nodes {
     fn stage(&self) -> Result<Stage, Failure> {
-        let program = match &self.program {
-            Some(program) => program.clone(),
-            None => std::env::current_exe()?.with_file_name("counter-node"),
-        };
-        if !program.is_file() {
-            let shown = program.display();
-            return Err(format!(
-                "{shown} is no program: cargo build -p jido-examples --bin counter-node, with \
-                 --release if this is a release, or --program FILE"
-            )
-            .into());
-        }
+        let program = node_program(self.program.clone())?;
         Ok(Stage {
             nodes: self.nodes,
             lease_ttl: self.lease_ttl,

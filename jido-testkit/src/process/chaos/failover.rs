@@ -142,7 +142,7 @@ pub async fn terminations(stage: &Stage, count: usize) -> Result<Rolling, Error>
     let mut calm = load.take_latencies();
     let mut meanwhile = calm.clone();
     for number in 0..count {
-        acknowledges(&load, CALLS).await?;
+        load.acknowledges(CALLS, LIMIT).await?;
         calm += load.take_latencies();
         let victim = format!("n{}", number % stage.nodes + 1);
         let status = cluster.terminate(&victim, END_WITHIN).await?;
@@ -150,12 +150,12 @@ pub async fn terminations(stage: &Stage, count: usize) -> Result<Rolling, Error>
             let why = format!("{victim}, told to end, ended with {status}");
             return Err(Error::new(ErrorKind::Exited, why));
         }
-        acknowledges(&load, CALLS).await?;
+        load.acknowledges(CALLS, LIMIT).await?;
         cluster.restart(&victim).await?;
         cluster.wait_joined().await?;
         meanwhile += load.take_latencies();
     }
-    acknowledges(&load, CALLS).await?;
+    load.acknowledges(CALLS, LIMIT).await?;
     calm += load.take_latencies();
     let counts = finish(load, &cluster.client("n1")?).await?;
     Ok(Rolling {
@@ -189,7 +189,7 @@ pub async fn postgres_restarts(
     let load = load(&cluster, false)?;
     let mut times = Vec::new();
     for number in 0..count {
-        acknowledges(&load, CALLS).await?;
+        load.acknowledges(CALLS, LIMIT).await?;
         postgres.stop(how).await?;
         // How long it is away is part of what is measured, not waited for.
         tokio::time::sleep(AWAY).await;
@@ -203,7 +203,7 @@ pub async fn postgres_restarts(
         tell(&format!("Postgres was away: {} ms", time.as_millis()));
         times.push(time);
     }
-    acknowledges(&load, CALLS).await?;
+    load.acknowledges(CALLS, LIMIT).await?;
     let counts = finish(load, &cluster.client("n1")?).await?;
     Ok((Figures::new(times), counts))
 }
@@ -223,19 +223,6 @@ fn load(cluster: &ProcessCluster, plain: bool) -> Result<Load, Error> {
         seed: 7,
         patience: LIMIT,
     })
-}
-
-/// Waits for so many more acknowledged increments.
-async fn acknowledges(load: &Load, more: u64) -> Result<(), Error> {
-    let (target, deadline) = (load.counts().acknowledged + more, now() + LIMIT);
-    while load.counts().acknowledged < target {
-        if now() > deadline {
-            let why = format!("{more} increments took longer: {:#?}", load.errors());
-            return Err(Error::new(ErrorKind::TooSlow, why));
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
-    Ok(())
 }
 
 /// Stops a load and judges its history.

@@ -15,6 +15,7 @@ use crate::check::{self, reads::Promise};
 use crate::counters::{self, Verdict};
 use crate::history::{History, Outcome};
 use crate::process::LoadReport;
+use crate::process::recovery::recoveries;
 use crate::{Error, ErrorKind};
 
 /// What came of a run.
@@ -138,13 +139,9 @@ fn longest_gap(history: &History) -> Duration {
 
 fn after_kills(history: &History, killed: &[Killed]) -> Figures {
     let times = killed.iter().filter_map(|killed| {
-        let later = history.operations.iter().filter_map(|op| {
-            let epoch = killed.keys.get(&op.key)?;
-            let ended = Duration::from_micros(op.ended);
-            let elsewhere = op.answer()?.by?.epoch > *epoch && ended > killed.at;
-            elsewhere.then(|| ended - killed.at)
-        });
-        later.min()
+        recoveries(history, killed.at, &killed.keys)
+            .into_values()
+            .min()
     });
     Figures::new(times.collect())
 }

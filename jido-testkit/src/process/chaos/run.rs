@@ -1,15 +1,13 @@
 //! Load on a cluster that is broken again and again.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::fault::FaultKind;
 use super::injector::Injector;
 use super::report::Report;
 use super::stage::Stage;
+use crate::Error;
 use crate::process::{DemoClient, Load, LoadOptions};
-use crate::wiring::now;
-use crate::{Error, ErrorKind};
 
 /// How long a client tries: longer than anything stays broken.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -17,11 +15,6 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// How long a client waits for an answer before it tries the same again elsewhere.
 /// Shorter than a node tries itself, so that tries of one request meet.
 const ANSWER: Duration = Duration::from_secs(2);
-
-/// How long every key may take to answer in the end.
-const LAST_READS: Duration = Duration::from_secs(30);
-
-const PAUSE: Duration = Duration::from_millis(50);
 
 /// What is run.
 #[derive(Debug, Clone)]
@@ -93,22 +86,9 @@ pub async fn run(options: &Options, mut tell: impl FnMut(&str)) -> Result<Report
     }
     let took = load.elapsed();
     let done = load.stop().await?;
-    let mut stored = BTreeMap::new();
-    for key in done.history.by_key().into_keys() {
-        stored.insert(key.to_owned(), last_read(&nodes, key).await?);
+    let (stored, unread) = done.stored(&nodes).await;
+    if let Some(error) = unread.into_iter().next() {
+        return Err(error);
     }
     Ok(Report::new(options, took, done, stored, injector))
-}
-
-/// The value of a key, once its owner has settled after the last fault.
-async fn last_read(nodes: &[DemoClient], key: &str) -> Result<i64, Error> {
-    let deadline = now() + LAST_READS;
-    for client in nodes.iter().cycle() {
-        match client.get(key).await {
-            Ok(reply) => return Ok(reply.value),
-            Err(error) if now() > deadline => return Err(error),
-            Err(_) => tokio::time::sleep(PAUSE).await,
-        }
-    }
-    Err(Error::new(ErrorKind::NoSuchNode, "there are no nodes"))
 }

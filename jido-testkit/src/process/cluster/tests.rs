@@ -136,6 +136,33 @@ async fn one_that_does_not_end_in_time_goes_on() {
     cluster.kill("n1").await.unwrap();
 }
 
+#[tokio::test]
+async fn nodes_have_arguments_of_their_own_and_are_killed_together() {
+    // Behind the script come its name, and the node's own arguments.
+    let script = "echo zone $1; exec sleep 60";
+    let builder = shell(script).args(["zoned"]);
+    let builder = builder
+        .args_of("n1", ["east"])
+        .args_of("n2", ["west", "wing"]);
+    let launch = builder.launch;
+    let dir = tempfile::tempdir().unwrap();
+    let mut cluster = ProcessCluster::new(launch.clone(), Duration::from_secs(1), None, dir);
+    for at in 0..2 {
+        cluster.new_node().unwrap();
+        cluster.nodes[at].launch(&launch, &[]).unwrap();
+    }
+    for (at, zone) in ["zone east", "zone west"].into_iter().enumerate() {
+        wait_until(|| cluster.nodes[at].log().tail().contains(zone)).await;
+    }
+    let pids: Vec<u32> = cluster.nodes.iter().filter_map(ProcessNode::pid).collect();
+    let names = ["n1", "n2"].map(str::to_owned);
+    cluster.kill_together(&names).await.unwrap();
+    assert_eq!(pids.len(), 2);
+    assert!(!pids.into_iter().any(is_alive));
+    let error = cluster.kill_together(&names).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoSuchNode);
+}
+
 async fn wait_until(condition: impl Fn() -> bool) {
     let deadline = crate::wiring::now() + Duration::from_secs(10);
     while !condition() {

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use futures_util::stream::{self, StreamExt};
 use uuid::Uuid;
 
-use super::{Load, PAUSE, Shared, micros, request_id};
-use crate::history::{Action, Operation, Outcome};
+use super::Load;
+use super::clients::{PAUSE, Shared, Tried, request_id};
+use crate::history::{Action, Outcome};
 use crate::process::{DemoClient, Inc};
 use crate::wiring::now;
 use crate::{Error, ErrorKind};
@@ -19,7 +20,7 @@ const AT_ONCE: usize = 32;
 const TRY: Duration = Duration::from_secs(2);
 
 /// The client in the history: no other has this number.
-const CLIENT: u64 = u64::MAX;
+const CLIENT: usize = usize::MAX;
 
 impl Load {
     /// Increments each of these keys by way of each of these nodes, beside the clients, and gives the time
@@ -84,6 +85,7 @@ impl Shared {
                     break (self.answered(reply, true), Ok(()));
                 }
                 Err(error) if error.is_retryable() && now() < deadline => {
+                    self.count(&error);
                     tokio::time::sleep(PAUSE).await;
                 }
                 Err(error) => {
@@ -99,16 +101,13 @@ impl Shared {
                 }
             }
         };
-        self.swept.lock().push(Operation {
-            id: self.next.fetch_add(1, Ordering::Relaxed),
-            client: CLIENT,
-            key: key.to_owned(),
-            action: Action::Add(1),
-            invoked: micros(invoked.duration_since(self.origin)),
-            ended: micros(now().duration_since(self.origin)),
+        let tried = Tried {
+            invoked,
+            ended: now(),
             outcome,
-            repeats: Vec::new(),
-        });
+        };
+        let operation = self.operation(CLIENT, key, Action::Add(1), tried);
+        self.swept.lock().push(operation);
         result
     }
 }

@@ -1,6 +1,7 @@
 use super::*;
 use crate::counters::{self, Verdict};
 use crate::process::DemoClient;
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -159,31 +160,79 @@ async fn patience_ends() {
 }
 
 #[tokio::test]
-async fn a_sweep_goes_by_way_of_every_node_and_is_part_of_the_history() {
+async fn clients_join_with_keys_of_their_own_and_increment_each_key_once() {
     let counters = Counters::default();
-    let nodes = vec![node(Manner::Serves, &counters).await];
-    let load = Load::start(LoadOptions {
-        nodes: nodes.clone(),
+    let nodes = vec![
+        node(Manner::Stopped, &counters).await,
+        node(Manner::Serves, &counters).await,
+    ];
+    let mut load = Load::start(LoadOptions {
+        nodes,
         clients: 1,
-        keys: Vec::new(),
-        plain_keys: ["a", "b"].map(str::to_owned).to_vec(),
+        keys: vec!["a".to_owned()],
+        plain_keys: Vec::new(),
         seed: 1,
         reads: 0,
         patience: Duration::from_secs(10),
     })
     .unwrap();
-    load.take_tally();
+    load.join(2, vec!["b".to_owned()], 0, 2).unwrap();
+    let error = load.join(1, Vec::new(), 0, 3).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoSuchNode);
+    load.increment_each(["c", "d"].map(str::to_owned), 4);
+    while load.answered_by("n").len() < 4 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let kinds = load.errors_by_kind();
+    assert_eq!(kinds.keys().collect::<Vec<_>>(), ["stopped"], "{kinds:?}");
+    let report = load.stop().await.unwrap();
+    assert_eq!(kinds["stopped"], report.counts.refused);
+    let verdict = counters::check(&report.history, &counters.lock());
+    assert!(verdict.is_good(), "{verdict}");
+    let by_key = report.history.by_key();
+    assert_eq!((by_key["c"].len(), by_key["d"].len()), (1, 1));
+    let mut clients: BTreeMap<u64, Vec<&str>> = BTreeMap::new();
+    for op in &report.history.operations {
+        clients.entry(op.client).or_default().push(&op.key);
+    }
+    let keys: Vec<&str> = clients
+        .into_values()
+        .map(|mut keys| {
+            keys.dedup();
+            assert_eq!(keys.len(), 1, "{keys:?}");
+            keys[0]
+        })
+        .collect();
+    assert_eq!(keys, ["a", "b", "b", "c", "d"]);
+}
+
+#[tokio::test]
+async fn a_sweep_goes_by_way_of_every_node_and_is_part_of_the_history() {
+    let counters = Counters::default();
+    let nodes = vec![node(Manner::Serves, &counters).await];
+    let keys = ["a", "b"].map(str::to_owned);
+    let load = Load::start(LoadOptions {
+        nodes: nodes.clone(),
+        clients: 1,
+        keys: Vec::new(),
+        plain_keys: keys.to_vec(),
+        seed: 1,
+        reads: 0,
+        patience: Duration::from_secs(10),
+    })
+    .unwrap();
     let limit = Duration::from_secs(30);
-    let took = load.sweep(&nodes, load.keys(), now(), limit).await.unwrap();
+    let took = load.sweep(&nodes, &keys, now(), limit).await.unwrap();
     assert!(took <= limit, "{took:?}");
     // One that is never ready fails it.
     let stopped = node(Manner::Stopped, &counters).await;
-    let error = load
-        .sweep(&[stopped], load.keys(), now(), Duration::ZERO)
-        .await;
+    let error = load.sweep(&[stopped], &keys, now(), Duration::ZERO).await;
     assert_eq!(error.unwrap_err().kind(), ErrorKind::TooSlow);
-    let tally = load.take_tally();
-    assert!(tally.by_way_of("n", "n") >= 2, "{tally:?}");
+    let answers = load.answers_by_way();
+    assert!(
+        answers[&("n".to_owned(), "n".to_owned())] >= 2,
+        "{answers:?}"
+    );
     let report = load.stop().await.unwrap();
     let swept = report.history.operations.iter();
     let swept: Vec<_> = swept.filter(|op| op.client == u64::MAX).collect();
