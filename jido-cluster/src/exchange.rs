@@ -180,6 +180,7 @@ impl Exchange {
             manager: manager.clone(),
             key: question.key,
             request: question.request,
+            trace: question.trace,
             payload: question.payload,
         }
         .encode();

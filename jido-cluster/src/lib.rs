@@ -98,9 +98,10 @@ pub use handle::{DEFAULT_CALL_TIMEOUT, Handle, MAX_CALL_TIMEOUT};
 pub use jido_core::{
     Agent, AgentError, AgentId, AgentKey, Checkpoint, ClusterName, Context, DEFAULT_WEIGHT,
     Effects, Entry, Epoch, EventSourced, Executed, Incarnation, LAST_TIME, Labels, MAX_KEY_LEN,
-    MAX_REMINDER_BYTES, MAX_REMINDER_NAME_LEN, MAX_REMINDERS, MAX_TIMERS, MAX_WEIGHT, MIN_INTERVAL,
-    ManagerName, Missed, NodeName, Occurrence, Reminder, ReminderList, RequestId, Revision,
-    SKIP_AFTER, Schedule, Seq, Sourced, Timer, Timestamp, Turn, decode_payload, encode_payload,
+    MAX_REMINDER_BYTES, MAX_REMINDER_NAME_LEN, MAX_REMINDERS, MAX_TIMERS, MAX_TRACE_STATE_LEN,
+    MAX_WEIGHT, MIN_INTERVAL, ManagerName, Missed, NodeName, Occurrence, Reminder, ReminderList,
+    RequestId, Revision, SKIP_AFTER, Schedule, Seq, Sourced, Timer, Timestamp, TraceContext, Turn,
+    decode_payload, encode_payload,
 };
 pub use lease::Takeover;
 pub use manager::{

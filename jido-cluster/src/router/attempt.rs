@@ -136,6 +136,7 @@ impl<A: Agent> Router<A> {
                     key: Some(agent_key),
                     verify: course.verify(),
                     request: options.request,
+                    trace: None,
                     budget: expires.saturating_sub(self.core.deadlines.now()),
                     lane: hash,
                     relay: course.relay(),

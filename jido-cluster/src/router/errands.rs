@@ -144,6 +144,7 @@ impl<A: Agent> Router<A> {
             key: Some(key.clone()),
             verify,
             request: None,
+            trace: None,
             budget,
             lane: self.key_hash(key.as_str()),
             relay: 0,
