@@ -81,6 +81,7 @@ mod reminders;
 mod request;
 mod router;
 mod runtime;
+pub mod telemetry;
 pub mod transport;
 mod watched;
 

@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
-use jido_core::{Agent, RequestId, Timestamp};
+use jido_core::{Agent, RequestId, Timestamp, TraceContext};
 
 use crate::delivery::{Answered, Reply};
 use crate::error::{Error, ErrorKind};
 use crate::handle::{DEFAULT_CALL_TIMEOUT, Handle, MAX_CALL_TIMEOUT};
 use crate::router::{Given, RequestOptions};
 use crate::runtime;
+use crate::telemetry::Trace;
 
 /// A client's requests are numbered in so many rows, so that threads seldom meet at
 /// one counter.
@@ -48,6 +49,7 @@ pub struct Request<'a, A: Agent> {
     timeout: Duration,
     id: Option<RequestId>,
     issued_at: Option<Timestamp>,
+    trace: Option<TraceContext>,
 }
 
 /// What became of a request.
@@ -71,6 +73,7 @@ impl<'a, A: Agent> Request<'a, A> {
             timeout: DEFAULT_CALL_TIMEOUT,
             id: None,
             issued_at: None,
+            trace: None,
         }
     }
 
@@ -105,6 +108,25 @@ impl<'a, A: Agent> Request<'a, A> {
         self
     }
 
+    /// The trace that the request belongs to, as its caller got it: from the header `traceparent` of an
+    /// HTTP request, say. The agent's node, and those that the agent calls in turn, have it in
+    /// their [spans](crate::telemetry), and the agent sees it as
+    /// [`Context::trace`](jido_core::Context::trace).
+    ///
+    /// Without it, a call that an agent makes while it handles a message goes on with the trace of that.
+    ///
+    /// ```
+    /// # use jido_cluster::*;
+    /// # async fn example<A: Agent>(handle: Handle<A>, message: A::Message) -> Result<(), Error> {
+    /// let trace: TraceContext = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse()?;
+    /// let reply = handle.request("counter-1", message).trace_context(trace).send().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn trace_context(mut self, trace: TraceContext) -> Self {
+        self.trace = Some(trace);
+        self
+    }
+
     /// Sends the message and waits for the reply.
     ///
     /// # Errors
@@ -128,7 +150,8 @@ impl<'a, A: Agent> Request<'a, A> {
     }
 
     pub(crate) async fn answered(self) -> Result<Given<A::Reply>, Error> {
-        let options = self.options(false)?;
+        let trace = self.traced("call");
+        let options = self.options(false, &trace)?;
         let router = self.handle.router();
         let given = router.request(self.key, self.message, options).await?;
         given.ok_or_else(|| {
@@ -146,7 +169,8 @@ impl<'a, A: Agent> Request<'a, A> {
     ///
     /// As [`Handle::cast`].
     pub async fn cast(self) -> Result<(), Error> {
-        let options = self.options(true)?;
+        let trace = self.traced("cast");
+        let options = self.options(true, &trace)?;
         self.handle
             .router()
             .request(self.key, self.message, options)
@@ -154,7 +178,12 @@ impl<'a, A: Agent> Request<'a, A> {
             .map(drop)
     }
 
-    fn options(&self, cast: bool) -> Result<RequestOptions, Error> {
+    fn traced(&self, operation: &'static str) -> Trace {
+        let router = self.handle.router();
+        Trace::call(router.whose(self.key), operation, self.trace.clone())
+    }
+
+    fn options<'t>(&self, cast: bool, trace: &'t Trace) -> Result<RequestOptions<'t>, Error> {
         if self.timeout.is_zero() || self.timeout > MAX_CALL_TIMEOUT {
             return Err(Error::new(
                 ErrorKind::InvalidInput,
@@ -168,6 +197,7 @@ impl<'a, A: Agent> Request<'a, A> {
             cast,
             request: Some(self.handle.next_request(self.id, self.issued_at)),
             timeout: self.timeout,
+            trace,
         })
     }
 }

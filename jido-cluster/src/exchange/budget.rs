@@ -46,6 +46,15 @@ impl Budgets {
         (asks < MAX_ASKS && (open == 0 || open + bytes <= MAX_BYTES)).then_some(spent)
     }
 
+    /// The bytes that are open to all peers.
+    pub(super) fn bytes(&self) -> usize {
+        let peers = self.peers.read();
+        peers
+            .values()
+            .map(|budget| budget.bytes.load(Ordering::Relaxed))
+            .sum()
+    }
+
     pub(super) fn forget(&self, peer: Incarnation) {
         self.peers.write().remove(&peer);
     }

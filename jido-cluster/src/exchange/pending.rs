@@ -92,6 +92,11 @@ impl Pending {
         }
     }
 
+    /// How many wait.
+    pub(super) fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().len()).sum()
+    }
+
     /// Ends all asks to a peer whose session has ended.
     pub(super) fn interrupt(&self, peer: Incarnation) {
         for shard in &self.shards {

@@ -87,7 +87,7 @@ impl<A: Agent> Router<A> {
         &self,
         key: &str,
         message: Message<A>,
-        options: RequestOptions,
+        options: RequestOptions<'_>,
         expires: Duration,
         course: &Course,
     ) -> Result<(Target, Attempt<A>), Error> {
@@ -136,7 +136,7 @@ impl<A: Agent> Router<A> {
                     key: Some(agent_key),
                     verify: course.verify(),
                     request: options.request,
-                    trace: None,
+                    trace: options.trace.context().cloned(),
                     budget: expires.saturating_sub(self.core.deadlines.now()),
                     lane: hash,
                     relay: course.relay(),
@@ -211,13 +211,21 @@ impl<A: Agent> Router<A> {
 
 fn delivery<A: Agent>(
     message: A::Message,
-    options: RequestOptions,
+    options: RequestOptions<'_>,
     expires: Duration,
 ) -> (Delivery<A>, oneshot::Receiver<Outcome<A>>) {
     let (caller, outcome) = oneshot::channel();
     let reply = ReplyTo::Caller(caller);
+    let trace = options.trace.clone();
     (
-        Delivery::new(message, options.cast, options.request, expires, reply),
+        Delivery::new(
+            message,
+            options.cast,
+            options.request,
+            expires,
+            reply,
+            trace,
+        ),
         outcome,
     )
 }

@@ -15,6 +15,7 @@ use crate::delivery::{Delivery, Refusal, ReplyTo};
 use crate::exchange::{AnswerPort, AskHandler};
 use crate::placement::PlacementPolicy;
 use crate::runtime;
+use crate::telemetry::Trace;
 
 impl<A: Agent> AskHandler for Router<A> {
     fn ask(&self, from: Incarnation, ask: Ask, port: AnswerPort) {
@@ -139,11 +140,12 @@ impl<A: Agent> Router<A> {
         };
         let budget = Duration::from_millis(u64::from(ask.budget_ms));
         let deadline = self.core.deadlines.now() + budget;
+        let trace = Trace::of_peer(ask.trace);
         let cast = ask.operation == Operation::Cast;
         let reply = ReplyTo::Peer(Box::new(port));
         self.deliver_here(
             key,
-            Delivery::new(message, cast, ask.request, deadline, reply),
+            Delivery::new(message, cast, ask.request, deadline, reply, trace),
         );
     }
 

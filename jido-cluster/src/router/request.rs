@@ -12,13 +12,15 @@ use crate::deadlines::Deadline;
 use crate::delivery::{Answered, Delivery, Refusal, ReplyTo, Sender};
 use crate::error::{Error, ErrorKind};
 use crate::runtime;
+use crate::telemetry::{Retry, Trace};
 
 /// What a caller says about a request besides its message.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct RequestOptions {
+pub(crate) struct RequestOptions<'a> {
     pub(crate) cast: bool,
     pub(crate) request: Option<RequestTry>,
     pub(crate) timeout: Duration,
+    pub(crate) trace: &'a Trace,
 }
 
 /// What stands between one try and the next.
@@ -45,10 +47,31 @@ impl<A: Agent> Router<A> {
         &self,
         key: &str,
         message: A::Message,
-        mut options: RequestOptions,
+        options: RequestOptions<'_>,
+    ) -> Result<Option<Given<A::Reply>>, Error> {
+        let began = self.core.deadlines.now();
+        let trace = options.trace;
+        let result = match trace.span() {
+            None => self.settle(key, message, options, began).await,
+            // Who follows a call pays for it, and others for no larger future.
+            Some(_) => Box::pin(trace.within(self.settle(key, message, options, began))).await,
+        };
+        let error = result.as_ref().err().map(Error::kind);
+        let since = self.core.since(began);
+        self.settings.metrics.called(options.cast, error, since);
+        trace.ended(error.map_or("ok", ErrorKind::label));
+        result
+    }
+
+    /// Tries until it is settled what became of a request that began at this time.
+    async fn settle(
+        &self,
+        key: &str,
+        message: A::Message,
+        mut options: RequestOptions<'_>,
+        mut begun_at: Duration,
     ) -> Result<Option<Given<A::Reply>>, Error> {
         let mut executed = Executed::No;
-        let mut begun_at = self.core.deadlines.now();
         let expires = begun_at + options.timeout;
         let mut time_out = pin!(self.core.deadlines.at(expires));
         let mut course = Course::default();
@@ -63,7 +86,7 @@ impl<A: Agent> Router<A> {
                 ended = router.end(attempt) => ended,
                 () = &mut time_out => return Err(timed_out(options.timeout, Executed::Maybe)),
             };
-            let (next, refusal) = match ended {
+            let (next, refusal, why) = match ended {
                 Ended::Settled(result) => {
                     let first = options.request.is_some_and(|request| request.first);
                     return result.map_err(|error| match (error.kind(), error.executed()) {
@@ -79,19 +102,22 @@ impl<A: Agent> Router<A> {
                     refusal,
                 } => {
                     message = back;
+                    let why = refusal.retry();
                     (
                         router.learn(key, target, &refusal, &mut course)?,
                         Some(refusal),
+                        why,
                     )
                 }
                 Ended::Unreachable { message: back } => {
                     message = back;
                     router.forget_owner(key);
-                    (course.unreachable(), None)
+                    (course.unreachable(), None, Retry::Unreachable)
                 }
                 Ended::NotPassedOn { message: back } => {
                     message = back;
-                    (router.not_passed_on(key, &mut course), None)
+                    let next = router.not_passed_on(key, &mut course);
+                    (next, None, Retry::NotPassedOn)
                 }
                 Ended::Unresolved {
                     message: back,
@@ -108,6 +134,7 @@ impl<A: Agent> Router<A> {
                     (
                         course.unreachable(),
                         Some(Refusal::unsettled(error.to_string())),
+                        Retry::Unresolved,
                     )
                 }
             };
@@ -121,12 +148,13 @@ impl<A: Agent> Router<A> {
             self.pause(wait, time_out.as_mut())
                 .await
                 .map_err(|error| error.with_executed(executed))?;
+            self.settings.metrics.retried(why);
             begun_at = self.core.deadlines.now();
         }
     }
 
     /// The request, if its agent remembers which requests it has applied.
-    fn remembered<'a>(&self, options: &'a mut RequestOptions) -> Option<&'a mut RequestTry> {
+    fn remembered<'a>(&self, options: &'a mut RequestOptions<'_>) -> Option<&'a mut RequestTry> {
         let request = options.request.as_mut();
         request.filter(|_| self.settings.requests.is_some())
     }
@@ -174,6 +202,7 @@ impl<A: Agent> Router<A> {
         request: Option<RequestTry>,
         deadline: Duration,
         message: A::Message,
+        trace: Trace,
     ) {
         let Some(router) = self.me.upgrade() else {
             return;
@@ -185,6 +214,7 @@ impl<A: Agent> Router<A> {
                 cast: true,
                 request,
                 timeout,
+                trace: &trace,
             };
             if let Err(error) = Box::pin(router.request(key.as_str(), message, options)).await {
                 tracing::warn!(%key, %error, "a message that nobody waits for was not delivered");
@@ -195,7 +225,7 @@ impl<A: Agent> Router<A> {
     /// Sends a message that nobody waits for. When this returns, it is on its way
     /// in order with what the same sender sent before, as long as the agent stays
     /// where it is.
-    pub(crate) fn send(&self, key: &AgentKey, message: A::Message, options: RequestOptions) {
+    pub(crate) fn send(&self, key: &AgentKey, message: A::Message, options: RequestOptions<'_>) {
         let Some(router) = self.me.upgrade() else {
             return;
         };
@@ -208,10 +238,12 @@ impl<A: Agent> Router<A> {
                 router,
                 key: key.clone(),
             }));
-            let delivery = Delivery::new(message, true, options.request, deadline, reply);
+            let trace = options.trace.clone();
+            let delivery = Delivery::new(message, true, options.request, deadline, reply, trace);
             self.deliver_here(key, delivery);
         } else {
-            self.send_on(key, options.request, deadline, message);
+            let trace = options.trace.clone();
+            self.send_on(key, options.request, deadline, message, trace);
         }
     }
 
