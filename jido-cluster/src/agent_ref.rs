@@ -69,7 +69,7 @@ impl<A: Agent> AgentRef<A> {
             cast: true,
             request,
             timeout: DEFAULT_CALL_TIMEOUT,
-            trace: &trace,
+            trace,
         };
         router.send(&self.key, message, options);
         Ok(())

@@ -53,7 +53,7 @@ pub(crate) struct Load {
     /// To peers.
     pub(crate) open: usize,
     /// The bytes of their messages.
-    pub(crate) open_bytes: usize,
+    pub(crate) open_bytes: u64,
     /// From peers.
     pub(crate) unanswered: usize,
 }
@@ -181,7 +181,7 @@ impl Exchange {
     ) -> Result<PendingAnswer, AskError> {
         let len = question.payload.len();
         let spent = self.budgets.take(to, len).ok_or(AskError::Overloaded)?;
-        let answer = self.pending.open(self, to, spent);
+        let answer = self.pending.open(to, spent);
         let envelope = Ask {
             correlation: answer.correlation(),
             operation: question.operation,
@@ -273,11 +273,11 @@ impl Exchange {
         self.send_answer(to, correlation, &answer);
     }
 
-    /// The way back for an ask that was taken.
-    fn port(&self, from: Incarnation, ask: &Ask) -> AnswerPort {
-        let exchange = self.me.get().cloned().unwrap_or_default();
+    /// The way back for an ask that was taken; none while the exchange goes away.
+    fn port(&self, from: Incarnation, ask: &Ask) -> Option<AnswerPort> {
+        let exchange = self.me.get().and_then(Weak::upgrade)?;
         self.unanswered.fetch_add(1, Ordering::AcqRel);
-        AnswerPort::new(exchange, from, ask.correlation)
+        Some(AnswerPort::new(exchange, from, ask.correlation))
     }
 
     fn deliver_ask(&self, from: Incarnation, mut ask: Ask) {
@@ -299,8 +299,9 @@ impl Exchange {
     fn hand_over(&self, from: Incarnation, asker: Incarnation, ask: Ask) {
         match self.handlers.load().get(&ask.manager) {
             Some(handler) => {
-                let port = self.port(from, &ask);
-                handler.ask(asker, ask, port);
+                if let Some(port) = self.port(from, &ask) {
+                    handler.ask(asker, ask, port);
+                }
             }
             None => self.incompatible(
                 from,

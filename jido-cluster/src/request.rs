@@ -149,18 +149,22 @@ impl<'a, A: Agent> Request<'a, A> {
         })
     }
 
-    pub(crate) async fn answered(self) -> Result<Given<A::Reply>, Error> {
-        let trace = self.traced("call");
-        let options = self.options(false, &trace)?;
-        let router = self.handle.router();
-        let given = router.request(self.key, self.message, options).await?;
-        given.ok_or_else(|| {
-            Error::new(
-                ErrorKind::Incompatible,
-                "the agent's node took the call for a cast",
-            )
-            .with_executed(jido_core::Executed::Maybe)
-        })
+    /// Not an `async fn`, whose future would hold the whole request besides what it makes
+    /// of it.
+    pub(crate) fn answered(self) -> impl Future<Output = Result<Given<A::Reply>, Error>> + Send {
+        let options = self.options(false);
+        let (handle, key, message) = (self.handle, self.key, self.message);
+        async move {
+            let router = handle.router();
+            let given = router.request(key, message, options?).await?;
+            given.ok_or_else(|| {
+                Error::new(
+                    ErrorKind::Incompatible,
+                    "the agent's node took the call for a cast",
+                )
+                .with_executed(jido_core::Executed::Maybe)
+            })
+        }
     }
 
     /// Sends the message and waits until the agent has taken it.
@@ -169,8 +173,7 @@ impl<'a, A: Agent> Request<'a, A> {
     ///
     /// As [`Handle::cast`].
     pub async fn cast(self) -> Result<(), Error> {
-        let trace = self.traced("cast");
-        let options = self.options(true, &trace)?;
+        let options = self.options(true)?;
         self.handle
             .router()
             .request(self.key, self.message, options)
@@ -178,12 +181,7 @@ impl<'a, A: Agent> Request<'a, A> {
             .map(drop)
     }
 
-    fn traced(&self, operation: &'static str) -> Trace {
-        let router = self.handle.router();
-        Trace::call(router.whose(self.key), operation, self.trace.clone())
-    }
-
-    fn options<'t>(&self, cast: bool, trace: &'t Trace) -> Result<RequestOptions<'t>, Error> {
+    fn options(&self, cast: bool) -> Result<RequestOptions, Error> {
         if self.timeout.is_zero() || self.timeout > MAX_CALL_TIMEOUT {
             return Err(Error::new(
                 ErrorKind::InvalidInput,
@@ -193,6 +191,9 @@ impl<'a, A: Agent> Request<'a, A> {
                 ),
             ));
         }
+        let operation = if cast { "cast" } else { "call" };
+        let router = self.handle.router();
+        let trace = Trace::call(router.whose(self.key), operation, self.trace.clone());
         Ok(RequestOptions {
             cast,
             request: Some(self.handle.next_request(self.id, self.issued_at)),

@@ -172,16 +172,22 @@ pub enum EnvelopeError {
     },
 }
 
+/// What each ask has, in bytes: the prefix, operation and flags, the time, and the lengths of
+/// the manager's name and of the key.
+const FIXED_LEN: usize = 10 + 2 + 4 + 1 + 2;
+/// A request's id, and when it was made.
+const REQUEST_LEN: usize = 16 + 8 + 8;
+
 impl Ask {
     /// Writes the envelope.
     pub fn encode(&self) -> Bytes {
         let key = self.key.as_ref().map_or("", AgentKey::as_str);
-        let trace_len = self
-            .trace
-            .as_ref()
-            .map_or(0, |trace| trace::FIXED_LEN + trace.state().len());
+        // To the byte: what is frozen with room to spare costs another allocation.
+        let optional = self.route.encoded_len()
+            + self.request.map_or(0, |_| REQUEST_LEN)
+            + self.trace.as_ref().map_or(0, trace::encoded_len);
         let mut out = BytesMut::with_capacity(
-            73 + trace_len + self.manager.as_str().len() + key.len() + self.payload.len(),
+            FIXED_LEN + optional + self.manager.as_str().len() + key.len() + self.payload.len(),
         );
         prefix(&mut out, KIND_ASK, self.correlation);
         out.put_u8(self.operation as u8);

@@ -27,6 +27,10 @@ use std::time::Duration;
 use load::Sample;
 use pair::Pair;
 
+/// As a server has that minds its memory; both ways have it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Agents, or actors, that are called in turn.
 const AGENTS: usize = 10_000;
 /// Bytes of a message, and of its reply.

@@ -1,6 +1,6 @@
 //! The way back for an answer.
 
-use std::sync::Weak;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use crate::error::Error;
 /// that the ask's agent has stopped.
 #[derive(Debug)]
 pub(crate) struct AnswerPort {
-    exchange: Weak<Exchange>,
+    exchange: Arc<Exchange>,
     to: Incarnation,
     correlation: u64,
     executed: Executed,
@@ -21,7 +21,7 @@ pub(crate) struct AnswerPort {
 }
 
 impl AnswerPort {
-    pub(super) fn new(exchange: Weak<Exchange>, to: Incarnation, correlation: u64) -> Self {
+    pub(super) fn new(exchange: Arc<Exchange>, to: Incarnation, correlation: u64) -> Self {
         Self {
             exchange,
             to,
@@ -79,15 +79,13 @@ impl AnswerPort {
     /// Answers as another node has.
     pub(crate) fn pass_back(mut self, answer: Answer, by: NodeName) {
         self.answered = true;
-        if let Some(exchange) = self.exchange.upgrade() {
-            let correlation = self.correlation;
-            let answer = Answer {
-                correlation,
-                by: Some(by),
-                ..answer
-            };
-            exchange.send_answer(self.to, correlation, &answer);
-        }
+        let correlation = self.correlation;
+        let answer = Answer {
+            correlation,
+            by: Some(by),
+            ..answer
+        };
+        self.exchange.send_answer(self.to, correlation, &answer);
     }
 
     #[allow(
@@ -106,33 +104,28 @@ impl AnswerPort {
     ) {
         self.answered = true;
         let correlation = self.correlation;
-        if let Some(exchange) = self.exchange.upgrade() {
-            exchange.send_answer(
-                self.to,
+        self.exchange.send_answer(
+            self.to,
+            correlation,
+            &Answer {
                 correlation,
-                &Answer {
-                    correlation,
-                    status,
-                    executed,
-                    code,
-                    epoch,
-                    revision,
-                    hint,
-                    by: None,
-                    payload,
-                },
-            );
-        }
+                status,
+                executed,
+                code,
+                epoch,
+                revision,
+                hint,
+                by: None,
+                payload,
+            },
+        );
     }
 }
 
 impl Drop for AnswerPort {
     fn drop(&mut self) {
-        let Some(exchange) = self.exchange.upgrade() else {
-            return;
-        };
         if !self.answered {
-            exchange.send_answer(
+            self.exchange.send_answer(
                 self.to,
                 self.correlation,
                 &Answer {
@@ -148,6 +141,6 @@ impl Drop for AnswerPort {
                 },
             );
         }
-        exchange.unanswered.fetch_sub(1, Ordering::AcqRel);
+        self.exchange.unanswered.fetch_sub(1, Ordering::AcqRel);
     }
 }

@@ -2,68 +2,87 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use arc_swap::ArcSwap;
 use jido_core::Incarnation;
-use parking_lot::RwLock;
 
 /// Asks that may be open to one peer at a time. Some ten times what the fastest
 /// peer answers within a round trip; beyond it callers only wait.
-const MAX_ASKS: usize = 65_536;
+const MAX_ASKS: u64 = 65_536;
 
 /// Bytes of messages that may be open to one peer at a time, since a peer that
 /// stalls keeps them all in memory.
-const MAX_BYTES: usize = 64 * 1024 * 1024;
+const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
+/// Asks are counted above this bit and bytes below it, so that a share is taken in one
+/// step: no bytes that come near it are ever let in.
+const ASKS_SHIFT: u32 = 40;
+
+/// What is open to one peer.
 #[derive(Debug, Default)]
-struct Budget {
-    asks: AtomicUsize,
-    bytes: AtomicUsize,
-}
+struct Budget(AtomicU64);
 
-/// What is open to each peer.
+/// What is open to each peer. Read for every ask, so without a lock.
 #[derive(Debug, Default)]
 pub(super) struct Budgets {
-    peers: RwLock<BTreeMap<Incarnation, Arc<Budget>>>,
+    peers: ArcSwap<BTreeMap<Incarnation, Arc<Budget>>>,
 }
 
 /// A share of a budget; given back when dropped.
 #[derive(Debug)]
 pub(super) struct Spent {
     budget: Arc<Budget>,
-    bytes: usize,
+    share: u64,
 }
 
 impl Budgets {
     /// Takes the share of one ask, if there is room.
     pub(super) fn take(&self, peer: Incarnation, bytes: usize) -> Option<Spent> {
-        let known = self.peers.read().get(&peer).cloned();
-        let budget = known.unwrap_or_else(|| self.peers.write().entry(peer).or_default().clone());
-        let spent = Spent { budget, bytes };
-        let asks = spent.budget.asks.fetch_add(1, Ordering::Relaxed);
-        let open = spent.budget.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let known = self.peers.load().get(&peer).cloned();
+        let spent = Spent {
+            budget: known.unwrap_or_else(|| self.begin(peer)),
+            share: 1 << ASKS_SHIFT | bytes as u64,
+        };
+        let before = spent.budget.0.fetch_add(spent.share, Ordering::Relaxed);
+        let asks = before >> ASKS_SHIFT;
+        let open = before & ((1 << ASKS_SHIFT) - 1);
         // The first message passes whatever its size: sizes have their own limit.
-        (asks < MAX_ASKS && (open == 0 || open + bytes <= MAX_BYTES)).then_some(spent)
+        (asks < MAX_ASKS && (open == 0 || open + bytes as u64 <= MAX_BYTES)).then_some(spent)
+    }
+
+    fn begin(&self, peer: Incarnation) -> Arc<Budget> {
+        let budget = Arc::new(Budget::default());
+        self.peers.rcu(|peers| {
+            let mut peers = BTreeMap::clone(peers);
+            peers.entry(peer).or_insert_with(|| budget.clone());
+            peers
+        });
+        // Another may have been faster, and its one counts.
+        self.peers.load().get(&peer).cloned().unwrap_or(budget)
     }
 
     /// The bytes that are open to all peers.
-    pub(super) fn bytes(&self) -> usize {
-        let peers = self.peers.read();
-        peers
+    pub(super) fn bytes(&self) -> u64 {
+        let peers = self.peers.load();
+        let open = peers
             .values()
-            .map(|budget| budget.bytes.load(Ordering::Relaxed))
-            .sum()
+            .map(|budget| budget.0.load(Ordering::Relaxed));
+        open.map(|open| open & ((1 << ASKS_SHIFT) - 1)).sum()
     }
 
     pub(super) fn forget(&self, peer: Incarnation) {
-        self.peers.write().remove(&peer);
+        self.peers.rcu(|peers| {
+            let mut peers = BTreeMap::clone(peers);
+            peers.remove(&peer);
+            peers
+        });
     }
 }
 
 impl Drop for Spent {
     fn drop(&mut self) {
-        self.budget.asks.fetch_sub(1, Ordering::Relaxed);
-        self.budget.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.budget.0.fetch_sub(self.share, Ordering::Relaxed);
     }
 }
 
@@ -75,10 +94,12 @@ mod tests {
     fn a_share_is_refused_beyond_the_bound_and_given_back_by_its_drop() {
         let budgets = Budgets::default();
         let peer = Incarnation(1);
-        let first = budgets.take(peer, MAX_BYTES).unwrap();
+        let first = budgets.take(peer, MAX_BYTES as usize).unwrap();
         assert!(budgets.take(peer, 1).is_none());
         assert!(budgets.take(Incarnation(2), 1).is_some());
+        assert_eq!(budgets.bytes(), MAX_BYTES);
         drop(first);
+        assert_eq!(budgets.bytes(), 0);
         let open: Vec<_> = (0..MAX_ASKS)
             .map(|_| budgets.take(peer, 0).unwrap())
             .collect();

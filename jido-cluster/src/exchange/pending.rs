@@ -1,17 +1,21 @@
 //! Asks that wait for their answer.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::collections::hash_map::Entry;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
+use crossbeam_utils::CachePadded;
 use jido_core::{Answer, Incarnation};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::Exchange;
 use super::budget::Spent;
+use crate::runtime;
 
-/// Tables are split so that tasks on different cores seldom meet at one lock.
+/// Each thread opens asks in one of so many tables, so that threads seldom meet at one
+/// lock or at one counter.
 const SHARDS: usize = 16;
 
 #[derive(Debug)]
@@ -21,12 +25,17 @@ struct Open {
     _spent: Spent,
 }
 
-type Table = HashMap<u64, Open, foldhash::fast::FixedState>;
+#[derive(Debug, Default)]
+struct Table {
+    opened: u64,
+    open: HashMap<u64, Open, foldhash::fast::FixedState>,
+}
+
+type Shard = CachePadded<Mutex<Table>>;
 
 #[derive(Debug, Default)]
 pub(super) struct Pending {
-    next: AtomicU64,
-    shards: [Mutex<Table>; SHARDS],
+    shards: [Arc<Shard>; SHARDS],
 }
 
 /// An ask that was sent. Dropping it forgets the answer.
@@ -34,103 +43,109 @@ pub(super) struct Pending {
 pub(crate) struct PendingAnswer {
     correlation: u64,
     answer: oneshot::Receiver<Answer>,
-    exchange: Weak<Exchange>,
+    shard: Arc<Shard>,
     /// Whether it may still be in the table.
     is_open: bool,
 }
 
 impl Pending {
-    fn shard(&self, correlation: u64) -> &Mutex<Table> {
+    /// A correlation number says which table has it.
+    fn shard(&self, correlation: u64) -> &Shard {
         &self.shards[(correlation % SHARDS as u64) as usize]
     }
 
-    pub(super) fn open(
-        &self,
-        exchange: &Arc<Exchange>,
-        to: Incarnation,
-        spent: Spent,
-    ) -> PendingAnswer {
-        let correlation = self.next.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn open(&self, to: Incarnation, spent: Spent) -> PendingAnswer {
+        let number = runtime::thread_number() % SHARDS;
+        let shard = &self.shards[number];
         let (answer, receiver) = oneshot::channel();
-        self.shard(correlation).lock().insert(
-            correlation,
-            Open {
-                to,
-                answer,
-                _spent: spent,
-            },
-        );
+        let open = Open {
+            to,
+            answer,
+            _spent: spent,
+        };
+        let mut table = shard.lock();
+        let correlation = table.opened * SHARDS as u64 + number as u64;
+        table.opened += 1;
+        table.open.insert(correlation, open);
+        drop(table);
         PendingAnswer {
             correlation,
             answer: receiver,
-            exchange: Arc::downgrade(exchange),
+            shard: shard.clone(),
             is_open: true,
         }
     }
 
-    fn close(&self, correlation: u64) -> Option<Open> {
-        self.shard(correlation).lock().remove(&correlation)
-    }
-
     pub(super) fn is_empty(&self) -> bool {
-        self.shards.iter().all(|shard| shard.lock().is_empty())
+        self.shards.iter().all(|shard| shard.lock().open.is_empty())
     }
 
     /// Hands an answer to whoever waits for it, if it comes from the asked peer.
     pub(super) fn answer(&self, from: Incarnation, answer: Answer) {
         let correlation = answer.correlation;
-        let mut shard = self.shard(correlation).lock();
-        if shard.get(&correlation).is_none_or(|open| open.to != from) {
-            // Its caller has stopped waiting.
-            tracing::trace!(%from, correlation, "an answer that nobody waits for");
-            return;
-        }
-        let open = shard.remove(&correlation);
-        drop(shard);
-        if let Some(open) = open {
-            let _ = open.answer.send(answer);
-        }
+        let mut table = self.shard(correlation).lock();
+        let open = match table.open.entry(correlation) {
+            Entry::Occupied(open) if open.get().to == from => open.remove(),
+            Entry::Occupied(_) | Entry::Vacant(_) => {
+                // Its caller has stopped waiting.
+                tracing::trace!(%from, correlation, "an answer that nobody waits for");
+                return;
+            }
+        };
+        drop(table);
+        let _ = open.answer.send(answer);
     }
 
     /// How many wait.
     pub(super) fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().len()).sum()
+        self.shards
+            .iter()
+            .map(|shard| shard.lock().open.len())
+            .sum()
     }
 
     /// Ends all asks to a peer whose session has ended.
     pub(super) fn interrupt(&self, peer: Incarnation) {
         for shard in &self.shards {
             // Dropping the sender tells the waiting caller.
-            shard.lock().retain(|_, open| open.to != peer);
+            shard.lock().open.retain(|_, open| open.to != peer);
         }
     }
 
     pub(super) fn interrupt_one(&self, correlation: u64) {
-        drop(self.close(correlation));
+        close(self.shard(correlation), correlation);
     }
+}
+
+/// Forgets an ask; whoever still waits for its answer is told.
+fn close(shard: &Shard, correlation: u64) {
+    let open = shard.lock().open.remove(&correlation);
+    drop(open);
 }
 
 impl PendingAnswer {
     pub(super) fn correlation(&self) -> u64 {
         self.correlation
     }
+}
 
-    /// Waits for the answer; none when the session ended first, and then the ask
-    /// may have been executed.
-    pub(crate) async fn wait(mut self) -> Option<Answer> {
-        let answer = (&mut self.answer).await.ok();
+/// Ends with the answer; with none when the session ended first, and then the ask may
+/// have been executed.
+impl Future for PendingAnswer {
+    type Output = Option<Answer>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Answer>> {
+        let answer = ready!(Pin::new(&mut self.answer).poll(cx));
         self.is_open = false;
-        answer
+        Poll::Ready(answer.ok())
     }
 }
 
 impl Drop for PendingAnswer {
     fn drop(&mut self) {
         // What was answered or interrupted is out of the table already.
-        if self.is_open
-            && let Some(exchange) = self.exchange.upgrade()
-        {
-            drop(exchange.pending.close(self.correlation));
+        if self.is_open {
+            close(&self.shard, self.correlation);
         }
     }
 }

@@ -60,12 +60,16 @@ fn overtaken(request: RequestTry) -> RequestTry {
 impl Exchange {
     /// Passes an ask on. When this returns it is on its way, in the order of its key.
     pub(super) fn pass_on(&self, from: Incarnation, to: Incarnation, ask: Ask) {
-        let mut port = self.port(from, &ask);
+        let (Some(mut port), Some(exchange)) =
+            (self.port(from, &ask), self.me.get().and_then(Weak::upgrade))
+        else {
+            return;
+        };
         let view = self.members.view();
         let by = view
             .get(to)
             .filter(|member| member.managers.contains(&ask.manager));
-        let (Some(by), Some(exchange)) = (by, self.me.get().and_then(Weak::upgrade)) else {
+        let Some(by) = by else {
             return port.refused(AnswerStatus::Unreachable, None, Bytes::new());
         };
         let by = by.name.clone();
@@ -91,7 +95,7 @@ impl Exchange {
                 runtime::spawn(async move {
                     // After its time the asker has given up. Without an answer the port
                     // says that the ask may have been executed.
-                    match tokio::time::timeout(budget, answer.wait()).await {
+                    match tokio::time::timeout(budget, answer).await {
                         Ok(Some(answer)) => port.pass_back(answer, by),
                         Ok(None) | Err(_) => drop(port),
                     }

@@ -218,7 +218,13 @@ impl Sessions {
             tracing::warn!(session = %id, peer = %peer.name, "a peer has no gateways: its session is ended");
             return session.switch().cut();
         };
-        let link = Link::open(peer.peer(), id, session.switch(), gateways);
+        let link = Link::open(
+            peer.peer(),
+            id,
+            session.switch(),
+            gateways,
+            self.environment.clone(),
+        );
         table.up.insert(peer.incarnation, id);
         self.change_links(|links| {
             links.insert(peer.incarnation, Arc::new(link));

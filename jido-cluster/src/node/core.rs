@@ -321,6 +321,6 @@ impl Core {
             }
         }
         drop(view);
-        join_all(asked.into_iter().map(|answer| answer.wait())).await;
+        join_all(asked).await;
     }
 }

@@ -1,5 +1,7 @@
 //! One try of a request: at an activation here, or at another node.
 
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +18,7 @@ use crate::delivery::{Answered, Delivery, Outcome, Refusal, ReplyTo};
 use crate::error::{Error, ErrorKind};
 use crate::exchange::{AskError, PendingAnswer, Question};
 use crate::local::Found;
+use crate::telemetry::Retry;
 use crate::transport::SendError;
 
 /// A message, as it was given or as it travels. It is encoded when it first
@@ -50,35 +53,42 @@ pub(super) enum Attempt<A: Agent> {
         answer: PendingAnswer,
     },
     /// Nothing was sent.
-    Refused {
+    Unsent {
         message: Message<A>,
-        refusal: Refusal,
+        why: Why,
     },
-    Unreachable {
-        message: Message<A>,
-    },
+    /// It has ended, and was told how.
+    Over,
 }
 
 /// How a try ended.
 pub(super) enum Ended<A: Agent> {
     /// With what the caller is told; nothing for a cast.
     Settled(Result<Option<Given<A::Reply>>, Error>),
-    Refused {
-        message: Message<A>,
-        refusal: Refusal,
-    },
-    Unreachable {
-        message: Message<A>,
-    },
+    /// Here is the message back, to be sent again.
+    Back { message: Message<A>, why: Why },
+}
+
+/// Why a message came back.
+pub(super) enum Why {
+    Refused(Refusal),
+    Unreachable,
     /// The node that was to pass it on can't reach the other either: nothing was sent there.
-    NotPassedOn {
-        message: Message<A>,
-    },
+    NotPassedOn,
     /// Nobody can tell whether it was executed.
-    Unresolved {
-        message: Message<A>,
-        error: Error,
-    },
+    Unresolved(Error),
+}
+
+impl Why {
+    /// As what a further try is counted that follows it.
+    pub(super) fn retry(&self) -> Retry {
+        match self {
+            Self::Refused(refusal) => refusal.retry(),
+            Self::Unreachable => Retry::Unreachable,
+            Self::NotPassedOn => Retry::NotPassedOn,
+            Self::Unresolved(_) => Retry::Unresolved,
+        }
+    }
 }
 
 impl<A: Agent> Router<A> {
@@ -87,7 +97,7 @@ impl<A: Agent> Router<A> {
         &self,
         key: &str,
         message: Message<A>,
-        options: RequestOptions<'_>,
+        options: &RequestOptions,
         expires: Duration,
         course: &Course,
     ) -> Result<(Target, Attempt<A>), Error> {
@@ -157,61 +167,78 @@ impl<A: Agent> Router<A> {
                     Err(AskError::Overloaded) => {
                         return Err(Refusal::Overloaded.into_error());
                     }
-                    Err(AskError::Send(SendError::Unreachable)) => Attempt::Unreachable {
+                    Err(AskError::Send(SendError::Unreachable)) => Attempt::Unsent {
                         message: Message::Encoded(message),
+                        why: Why::Unreachable,
                     },
                     Err(AskError::Send(error)) => {
                         return Err(Error::new(ErrorKind::InvalidInput, error.to_string()));
                     }
                 }
             }
-            Target::Nowhere => Attempt::Refused {
-                message,
-                refusal: Refusal::unsettled("no node that stays runs the agent's manager"),
-            },
+            Target::Nowhere => {
+                let refusal = Refusal::unsettled("no node that stays runs the agent's manager");
+                Attempt::Unsent {
+                    message,
+                    why: Why::Refused(refusal),
+                }
+            }
         };
         Ok((target, attempt))
     }
+}
 
-    /// Waits for the end of a try.
-    pub(super) async fn end(&self, attempt: Attempt<A>) -> Ended<A> {
-        match attempt {
-            Attempt::Here(outcome) => match outcome.await {
-                Ok(Outcome::Done(result)) => {
-                    Ended::Settled(result.map(|answered| Some((answered, None))))
-                }
-                Ok(Outcome::Accepted) => Ended::Settled(Ok(None)),
-                Ok(Outcome::Returned { message, refusal }) => Ended::Refused {
-                    message: Message::Typed(message),
-                    refusal,
-                },
-                Ok(Outcome::Unresolved { message, error }) => Ended::Unresolved {
-                    message: Message::Typed(message),
-                    error,
-                },
-                // A delivery always tells its caller; the runtime is shutting down.
-                Err(_) => Ended::Settled(Err(interrupted())),
-            },
-            Attempt::There {
-                owner,
-                message,
-                answer,
-            } => match answer.wait().await {
+impl<A: Agent> Attempt<A> {
+    /// Looks whether the try has ended. Not an `async fn`: what a caller's future holds is
+    /// touched for each call, and so it holds the try and no copies of its parts.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended<A>> {
+        let answer = match self {
+            Self::Here(outcome) => {
+                let outcome = ready!(Pin::new(outcome).poll(cx));
+                *self = Self::Over;
+                return Poll::Ready(read_outcome(outcome.ok()));
+            }
+            Self::There { answer, .. } => ready!(Pin::new(answer).poll(cx)),
+            Self::Unsent { .. } | Self::Over => None,
+        };
+        Poll::Ready(match std::mem::replace(self, Self::Over) {
+            Self::There { owner, message, .. } => match answer {
                 Some(answer) => read_answer(answer, owner, message),
-                None => Ended::Unresolved {
+                None => Ended::Back {
                     message: Message::Encoded(message),
-                    error: interrupted(),
+                    why: Why::Unresolved(interrupted()),
                 },
             },
-            Attempt::Refused { message, refusal } => Ended::Refused { message, refusal },
-            Attempt::Unreachable { message } => Ended::Unreachable { message },
+            Self::Unsent { message, why } => Ended::Back { message, why },
+            // Nobody looks again once it was told.
+            Self::Here(_) | Self::Over => Ended::Settled(Err(interrupted())),
+        })
+    }
+}
+
+/// What an activation of this node has told; none where it told nothing, since the runtime
+/// is shutting down.
+fn read_outcome<A: Agent>(outcome: Option<Outcome<A>>) -> Ended<A> {
+    match outcome {
+        Some(Outcome::Done(result)) => {
+            Ended::Settled(result.map(|answered| Some((answered, None))))
         }
+        Some(Outcome::Accepted) => Ended::Settled(Ok(None)),
+        Some(Outcome::Returned { message, refusal }) => Ended::Back {
+            message: Message::Typed(message),
+            why: Why::Refused(refusal),
+        },
+        Some(Outcome::Unresolved { message, error }) => Ended::Back {
+            message: Message::Typed(message),
+            why: Why::Unresolved(error),
+        },
+        None => Ended::Settled(Err(interrupted())),
     }
 }
 
 fn delivery<A: Agent>(
     message: A::Message,
-    options: RequestOptions<'_>,
+    options: &RequestOptions,
     expires: Duration,
 ) -> (Delivery<A>, oneshot::Receiver<Outcome<A>>) {
     let (caller, outcome) = oneshot::channel();
@@ -251,13 +278,19 @@ fn read_answer<A: Agent>(answer: Answer, owner: Option<NodeName>, message: Bytes
                 .with_executed(Executed::Yes)),
             (Ok(_), None) => Err(interrupted()),
         }),
-        AnswerStatus::Unreachable => Ended::NotPassedOn { message },
-        AnswerStatus::Stopped if answer.executed != Executed::No => Ended::Unresolved {
+        AnswerStatus::Unreachable => Ended::Back {
             message,
-            error: interrupted(),
+            why: Why::NotPassedOn,
+        },
+        AnswerStatus::Stopped if answer.executed != Executed::No => Ended::Back {
+            message,
+            why: Why::Unresolved(interrupted()),
         },
         _ => match Refusal::from_answer(&answer) {
-            Ok(refusal) => Ended::Refused { message, refusal },
+            Ok(refusal) => Ended::Back {
+                message,
+                why: Why::Refused(refusal),
+            },
             Err(error)
                 if error.executed() == Executed::Maybe
                     && matches!(
@@ -265,7 +298,8 @@ fn read_answer<A: Agent>(answer: Answer, owner: Option<NodeName>, message: Bytes
                         ErrorKind::Unavailable | ErrorKind::Interrupted
                     ) =>
             {
-                Ended::Unresolved { message, error }
+                let why = Why::Unresolved(error);
+                Ended::Back { message, why }
             }
             Err(error) => Ended::Settled(Err(error)),
         },

@@ -120,7 +120,7 @@ impl<A: Agent> Router<A> {
                 };
                 // An errand may be run twice, so that one whose session ended is
                 // simply tried again.
-                match asked.wait().await {
+                match asked.await {
                     Some(answer) => errand_answer(&answer),
                     None => Ok(Tried::Unreachable),
                 }
@@ -170,7 +170,7 @@ impl<A: Agent> Router<A> {
                 .core
                 .exchange
                 .ask(node, &self.settings.name, question)?;
-            match asked.wait().await {
+            match asked.await {
                 Some(answer) if answer.status == AnswerStatus::Unreachable => {}
                 answer => return Ok(answer),
             }

@@ -13,6 +13,7 @@ use super::{Router, Target};
 use crate::activation::Errand;
 use crate::delivery::{Delivery, Refusal, ReplyTo};
 use crate::exchange::{AnswerPort, AskHandler};
+use crate::local::Found;
 use crate::placement::PlacementPolicy;
 use crate::runtime;
 use crate::telemetry::Trace;
@@ -95,10 +96,27 @@ impl<A: Agent> Router<A> {
     }
 
     fn deliver_asked(&self, key: &AgentKey, ask: Ask, port: AnswerPort) {
-        if let Err(hint) = self.admits(key, ask.verify) {
-            return self.answer_elsewhere(key, ask, hint, port);
+        // The shortest way, as for callers of this node: an activation that runs here.
+        let mut asked = Some((ask, port));
+        let here = self.local.find(key.as_str(), |local| {
+            let (ask, port) = asked.take()?;
+            let delivery = self.asked_delivery(ask, port)?;
+            local.deliver(delivery, self.settings.mailbox_limit).err()
+        });
+        if let Found::Running(Some(back)) = here {
+            return self.deliver_here(key, back);
         }
-        self.deliver_admitted(key, ask, port);
+        let Some((ask, port)) = asked else {
+            return;
+        };
+        let admitted = match here {
+            Found::Parked => Ok(()),
+            Found::Running(_) | Found::Nothing => self.admits(key, ask.verify),
+        };
+        match admitted {
+            Ok(()) => self.deliver_admitted(key, ask, port),
+            Err(hint) => self.answer_elsewhere(key, ask, hint, port),
+        }
     }
 
     /// Answers an ask that is neither for an activation here nor for a key placed
@@ -131,11 +149,19 @@ impl<A: Agent> Router<A> {
     }
 
     fn deliver_admitted(&self, key: &AgentKey, ask: Ask, port: AnswerPort) {
+        if let Some(delivery) = self.asked_delivery(ask, port) {
+            self.deliver_here(key, delivery);
+        }
+    }
+
+    /// An ask as a message for its agent; none where that can't be read, which is answered.
+    fn asked_delivery(&self, ask: Ask, port: AnswerPort) -> Option<Delivery<A>> {
         let message = match decode_payload(&ask.payload) {
             Ok(message) => message,
             Err(error) => {
                 let why = Bytes::from(error.to_string());
-                return port.refused(AnswerStatus::Incompatible, None, why);
+                port.refused(AnswerStatus::Incompatible, None, why);
+                return None;
             }
         };
         let budget = Duration::from_millis(u64::from(ask.budget_ms));
@@ -143,10 +169,14 @@ impl<A: Agent> Router<A> {
         let trace = Trace::of_peer(ask.trace);
         let cast = ask.operation == Operation::Cast;
         let reply = ReplyTo::Peer(Box::new(port));
-        self.deliver_here(
-            key,
-            Delivery::new(message, cast, ask.request, deadline, reply, trace),
-        );
+        Some(Delivery::new(
+            message,
+            cast,
+            ask.request,
+            deadline,
+            reply,
+            trace,
+        ))
     }
 
     /// Whether this node answers for a key that it is asked about; if not, who may.

@@ -223,10 +223,7 @@ impl<A: Agent> Router<A> {
                         return (member, None);
                     };
                     // A member that is too slow is left out.
-                    let answer = tokio::time::timeout(timeout, asked.wait())
-                        .await
-                        .ok()
-                        .flatten();
+                    let answer = tokio::time::timeout(timeout, asked).await.ok().flatten();
                     let ok = answer.filter(|answer| answer.status == AnswerStatus::Ok);
                     (member, ok.map(|answer| answer.payload))
                 }

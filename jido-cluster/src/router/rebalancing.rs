@@ -242,7 +242,7 @@ impl<A: Agent> Router<A> {
         let exchange = &self.core.exchange;
         let asked = exchange.ask(node, &self.settings.name, question);
         let asked = asked.map_err(|_| interrupted().with_executed(Executed::No))?;
-        match tokio::time::timeout(timeout, asked.wait()).await {
+        match tokio::time::timeout(timeout, asked).await {
             Ok(answer) => answer.ok_or_else(interrupted),
             Err(_) => Err(timed_out(timeout, Executed::Maybe)),
         }

@@ -1,26 +1,27 @@
 //! One request, from its first try to its answer.
 
-use std::pin::{Pin, pin};
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::time::Duration;
 
 use jido_core::{Agent, AgentKey, Executed, NodeName, RequestTry};
 
-use super::attempt::{Ended, Message};
+use super::attempt::{Ended, Message, Why};
 use super::course::{self, Course, Hinted, Learned, Next};
 use super::{Router, Target};
 use crate::deadlines::Deadline;
 use crate::delivery::{Answered, Delivery, Refusal, ReplyTo, Sender};
 use crate::error::{Error, ErrorKind};
 use crate::runtime;
-use crate::telemetry::{Retry, Trace};
+use crate::telemetry::Trace;
 
 /// What a caller says about a request besides its message.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct RequestOptions<'a> {
+#[derive(Debug, Clone)]
+pub(crate) struct RequestOptions {
     pub(crate) cast: bool,
     pub(crate) request: Option<RequestTry>,
     pub(crate) timeout: Duration,
-    pub(crate) trace: &'a Trace,
+    pub(crate) trace: Trace,
 }
 
 /// What stands between one try and the next.
@@ -38,123 +39,150 @@ pub(super) struct Wait {
 /// An answer, and the node that gave it; none for this one.
 pub(crate) type Given<R> = (Answered<R>, Option<NodeName>);
 
+/// A request that is under way.
+struct Tries {
+    options: RequestOptions,
+    course: Course,
+    /// What is certain of the tries before this one.
+    executed: Executed,
+    /// When the last one was begun.
+    begun_at: Duration,
+    expires: Duration,
+}
+
+impl Tries {
+    /// What the caller is told of the last try's failure.
+    fn failed(&self, error: Error) -> Error {
+        let first = self.options.request.is_some_and(|request| request.first);
+        match (error.kind(), error.executed()) {
+            // No try but this one was made, and this one was refused.
+            (ErrorKind::Expired, _) if first => error.with_executed(Executed::No),
+            // One before it may still be carried out.
+            (_, Executed::No) => error.with_executed(self.executed),
+            _ => error,
+        }
+    }
+}
+
 impl<A: Agent> Router<A> {
     /// Sends a message to an agent and waits for its reply; for a cast, until the
     /// agent has taken it. Within its time it is tried again as often as that is safe:
     /// when it is certain that no try was executed, and, where requests are
     /// remembered, also when it is not.
-    pub(crate) async fn request(
-        &self,
-        key: &str,
+    ///
+    /// Not an `async fn`, so that its future holds the message once.
+    pub(crate) fn request<'a>(
+        &'a self,
+        key: &'a str,
         message: A::Message,
-        options: RequestOptions<'_>,
-    ) -> Result<Option<Given<A::Reply>>, Error> {
-        let began = self.core.deadlines.now();
-        let trace = options.trace;
-        let result = match trace.span() {
-            None => self.settle(key, message, options, began).await,
-            // Who follows a call pays for it, and others for no larger future.
-            Some(_) => Box::pin(trace.within(self.settle(key, message, options, began))).await,
-        };
-        let error = result.as_ref().err().map(Error::kind);
-        let since = self.core.since(began);
-        self.settings.metrics.called(options.cast, error, since);
-        trace.ended(error.map_or("ok", ErrorKind::label));
-        result
-    }
-
-    /// Tries until it is settled what became of a request that began at this time.
-    async fn settle(
-        &self,
-        key: &str,
-        message: A::Message,
-        mut options: RequestOptions<'_>,
-        mut begun_at: Duration,
-    ) -> Result<Option<Given<A::Reply>>, Error> {
-        let mut executed = Executed::No;
+        options: RequestOptions,
+    ) -> impl Future<Output = Result<Option<Given<A::Reply>>, Error>> + Send + 'a {
+        let begun_at = self.core.deadlines.now();
         let expires = begun_at + options.timeout;
-        let mut time_out = pin!(self.core.deadlines.at(expires));
-        let mut course = Course::default();
+        let mut tries = Tries {
+            options,
+            course: Course::default(),
+            executed: Executed::No,
+            begun_at,
+            expires,
+        };
         let mut message = Message::Typed(message);
-        loop {
-            // The node may have begun another life since the last try.
-            let router = self.current();
-            let begun = router.begin(key, message, options, expires, &course);
-            let (target, attempt) = begun.map_err(|error| error.with_executed(executed))?;
-            let ended = tokio::select! {
-                biased;
-                ended = router.end(attempt) => ended,
-                () = &mut time_out => return Err(timed_out(options.timeout, Executed::Maybe)),
+        async move {
+            let mut time_out = self.core.deadlines.at(tries.expires);
+            let result = loop {
+                // The node may have begun another life since the last try.
+                let router = self.current();
+                let (target, mut attempt) = match router.begin(
+                    key,
+                    message,
+                    &tries.options,
+                    tries.expires,
+                    &tries.course,
+                ) {
+                    Ok(begun) => begun,
+                    Err(error) => break Err(error.with_executed(tries.executed)),
+                };
+                let ended = tokio::select! {
+                    biased;
+                    ended = poll_fn(|cx| attempt.poll(cx)) => ended,
+                    () = &mut time_out => break Err(timed_out(tries.options.timeout, Executed::Maybe)),
+                };
+                message = match ended {
+                    Ended::Settled(result) => break result.map_err(|error| tries.failed(error)),
+                    Ended::Back { message, why } => {
+                        // Apart, so that calls whose first try is answered don't carry it.
+                        let paused =
+                            router.between_tries(key, target, why, &mut tries, &mut time_out);
+                        match Box::pin(paused).await {
+                            Ok(()) => message,
+                            Err(error) => break Err(error),
+                        }
+                    }
+                };
             };
-            let (next, refusal, why) = match ended {
-                Ended::Settled(result) => {
-                    let first = options.request.is_some_and(|request| request.first);
-                    return result.map_err(|error| match (error.kind(), error.executed()) {
-                        // No try but this one was made, and this one was refused.
-                        (ErrorKind::Expired, _) if first => error.with_executed(Executed::No),
-                        // One before it may still be carried out.
-                        (_, Executed::No) => error.with_executed(executed),
-                        _ => error,
-                    });
-                }
-                Ended::Refused {
-                    message: back,
-                    refusal,
-                } => {
-                    message = back;
-                    let why = refusal.retry();
-                    (
-                        router.learn(key, target, &refusal, &mut course)?,
-                        Some(refusal),
-                        why,
-                    )
-                }
-                Ended::Unreachable { message: back } => {
-                    message = back;
-                    router.forget_owner(key);
-                    (course.unreachable(), None, Retry::Unreachable)
-                }
-                Ended::NotPassedOn { message: back } => {
-                    message = back;
-                    let next = router.not_passed_on(key, &mut course);
-                    (next, None, Retry::NotPassedOn)
-                }
-                Ended::Unresolved {
-                    message: back,
-                    error,
-                } => {
-                    let Some(request) = self.remembered(&mut options) else {
-                        return Err(error);
-                    };
-                    tracing::debug!(%key, request = %request.id, %error, "tried again");
-                    request.first = false;
-                    executed = Executed::Maybe;
-                    message = back;
-                    router.forget_owner(key);
-                    (
-                        course.unreachable(),
-                        Some(Refusal::unsettled(error.to_string())),
-                        Retry::Unresolved,
-                    )
-                }
-            };
-            let wait = Wait {
-                next,
-                refusal,
-                timeout: options.timeout,
-                begun_at,
-                expires,
-            };
-            self.pause(wait, time_out.as_mut())
-                .await
-                .map_err(|error| error.with_executed(executed))?;
-            self.settings.metrics.retried(why);
-            begun_at = self.core.deadlines.now();
+            self.tell(&tries.options, begun_at, result.as_ref().err());
+            result
         }
     }
 
+    /// Tells how a request ended that began at this time.
+    fn tell(&self, options: &RequestOptions, began: Duration, error: Option<&Error>) {
+        let error = error.map(Error::kind);
+        let since = self.core.since(began);
+        self.settings.metrics.called(options.cast, error, since);
+        options.trace.ended(error.map_or("ok", ErrorKind::label));
+    }
+
+    /// Takes in what a try has told of the agent's owner, and waits until the next one
+    /// may be made, or tells the caller why there is none.
+    async fn between_tries(
+        &self,
+        key: &str,
+        target: Target,
+        why: Why,
+        tries: &mut Tries,
+        time_out: &mut Deadline<'_>,
+    ) -> Result<(), Error> {
+        let retry = why.retry();
+        let (next, refusal) = match why {
+            Why::Refused(refusal) => {
+                let next = self.learn(key, target, &refusal, &mut tries.course)?;
+                (next, Some(refusal))
+            }
+            Why::Unreachable => {
+                self.forget_owner(key);
+                (tries.course.unreachable(), None)
+            }
+            Why::NotPassedOn => (self.not_passed_on(key, &mut tries.course), None),
+            Why::Unresolved(error) => {
+                let Some(request) = self.remembered(&mut tries.options) else {
+                    return Err(error);
+                };
+                tracing::debug!(%key, request = %request.id, %error, "tried again");
+                request.first = false;
+                tries.executed = Executed::Maybe;
+                self.forget_owner(key);
+                let refusal = Refusal::unsettled(error.to_string());
+                (tries.course.unreachable(), Some(refusal))
+            }
+        };
+        let wait = Wait {
+            next,
+            refusal,
+            timeout: tries.options.timeout,
+            begun_at: tries.begun_at,
+            expires: tries.expires,
+        };
+        self.pause(wait, Pin::new(time_out))
+            .await
+            .map_err(|error| error.with_executed(tries.executed))?;
+        self.settings.metrics.retried(retry);
+        tries.begun_at = self.core.deadlines.now();
+        Ok(())
+    }
+
     /// The request, if its agent remembers which requests it has applied.
-    fn remembered<'a>(&self, options: &'a mut RequestOptions<'_>) -> Option<&'a mut RequestTry> {
+    fn remembered<'a>(&self, options: &'a mut RequestOptions) -> Option<&'a mut RequestTry> {
         let request = options.request.as_mut();
         request.filter(|_| self.settings.requests.is_some())
     }
@@ -214,7 +242,7 @@ impl<A: Agent> Router<A> {
                 cast: true,
                 request,
                 timeout,
-                trace: &trace,
+                trace,
             };
             if let Err(error) = Box::pin(router.request(key.as_str(), message, options)).await {
                 tracing::warn!(%key, %error, "a message that nobody waits for was not delivered");
@@ -225,7 +253,7 @@ impl<A: Agent> Router<A> {
     /// Sends a message that nobody waits for. When this returns, it is on its way
     /// in order with what the same sender sent before, as long as the agent stays
     /// where it is.
-    pub(crate) fn send(&self, key: &AgentKey, message: A::Message, options: RequestOptions<'_>) {
+    pub(crate) fn send(&self, key: &AgentKey, message: A::Message, options: RequestOptions) {
         let Some(router) = self.me.upgrade() else {
             return;
         };
@@ -238,12 +266,11 @@ impl<A: Agent> Router<A> {
                 router,
                 key: key.clone(),
             }));
-            let trace = options.trace.clone();
-            let delivery = Delivery::new(message, true, options.request, deadline, reply, trace);
+            let RequestOptions { request, trace, .. } = options;
+            let delivery = Delivery::new(message, true, request, deadline, reply, trace);
             self.deliver_here(key, delivery);
         } else {
-            let trace = options.trace.clone();
-            self.send_on(key, options.request, deadline, message, trace);
+            self.send_on(key, options.request, deadline, message, options.trace);
         }
     }
 

@@ -29,7 +29,7 @@ const REFUSALS: [&str; 6] = [
 pub(crate) struct NodeCounts {
     pub(crate) members: usize,
     pub(crate) asks_open: usize,
-    pub(crate) asks_open_bytes: usize,
+    pub(crate) asks_open_bytes: u64,
     pub(crate) asks_unanswered: usize,
     pub(crate) commit_queue: usize,
 }

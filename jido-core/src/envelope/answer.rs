@@ -7,6 +7,8 @@ use crate::{Epoch, Executed, Incarnation, MAX_NAME_LEN, NodeName, Revision};
 
 const HINT: u8 = 1;
 const PASSED_ON: u8 = 2;
+/// What each answer has, in bytes: the prefix, four bytes, epoch and revision.
+const FIXED_LEN: usize = 10 + 4 + 8 + 8;
 
 /// How an ask ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +74,10 @@ pub struct Answer {
 impl Answer {
     /// Writes the envelope.
     pub fn encode(&self) -> Bytes {
-        let mut out = BytesMut::with_capacity(48 + MAX_NAME_LEN + self.payload.len());
+        // To the byte: what is frozen with room to spare costs another allocation.
+        let named = self.hint.map_or(0, |_| size_of::<u128>())
+            + self.by.as_ref().map_or(0, |by| 1 + by.as_str().len());
+        let mut out = BytesMut::with_capacity(FIXED_LEN + named + self.payload.len());
         prefix(&mut out, KIND_ANSWER, self.correlation);
         out.put_u8(self.status as u8);
         out.put_u8(match self.executed {

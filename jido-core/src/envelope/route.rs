@@ -28,6 +28,14 @@ pub enum Route {
 }
 
 impl Route {
+    /// How many bytes [`encode`](Route::encode) writes.
+    pub(super) fn encoded_len(self) -> usize {
+        match self {
+            Self::Direct => 1,
+            Self::PassOn { .. } | Self::PassedOn { .. } => 1 + size_of::<u128>(),
+        }
+    }
+
     pub(super) fn encode(self, out: &mut BytesMut) {
         let (byte, node) = match self {
             Self::Direct => return out.put_u8(DIRECT),

@@ -8,6 +8,11 @@ use crate::{MAX_TRACE_STATE_LEN, TraceContext};
 /// Its bytes, but for those of the state.
 pub(super) const FIXED_LEN: usize = 27;
 
+/// How many bytes it takes.
+pub(super) fn encoded_len(context: &TraceContext) -> usize {
+    FIXED_LEN + context.state().len()
+}
+
 pub(super) fn encode(context: &TraceContext, out: &mut BytesMut) {
     out.put_u128(context.trace_id());
     out.put_u64(context.parent_id());
