@@ -166,6 +166,7 @@ impl Detector {
 
 #[cfg(test)]
 mod tests {
+    use super::super::frame::{Outgoing, Packed};
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
@@ -245,6 +246,35 @@ mod tests {
         assert_eq!(detection.beat_for(400 * MS), 100 * MS);
         assert_eq!(detection.beat_for(Duration::ZERO), 20 * MS);
         assert_eq!(detection.beat_for(60_000 * MS), 500 * MS);
+    }
+
+    #[test]
+    fn heartbeats_grow_with_the_members_and_no_faster() {
+        let detection = Detection::default();
+        let frame = Packed::new(ONE, &[Outgoing::Heartbeat]).next().unwrap();
+        for members in [2, 10, 50, 100] {
+            let up = |heard| {
+                let session = |at| Seen {
+                    session: SessionId(at),
+                    ..seen(heard)
+                };
+                (1..members).map(session).collect::<Vec<_>>()
+            };
+            let mut detector = Detector::new(detection, Duration::ZERO);
+            let ticks = (60_000 * MS).as_millis() / detection.tick_every().as_millis();
+            let (mut now, mut beats) = (Duration::ZERO, 0);
+            for tick in 0..ticks as u64 {
+                now += detection.tick_every();
+                let due = detector.tick(now, &up(tick));
+                beats += due.iter().filter(|d| matches!(d, Due::Beat(_))).count();
+            }
+            let every_second = beats as f64 / 60.0;
+            println!(
+                "{members} members: {every_second} heartbeats a second from each node, {} bytes a second as frames",
+                every_second * frame.len() as f64
+            );
+            assert_eq!(beats as u128, (members - 1) * 120);
+        }
     }
 
     #[test]
