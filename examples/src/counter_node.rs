@@ -12,11 +12,12 @@
 //! | `GET /demo/cluster/rebalance` | `{"moves":[{"key","from","to","reason"}],"more","unanswered":[..]}`: what would be moved |
 //! | `POST /demo/cluster/rebalance` | `{"by","succeeded","failed","skipped","storage_not_shared","more"}`: moves up to `--max-migrations` |
 //! | `GET /demo/node/network` | what became of the node's connections, by count: `{"accepted","wrong_cookie",..}` |
+//! | `GET /metrics` | the node's metrics, as Prometheus reads them; `docs/telemetry.md` lists them |
 //! | `GET /healthz`, `GET /readyz` | `{"status"}` |
 //!
 //! `node` is the node that was asked, `owner` the one that the counter runs on, or
 //! while it sleeps the one where it is placed.
-//! Errors are `{"error":{"code","message","retryable","executed"}}`; see
+//! A request's headers `traceparent` and `tracestate` go along to the counter. Errors are `{"error":{"code","message","retryable","executed"}}`; see
 //! [`errors`] for their codes.
 //!
 //! The program ends with 0 after SIGTERM or SIGINT, with 1 when it could not start
@@ -28,6 +29,7 @@ pub mod counter;
 mod discovery;
 pub mod errors;
 mod http;
+mod metrics;
 pub mod options;
 mod program;
 mod rebalancing;

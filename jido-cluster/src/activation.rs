@@ -15,6 +15,7 @@
 //! changes the other.
 
 mod answers;
+mod append;
 mod commit;
 mod hooks;
 mod occurrences;
@@ -37,6 +38,7 @@ use tokio::sync::oneshot;
 use crate::delivery::{Delivery, Refusal};
 use crate::local::{Found, Gauge, Local, Parked, millis};
 use crate::router::Router;
+use crate::telemetry::{Deactivated, Trace};
 
 pub use pipeline::Durability;
 use running::Running;
@@ -84,6 +86,20 @@ pub(crate) enum Errand {
     Abandon,
 }
 
+impl Errand {
+    /// As what the end of an activation counts that it brings about.
+    fn ends_as(self) -> Deactivated {
+        match self {
+            Self::Delete => Deactivated::Deleted,
+            Self::Abandon => Deactivated::Abandoned,
+            Self::Park(_) => Deactivated::Parked,
+            Self::Activate | Self::Attach | Self::Settle | Self::Hibernate | Self::Passivate(_) => {
+                Deactivated::Hibernated
+            }
+        }
+    }
+}
+
 /// The actor's behaviour; its state is [`State`].
 pub(crate) struct Activation<A>(PhantomData<fn() -> A>);
 
@@ -100,6 +116,8 @@ pub(crate) struct Start<A: Agent> {
     pub(crate) gauge: Arc<Gauge>,
     /// The actor itself, once it has started.
     pub(crate) me: Option<ActorCell>,
+    /// What it is started for.
+    pub(crate) cause: Trace,
     /// What is kept of the agent, when it comes back from there.
     pub(crate) parked: Option<Arc<Parked>>,
 }
@@ -204,6 +222,7 @@ impl<A: Agent> State<A> {
         };
         let is_parked = running.is_at_rest() && router.park(key, gauge, running.park(used_ms));
         if is_parked {
+            router.settings().metrics.deactivated(Deactivated::Parked);
             self.phase = Phase::Refused(Refusal::Stopped);
         }
         is_parked
@@ -234,12 +253,7 @@ impl<A: Agent> Actor for Activation<A> {
         myself: ActorRef<Self::Msg>,
         state: &mut State<A>,
     ) -> Result<(), ActorProcessingErr> {
-        // Taken, so that it is not kept twice while the agent runs.
-        let ready = match state.start.parked.take() {
-            Some(parked) => Box::pin(start::resume(&state.start, &parked)).await,
-            None => Box::pin(start::claim_and_load(&state.start)).await,
-        };
-        match ready {
+        match Box::pin(start::start(&mut state.start)).await {
             Ok(running) => {
                 state.phase = Phase::Running(running);
                 if let Phase::Running(running) = &mut state.phase {
@@ -302,7 +316,7 @@ impl<A: Agent> Actor for Activation<A> {
                     false => Some(delivery),
                 };
                 if let Some(message) = delivery.and_then(|d| running.begin(d, now)) {
-                    running.turn(message).await;
+                    running.turn(message, now).await;
                 }
                 running.commit_if_due(&myself);
                 None
@@ -342,6 +356,8 @@ impl<A: Agent> Actor for Activation<A> {
                         // Whoever waits may ask for the agent again at once, so
                         // this activation is out of the way first.
                         state.end(&myself, Refusal::Stopped);
+                        let metrics = &state.start.router.settings().metrics;
+                        metrics.deactivated(errand.ends_as());
                         let _ = done.send(Ok(()));
                         return Ok(());
                     }
@@ -358,7 +374,14 @@ impl<A: Agent> Actor for Activation<A> {
             }
         };
         match end {
-            Some(refusal) => state.end(&myself, refusal),
+            Some(refusal) => {
+                let why = match refusal {
+                    Refusal::NotOwner { .. } => Deactivated::Fenced,
+                    _ => Deactivated::Failed,
+                };
+                state.start.router.settings().metrics.deactivated(why);
+                state.end(&myself, refusal);
+            }
             None => {
                 state.arm(&myself);
                 state.note();

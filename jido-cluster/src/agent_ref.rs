@@ -9,6 +9,7 @@ use crate::attachment::Attachment;
 use crate::error::{Error, ErrorKind};
 use crate::handle::{DEFAULT_CALL_TIMEOUT, Handle};
 use crate::router::{Current, RequestOptions};
+use crate::telemetry::Trace;
 
 /// Refers to one agent, wherever in the cluster it is, as an `ActorRef` refers to
 /// an actor. It stays good when the agent hibernates, moves or is taken over:
@@ -63,10 +64,12 @@ impl<A: Agent> AgentRef<A> {
             ));
         }
         let request = Some(self.handle.next_request(None, None));
+        let trace = Trace::call(router.whose(self.key.as_str()), "send", None);
         let options = RequestOptions {
             cast: true,
             request,
             timeout: DEFAULT_CALL_TIMEOUT,
+            trace,
         };
         router.send(&self.key, message, options);
         Ok(())

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use crate::error::{Error, ErrorKind};
 use crate::exchange::AnswerPort;
 use crate::router::Router;
+use crate::telemetry::{Retry, Trace};
 
 /// An agent's answer, and which activation gave it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +56,16 @@ pub(crate) enum Refusal {
 impl Refusal {
     pub(crate) fn unsettled(why: impl Into<String>) -> Self {
         Self::Unsettled(why.into().into())
+    }
+
+    /// As what a further try is counted that follows it.
+    pub(crate) fn retry(&self) -> Retry {
+        match self {
+            Self::NotOwner { .. } => Retry::NotOwner,
+            Self::Stopped => Retry::Stopped,
+            // After the last two there is no other try.
+            Self::Unsettled(_) | Self::Overloaded | Self::Broken(..) => Retry::Unsettled,
+        }
     }
 
     /// The refusal as an error, for who can't try again.
@@ -154,6 +165,7 @@ pub(crate) struct Delivery<A: Agent> {
     /// As `Deadlines::now` has it.
     deadline: Duration,
     reply: Option<ReplyTo<A>>,
+    trace: Trace,
 }
 
 impl<A: Agent> Delivery<A> {
@@ -163,6 +175,7 @@ impl<A: Agent> Delivery<A> {
         request: Option<RequestTry>,
         deadline: Duration,
         reply: ReplyTo<A>,
+        trace: Trace,
     ) -> Self {
         Self {
             message: Some(message),
@@ -170,7 +183,18 @@ impl<A: Agent> Delivery<A> {
             request,
             deadline,
             reply: Some(reply),
+            trace,
         }
+    }
+
+    /// By what its call is followed.
+    pub(crate) fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
+    /// From here on it is followed by its turn.
+    pub(crate) fn follow(&mut self, turn: Trace) {
+        self.trace = turn;
     }
 
     pub(crate) fn request(&self) -> Option<RequestTry> {
@@ -309,7 +333,8 @@ impl<A: Agent> Delivery<A> {
             (ReplyTo::Nobody(sender), Some(message)) => {
                 let Sender { router, key } = *sender;
                 tracing::trace!(%key, ?refusal, "a message is sent on");
-                router.send_on(&key, self.request, self.deadline, message);
+                let trace = std::mem::take(&mut self.trace);
+                router.send_on(&key, self.request, self.deadline, message, trace);
             }
             // It was being handled when its activation went away.
             (ReplyTo::Caller(caller), None) => {

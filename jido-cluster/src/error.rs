@@ -42,7 +42,10 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    const ALL: [Self; 11] = [
+    /// How many kinds there are; they are numbered from 1.
+    pub(crate) const COUNT: usize = Self::ALL.len();
+
+    pub(crate) const ALL: [Self; 11] = [
         Self::InvalidInput,
         Self::Agent,
         Self::Timeout,
@@ -55,6 +58,23 @@ impl ErrorKind {
         Self::Startup,
         Self::Expired,
     ];
+
+    /// The kind as labels of metrics and fields of spans have it.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::InvalidInput => "invalid_input",
+            Self::Agent => "agent",
+            Self::Timeout => "timeout",
+            Self::Unavailable => "unavailable",
+            Self::Interrupted => "interrupted",
+            Self::Overloaded => "overloaded",
+            Self::Stopped => "stopped",
+            Self::Incompatible => "incompatible",
+            Self::Unreadable => "unreadable",
+            Self::Startup => "startup",
+            Self::Expired => "expired",
+        }
+    }
 
     /// The kind that another node numbered so; unknown numbers come from newer
     /// versions.

@@ -47,6 +47,17 @@ pub(crate) enum AskError {
     Overloaded,
 }
 
+/// The asks that are under way.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Load {
+    /// To peers.
+    pub(crate) open: usize,
+    /// The bytes of their messages.
+    pub(crate) open_bytes: u64,
+    /// From peers.
+    pub(crate) unanswered: usize,
+}
+
 /// Whoever takes the asks to one manager.
 pub(crate) trait AskHandler: std::fmt::Debug + Send + Sync + 'static {
     /// Takes an ask. Never blocks; the port sees to it that an answer goes back.
@@ -180,6 +191,7 @@ impl Exchange {
             manager: manager.clone(),
             key: question.key,
             request: question.request,
+            trace: question.trace,
             payload: question.payload,
         }
         .encode();
@@ -215,6 +227,15 @@ impl Exchange {
     pub(crate) async fn settled(&self) {
         while self.unanswered.load(Ordering::Acquire) > 0 || !self.pending.is_empty() {
             tokio::time::sleep(SETTLED_CHECK).await;
+        }
+    }
+
+    /// What is under way.
+    pub(crate) fn load(&self) -> Load {
+        Load {
+            open: self.pending.len(),
+            open_bytes: self.budgets.bytes(),
+            unanswered: self.unanswered.load(Ordering::Relaxed),
         }
     }
 

@@ -23,6 +23,7 @@ use crate::error::{Error, ErrorKind};
 use crate::members::Member;
 use crate::node::Core;
 use crate::runtime::OwnedTask;
+use crate::telemetry::RenewalEnd;
 use crate::transport::Peer;
 use watch::{TTL_METADATA, Watch, parts};
 
@@ -186,6 +187,7 @@ async fn renew(lease: Arc<Lease>, core: std::sync::Weak<Core>) {
     let mut look = lease.ttl / LOOKS;
     let mut looks = 0;
     let mut slept = Duration::ZERO;
+    let mut was_held = true;
     loop {
         let pause = look
             .min((lease.ttl / LOOKS).saturating_sub(slept))
@@ -199,11 +201,16 @@ async fn renew(lease: Arc<Lease>, core: std::sync::Weak<Core>) {
         }
         if looks >= RENEWED_EVERY {
             let sent = core.environment.elapsed();
-            match lease
+            let renewal = lease
                 .storage
                 .renew_node(&core.cluster, core.incarnation)
-                .await
-            {
+                .await;
+            core.metrics.renewed(match renewal {
+                Ok(Renewal::Renewed(_)) => RenewalEnd::Renewed,
+                Ok(Renewal::Dead) => RenewalEnd::Dead,
+                Err(_) => RenewalEnd::Failed,
+            });
+            match renewal {
                 Ok(Renewal::Renewed(_)) => {
                     lease.note(match is_planted!(LeaseFromReceipt) {
                         true => core.environment.elapsed(),
@@ -215,6 +222,11 @@ async fn renew(lease: Arc<Lease>, core: std::sync::Weak<Core>) {
                 Err(error) => tracing::warn!(%error, "the lease was not renewed"),
             }
         }
+        let is_held = lease.is_held(core.environment.elapsed());
+        if was_held && !is_held {
+            core.metrics.lapsed();
+        }
+        was_held = is_held;
         match watch_others(&lease, &core, &mut watch).await {
             Ok(next) => look = next,
             Err(error) => {
@@ -236,6 +248,7 @@ async fn watch_others(
     let now = core.environment.elapsed();
     for (life, beat) in watch.observe(now, &records, lease.ttl) {
         tracing::info!(incarnation = %life, "a node's lease has run out");
+        core.metrics.expired();
         lease
             .storage
             .declare_dead(&core.cluster, life, Some(beat))

@@ -81,6 +81,7 @@ mod reminders;
 mod request;
 mod router;
 mod runtime;
+pub mod telemetry;
 pub mod transport;
 mod watched;
 
@@ -98,9 +99,10 @@ pub use handle::{DEFAULT_CALL_TIMEOUT, Handle, MAX_CALL_TIMEOUT};
 pub use jido_core::{
     Agent, AgentError, AgentId, AgentKey, Checkpoint, ClusterName, Context, DEFAULT_WEIGHT,
     Effects, Entry, Epoch, EventSourced, Executed, Incarnation, LAST_TIME, Labels, MAX_KEY_LEN,
-    MAX_REMINDER_BYTES, MAX_REMINDER_NAME_LEN, MAX_REMINDERS, MAX_TIMERS, MAX_WEIGHT, MIN_INTERVAL,
-    ManagerName, Missed, NodeName, Occurrence, Reminder, ReminderList, RequestId, Revision,
-    SKIP_AFTER, Schedule, Seq, Sourced, Timer, Timestamp, Turn, decode_payload, encode_payload,
+    MAX_REMINDER_BYTES, MAX_REMINDER_NAME_LEN, MAX_REMINDERS, MAX_TIMERS, MAX_TRACE_STATE_LEN,
+    MAX_WEIGHT, MIN_INTERVAL, ManagerName, Missed, NodeName, Occurrence, Reminder, ReminderList,
+    RequestId, Revision, SKIP_AFTER, Schedule, Seq, Sourced, Timer, Timestamp, TraceContext, Turn,
+    decode_payload, encode_payload,
 };
 pub use lease::Takeover;
 pub use manager::{

@@ -120,6 +120,11 @@ impl<A: Agent> Managed for Router<A> {
         self.go_on(core).await
     }
 
+    async fn publish_metrics(&self) {
+        let counts = Box::pin(self.local().counts()).await;
+        self.settings().metrics.publish(counts);
+    }
+
     fn ended(&self) {
         self.forget_latest();
     }

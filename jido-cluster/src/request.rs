@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
-use jido_core::{Agent, RequestId, Timestamp};
+use jido_core::{Agent, RequestId, Timestamp, TraceContext};
 
 use crate::delivery::{Answered, Reply};
 use crate::error::{Error, ErrorKind};
 use crate::handle::{DEFAULT_CALL_TIMEOUT, Handle, MAX_CALL_TIMEOUT};
 use crate::router::{Given, RequestOptions};
 use crate::runtime;
+use crate::telemetry::Trace;
 
 /// A client's requests are numbered in so many rows, so that threads seldom meet at
 /// one counter.
@@ -48,6 +49,7 @@ pub struct Request<'a, A: Agent> {
     timeout: Duration,
     id: Option<RequestId>,
     issued_at: Option<Timestamp>,
+    trace: Option<TraceContext>,
 }
 
 /// What became of a request.
@@ -71,6 +73,7 @@ impl<'a, A: Agent> Request<'a, A> {
             timeout: DEFAULT_CALL_TIMEOUT,
             id: None,
             issued_at: None,
+            trace: None,
         }
     }
 
@@ -102,6 +105,25 @@ impl<'a, A: Agent> Request<'a, A> {
     /// caller's own.
     pub fn issued_at(mut self, at: Timestamp) -> Self {
         self.issued_at = Some(at);
+        self
+    }
+
+    /// The trace that the request belongs to, as its caller got it: from the header `traceparent` of an
+    /// HTTP request, say. The agent's node, and those that the agent calls in turn, have it in
+    /// their [spans](crate::telemetry), and the agent sees it as
+    /// [`Context::trace`](jido_core::Context::trace).
+    ///
+    /// Without it, a call that an agent makes while it handles a message goes on with the trace of that.
+    ///
+    /// ```
+    /// # use jido_cluster::*;
+    /// # async fn example<A: Agent>(handle: Handle<A>, message: A::Message) -> Result<(), Error> {
+    /// let trace: TraceContext = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse()?;
+    /// let reply = handle.request("counter-1", message).trace_context(trace).send().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn trace_context(mut self, trace: TraceContext) -> Self {
+        self.trace = Some(trace);
         self
     }
 
@@ -169,10 +191,14 @@ impl<'a, A: Agent> Request<'a, A> {
                 ),
             ));
         }
+        let operation = if cast { "cast" } else { "call" };
+        let router = self.handle.router();
+        let trace = Trace::call(router.whose(self.key), operation, self.trace.clone());
         Ok(RequestOptions {
             cast,
             request: Some(self.handle.next_request(self.id, self.issued_at)),
             timeout: self.timeout,
+            trace,
         })
     }
 }

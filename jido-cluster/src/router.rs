@@ -37,6 +37,7 @@ use crate::local::{Found, Gauge, Local, LocalMap, Parked, millis};
 use crate::node::Core;
 use crate::placement;
 use crate::reads::Confirmations;
+use crate::telemetry::{Trace, Whose};
 
 use attachments::Attachments;
 pub(crate) use current::Current;
@@ -143,6 +144,15 @@ impl<A: Agent> Router<A> {
 
     pub(crate) fn settings(&self) -> &Settings<A> {
         &self.settings
+    }
+
+    /// Whose spans those of an agent's key are.
+    pub(crate) fn whose<'a>(&'a self, key: &'a str) -> Whose<'a> {
+        Whose {
+            manager: &self.settings.name,
+            node: &self.core.name,
+            key,
+        }
     }
 
     pub(crate) fn local(&self) -> &LocalMap<A> {
@@ -257,7 +267,7 @@ impl<A: Agent> Router<A> {
     pub(crate) fn deliver_here(&self, key: &AgentKey, delivery: Delivery<A>) {
         let mut undelivered = Some(delivery);
         while let Some(delivery) = undelivered.take() {
-            if let Err(refusal) = self.ensure_started(key) {
+            if let Err(refusal) = self.ensure_started(key, delivery.trace()) {
                 return delivery.refuse(refusal);
             }
             let mut waiting = Some(delivery);
@@ -277,8 +287,8 @@ impl<A: Agent> Router<A> {
 
     /// Sees to it that a key has an activation on this node: a parked agent runs again,
     /// also while the node is leaving, since it has the claim; any other starts only
-    /// before that.
-    pub(crate) fn ensure_started(&self, key: &AgentKey) -> Result<(), Refusal> {
+    /// before that. `cause` is what it is started for.
+    pub(crate) fn ensure_started(&self, key: &AgentKey, cause: &Trace) -> Result<(), Refusal> {
         if self.local.runs(key.as_str()) {
             return Ok(());
         }
@@ -305,6 +315,7 @@ impl<A: Agent> Router<A> {
             key: key.clone(),
             gauge: gauge.clone(),
             me: None,
+            cause: cause.clone(),
             parked,
         };
         let (actor, _) =

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::{
     Agent, AgentId, Epoch, Error, NewEntry, NodeName, Occurrence, Reminder, ReminderList,
-    RequestId, Revision, Schedule, Timestamp, encode_payload,
+    RequestId, Revision, Schedule, Timestamp, TraceContext, encode_payload,
 };
 
 /// How many messages an activation may have [scheduled](Context::schedule) at a time.
@@ -85,6 +85,7 @@ pub struct Context<'a> {
     entries: Vec<NewEntry>,
     reminders: Cow<'a, ReminderList>,
     occurrence: Option<&'a Occurrence>,
+    trace: Option<&'a TraceContext>,
     timers: Vec<Timer>,
     /// How many the activation has from before.
     pending: usize,
@@ -100,6 +101,7 @@ impl<'a> Context<'a> {
             entries: Vec::new(),
             reminders: Cow::Borrowed(const { &ReminderList::EMPTY }),
             occurrence: None,
+            trace: None,
             timers: Vec::new(),
             pending: 0,
             deciding: false,
@@ -118,6 +120,12 @@ impl<'a> Context<'a> {
             occurrence,
             ..self
         }
+    }
+
+    /// The trace that the message belongs to.
+    #[must_use]
+    pub fn with_trace(self, trace: Option<&'a TraceContext>) -> Self {
+        Self { trace, ..self }
     }
 
     /// How many messages the activation has scheduled before.
@@ -161,6 +169,12 @@ impl<'a> Context<'a> {
     /// The id of the request that brought the message, where it has one.
     pub fn request_id(&self) -> Option<RequestId> {
         self.turn.request
+    }
+
+    /// The trace that the message belongs to, where it has one: to take along to what is called
+    /// outside of the cluster, as `traceparent`. Calls to other agents take it along by themselves.
+    pub fn trace(&self) -> Option<&TraceContext> {
+        self.trace
     }
 
     /// Journals an entry. It is committed together with the state, before the

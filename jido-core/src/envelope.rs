@@ -5,11 +5,12 @@
 //! that an ask of a version that a node doesn't speak can still be answered. All
 //! numbers are big-endian. In version 1 there follow
 //!
-//! - **ask**: operation `u8`, flags `u8` (1 verify, 2 request, 4 its first try),
+//! - **ask**: operation `u8`, flags `u8` (1 verify, 2 request, 4 its first try, 8 trace),
 //!   route `u8` (0 direct, 1 pass on, 2 passed on), unless it is direct the node that it is for
 //!   or from (`u128`), budget in ms `u32`, manager (`u8` length, bytes), key (`u16` length,
 //!   bytes), request if flagged (`u128` client, `u64` seq, `u64` when it was made in
-//!   ms of Unix time), payload to the end;
+//!   ms of Unix time), trace if flagged (`u128` trace id, `u64` parent id, `u8` its flags, state
+//!   (`u16` length, bytes)), payload to the end;
 //! - **answer**: status `u8`, executed `u8`, code `u8`, flags `u8` (1 hint, 2 passed on), epoch
 //!   `u64`, revision `u64`, hint if flagged (`u128`), who gave it if passed on (`u8` length,
 //!   bytes), payload to the end;
@@ -22,11 +23,15 @@ mod answer;
 mod notice;
 mod renewal;
 mod route;
+mod trace;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use thiserror::Error;
 
-use crate::{AgentKey, MAX_KEY_LEN, MAX_NAME_LEN, ManagerName, RequestId, RequestTry, Timestamp};
+use crate::{
+    AgentKey, MAX_KEY_LEN, MAX_NAME_LEN, ManagerName, RequestId, RequestTry, Timestamp,
+    TraceContext,
+};
 
 pub use answer::{Answer, AnswerStatus};
 pub use notice::Notice;
@@ -43,6 +48,8 @@ const KIND_NOTICE: u8 = 3;
 const ASK_VERIFY: u8 = 1;
 const ASK_REQUEST: u8 = 2;
 const ASK_FIRST_TRY: u8 = 4;
+const ASK_TRACE: u8 = 8;
+const ASK_FLAGS: u8 = ASK_VERIFY | ASK_REQUEST | ASK_FIRST_TRY | ASK_TRACE;
 
 /// What an ask wants done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,6 +137,8 @@ pub struct Ask {
     pub key: Option<AgentKey>,
     /// The request that this is a try of.
     pub request: Option<RequestTry>,
+    /// The trace that it belongs to; without one it takes no byte.
+    pub trace: Option<TraceContext>,
     /// The message.
     pub payload: Bytes,
 }
@@ -174,7 +183,9 @@ impl Ask {
     pub fn encode(&self) -> Bytes {
         let key = self.key.as_ref().map_or("", AgentKey::as_str);
         // To the byte: what is frozen with room to spare costs another allocation.
-        let optional = self.route.encoded_len() + self.request.map_or(0, |_| REQUEST_LEN);
+        let optional = self.route.encoded_len()
+            + self.request.map_or(0, |_| REQUEST_LEN)
+            + self.trace.as_ref().map_or(0, trace::encoded_len);
         let mut out = BytesMut::with_capacity(
             FIXED_LEN + optional + self.manager.as_str().len() + key.len() + self.payload.len(),
         );
@@ -190,6 +201,9 @@ impl Ask {
                 flags |= ASK_FIRST_TRY;
             }
         }
+        if self.trace.is_some() {
+            flags |= ASK_TRACE;
+        }
         out.put_u8(flags);
         self.route.encode(&mut out);
         out.put_u32(self.budget_ms);
@@ -202,6 +216,9 @@ impl Ask {
             out.put_u128(request.id.client());
             out.put_u64(request.id.seq());
             out.put_u64(request.issued_at.0);
+        }
+        if let Some(trace) = &self.trace {
+            trace::encode(trace, &mut out);
         }
         out.put_slice(&self.payload);
         out.freeze()
@@ -245,7 +262,7 @@ fn decode_ask(correlation: u64, mut bytes: Bytes) -> Result<Ask, EnvelopeError> 
     let short = |_| EnvelopeError::Malformed("ask cut short");
     let operation = Operation::from_u8(bytes.try_get_u8().map_err(short)?)
         .ok_or(EnvelopeError::Malformed("unknown operation"))?;
-    let flags = known_flags(&mut bytes, ASK_VERIFY | ASK_REQUEST | ASK_FIRST_TRY)?;
+    let flags = known_flags(&mut bytes, ASK_FLAGS)?;
     let route = Route::decode(&mut bytes)?;
     let budget_ms = bytes.try_get_u32().map_err(short)?;
     let manager = manager_name(&mut bytes)?;
@@ -269,6 +286,10 @@ fn decode_ask(correlation: u64, mut bytes: Bytes) -> Result<Ask, EnvelopeError> 
             first: flags & ASK_FIRST_TRY != 0,
         })
     };
+    let trace = match flags & ASK_TRACE {
+        0 => None,
+        _ => Some(trace::decode(&mut bytes)?),
+    };
     Ok(Ask {
         correlation,
         operation,
@@ -278,6 +299,7 @@ fn decode_ask(correlation: u64, mut bytes: Bytes) -> Result<Ask, EnvelopeError> 
         manager,
         key,
         request,
+        trace,
         payload: bytes,
     })
 }

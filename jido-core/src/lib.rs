@@ -23,6 +23,7 @@ mod name;
 mod reminder;
 mod request;
 mod thread;
+mod trace_context;
 
 pub use agent::{Agent, AgentError, Checkpoints};
 pub use checkpoint::Checkpoint;
@@ -47,3 +48,4 @@ pub use reminder::{
 };
 pub use request::{RequestId, RequestTry};
 pub use thread::{Entry, MAX_ENTRY_KIND_LEN, NewEntry};
+pub use trace_context::{MAX_TRACE_STATE_LEN, TraceContext, TraceIdHex};

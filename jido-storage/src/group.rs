@@ -102,6 +102,11 @@ impl GroupCommitter {
         }
     }
 
+    /// How many commits and deletions wait for a batch, in all lanes.
+    pub fn queued(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.len()).sum()
+    }
+
     /// The lane of an agent, always the same one, so that its commits keep their order.
     fn lane_of(&self, id: &AgentId) -> usize {
         if self.lanes.len() == 1 {

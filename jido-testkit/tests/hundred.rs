@@ -1,5 +1,7 @@
 //! A hundred simulated members, of the real code.
 
+#![allow(clippy::expect_used, reason = "this is a test")]
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

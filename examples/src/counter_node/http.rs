@@ -9,7 +9,7 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use jido_cluster::{AgentKey, LAST_TIME, RequestId, Timestamp};
+use jido_cluster::{AgentKey, LAST_TIME, RequestId, Timestamp, TraceContext};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -39,6 +39,7 @@ pub(super) fn router(state: Arc<State>) -> Router {
             "/demo/cluster/rebalance",
             get(rebalancing::plan).post(rebalancing::rebalance),
         )
+        .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .fallback(unknown_path)
@@ -86,7 +87,7 @@ async fn increment(
     let key = Key::from(key)?;
     let by = amount(query)?;
     let request = request_id(&headers)?;
-    call(&state, &key, CounterMessage::Add(by), request).await
+    call(&state, &key, CounterMessage::Add(by), request, &headers).await
 }
 
 /// An increment that is not waited for: answered with 202 when the agent has taken it.
@@ -101,6 +102,9 @@ async fn cast(
     let mut cast = state.serving()?.counters.request(key.as_str(), message);
     if let Some(id) = request_id(&headers)? {
         cast = cast.id(id);
+    }
+    if let Some(trace) = trace_context(&headers) {
+        cast = cast.trace_context(trace);
     }
     cast.cast().await?;
     let taken = json!({ "key": key.as_str(), "node": state.name(), "taken": true });
@@ -126,14 +130,22 @@ async fn remind(
         at: time(at.as_deref())?,
         by: whole(by.as_deref())?,
     };
-    call(&state, &key, message, request_id(&headers)?).await
+    call(&state, &key, message, request_id(&headers)?, &headers).await
 }
 
 async fn read(
     Extract(state): Extract<Arc<State>>,
     key: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
 ) -> Answer {
-    call(&state, &Key::from(key)?, CounterMessage::Get, None).await
+    call(
+        &state,
+        &Key::from(key)?,
+        CounterMessage::Get,
+        None,
+        &headers,
+    )
+    .await
 }
 
 async fn call(
@@ -141,10 +153,14 @@ async fn call(
     key: &Key,
     message: CounterMessage,
     request: Option<RequestId>,
+    headers: &HeaderMap,
 ) -> Answer {
     let mut call = state.serving()?.counters.request(key.as_str(), message);
     if let Some(id) = request {
         call = call.id(id);
+    }
+    if let Some(trace) = trace_context(headers) {
+        call = call.trace_context(trace);
     }
     let reply = call.send().await?;
     Ok(Json(json!({
@@ -227,6 +243,13 @@ async fn network(Extract(state): Extract<Arc<State>>) -> Answer {
     })))
 }
 
+async fn metrics(
+    Extract(state): Extract<Arc<State>>,
+) -> ([(header::HeaderName, &'static str); 1], String) {
+    let kind = "text/plain; version=0.0.4; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], state.metrics().await)
+}
+
 async fn healthz() -> Json<Value> {
     Json(json!({ "status": "ok" }))
 }
@@ -298,6 +321,22 @@ fn whole(by: Option<&str>) -> Result<i64, ApiError> {
             i64::MAX
         ))
     })
+}
+
+/// The trace that a request belongs to. What can't be read is left out, as the recommendation wants it.
+fn trace_context(headers: &HeaderMap) -> Option<TraceContext> {
+    let mut parents = headers.get_all("traceparent").iter();
+    let trace: TraceContext = parents.next()?.to_str().ok()?.parse().ok()?;
+    if parents.next().is_some() {
+        return None;
+    }
+    let states: Option<Vec<&str>> = headers
+        .get_all("tracestate")
+        .iter()
+        .map(|state| state.to_str().ok())
+        .collect();
+    let state = states.unwrap_or_default().join(",");
+    trace.clone().with_state(&state).ok().or(Some(trace))
 }
 
 fn request_id(headers: &HeaderMap) -> Result<Option<RequestId>, ApiError> {

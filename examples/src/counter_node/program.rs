@@ -14,6 +14,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::counter::Counter;
 use super::http::router;
+use super::metrics::Metrics;
 use super::options::{NodeOptions, TakeoverOption};
 use super::security::Reloader;
 use super::state::{Serving, State};
@@ -68,6 +69,11 @@ pub fn run(options: NodeOptions) -> ExitCode {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .init();
+    // Before the node, which looks its metrics up when it starts.
+    let metrics = match Metrics::install() {
+        Ok(metrics) => metrics,
+        Err(error) => return end(Err(Failure::new(FAILED, format!("no metrics: {error}")))),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -75,7 +81,7 @@ pub fn run(options: NodeOptions) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return end(Err(Failure::new(FAILED, format!("no runtime: {error}")))),
     };
-    let code = end(runtime.block_on(node(options)));
+    let code = end(runtime.block_on(node(options, metrics)));
     // What still runs has nothing to say any more.
     runtime.shutdown_background();
     code
@@ -101,12 +107,12 @@ fn end(outcome: Result<(), Failure>) -> ExitCode {
     }
 }
 
-async fn node(options: NodeOptions) -> Result<(), Failure> {
+async fn node(options: NodeOptions, metrics: Metrics) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
     let listener = TcpListener::bind(options.http)
         .await
         .map_err(|error| Failure::new(FAILED, format!("--http {}: {error}", options.http)))?;
-    let state = Arc::new(State::new(options.name.clone()));
+    let state = Arc::new(State::new(options.name.clone(), metrics.clone()));
     let (close, closed) = oneshot::channel::<()>();
     let server = axum::serve(listener, router(Arc::clone(&state)))
         .with_graceful_shutdown(async move {
@@ -128,6 +134,7 @@ async fn node(options: NodeOptions) -> Result<(), Failure> {
             biased;
             () = signals.next() => {}
             () = reloader.run() => {}
+            () = metrics.keep_up() => {}
             _by_itself = node.ended() => {
                 return Err(Failure::new(REPLACED, "the cluster declared the node dead, and another has its name"));
             }

@@ -7,6 +7,7 @@ use jido_cluster::{Handle, Node, NodeName};
 
 use super::counter::Counter;
 use super::errors::ApiError;
+use super::metrics::Metrics;
 
 /// The running node and its manager.
 #[derive(Debug)]
@@ -19,14 +20,16 @@ pub(super) struct Serving {
 #[derive(Debug)]
 pub(super) struct State {
     name: NodeName,
+    metrics: Metrics,
     serving: OnceLock<Serving>,
     draining: AtomicBool,
 }
 
 impl State {
-    pub(super) fn new(name: NodeName) -> Self {
+    pub(super) fn new(name: NodeName, metrics: Metrics) -> Self {
         Self {
             name,
+            metrics,
             serving: OnceLock::new(),
             draining: AtomicBool::new(false),
         }
@@ -34,6 +37,14 @@ impl State {
 
     pub(super) fn name(&self) -> &NodeName {
         &self.name
+    }
+
+    /// The process's metrics, as they are now.
+    pub(super) async fn metrics(&self) -> String {
+        if let Some(Serving { node, .. }) = self.serving.get() {
+            node.publish_metrics().await;
+        }
+        self.metrics.render()
     }
 
     /// Has requests answered from now on.

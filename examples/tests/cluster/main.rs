@@ -15,6 +15,7 @@ mod drain;
 mod failover;
 mod input;
 mod membership;
+mod metrics;
 mod paused;
 mod postgres;
 mod rebalancing;

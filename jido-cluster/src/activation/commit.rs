@@ -36,11 +36,11 @@ impl<A: Agent> Running<A> {
     /// Commits in a task of its own, which no time-out can drop half-way.
     fn start_commit(&mut self, plan: Plan, ended: impl FnOnce() + Send + 'static) {
         let commit = self.commit(Some(plan));
-        let storage = self.router.settings().storage.clone();
+        let append = self.append();
         let (done, outcome) = oneshot::channel();
         self.in_flight = Some(outcome);
         runtime::spawn(async move {
-            let append = storage.append(commit);
+            let append = append.run(commit);
             let outcome = if is_planted!(CommitDroppedOnTimeOut) {
                 let in_time = tokio::time::timeout(Duration::from_millis(300), append).await;
                 in_time.unwrap_or_else(|_| AppendOutcome::Failed(too_slow()))
@@ -134,6 +134,7 @@ impl<A: Agent> Running<A> {
             }
             AppendOutcome::Fenced { epoch } => {
                 tracing::info!(agent = %self.id, mine = %self.epoch, %epoch, "an activation was fenced");
+                self.router.settings().metrics.fenced();
                 let refusal = Refusal::NotOwner { hint: None };
                 let undone = self.pipeline.undo();
                 Self::undone(undone, &refusal);
@@ -280,7 +281,7 @@ impl<A: Agent> Running<A> {
             release: true,
             ..self.commit(plan)
         };
-        match self.router.settings().storage.append(release).await {
+        match self.append().run(release).await {
             // Nothing was written, and the state is still here: the agent goes on.
             AppendOutcome::Failed(error) if carries_state => {
                 tracing::warn!(agent = %self.id, %error, "an agent could not hibernate");

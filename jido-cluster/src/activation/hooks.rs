@@ -1,15 +1,17 @@
-//! What an agent does when its activation starts and stops.
+//! What an agent does when its activation starts and stops, and what is told of its handlers.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use futures_util::FutureExt;
 use jido_core::{Agent, AgentError, Effects, NewEntry, ReminderList, encode_state};
 
-use super::running::{Running, agent_error, context, panic_text};
-use crate::error::Error;
+use super::running::{Running, context};
+use crate::error::{Error, ErrorKind};
 use crate::reminders::Listing;
+use crate::telemetry::{Handled, Text, Trace};
 
 /// How a hook or a message ended: well, with an error, or in a panic.
 type Ended = Result<Result<(), AgentError>, Box<dyn Any + Send>>;
@@ -88,4 +90,35 @@ impl<A: Agent> Running<A> {
         self.check_len(state.len(), entries, reminding)?;
         Ok(reminders)
     }
+}
+
+impl<A: Agent> Running<A> {
+    /// Counts what became of a message that began at this time, and says so where it is followed.
+    pub(super) fn told<R>(
+        &self,
+        handled: &Result<Result<R, AgentError>, Box<dyn Any + Send>>,
+        trace: &Trace,
+        began: Duration,
+    ) {
+        let how = match handled {
+            Ok(Ok(_)) => Handled::Ok,
+            Ok(Err(_)) => Handled::Failed,
+            Err(_) => Handled::Panicked,
+        };
+        let since = self.router.core().since(began);
+        self.router.settings().metrics.handled(how, since);
+        trace.ended(how.text());
+    }
+}
+
+pub(super) fn agent_error(error: &AgentError) -> Error {
+    Error::new(ErrorKind::Agent, error.to_string())
+}
+
+pub(super) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("a panic without a text")
 }

@@ -18,6 +18,7 @@ use super::running::{Running, context};
 use super::timers::{Alarm, Timers};
 use crate::error::Error;
 use crate::reminders::Listing;
+use crate::telemetry::UNTRACED;
 
 /// How long an occurrence that failed waits before it is tried again: from the first to the
 /// second.
@@ -100,6 +101,7 @@ impl<A: Agent> Running<A> {
                 (name, result)
             }
         };
+        self.router.settings().metrics.reminded(result.is_ok());
         match result {
             Ok(()) => {
                 self.own.retries.each.remove(&name);
@@ -138,9 +140,11 @@ impl<A: Agent> Running<A> {
         let mut ctx = context(&self.router, &self.id, self.epoch, self.revision, None)
             .with_reminders(list, occurrence)
             .with_timers(self.own.timers.len());
-        let ended = AssertUnwindSafe(self.agent.handle(message, &mut ctx))
-            .catch_unwind()
-            .await;
+        let began = self.router.core().deadlines.now();
+        let trace = UNTRACED.handle(self.router.whose(self.id.key.as_str()));
+        let handling = AssertUnwindSafe(self.agent.handle(message, &mut ctx));
+        let ended = trace.handling(handling.catch_unwind()).await;
+        self.told(&ended, &trace, began);
         let mut effects = ctx.into_effects();
         if let Some((_, after)) = reminder {
             effects.reminders.get_or_insert(after);

@@ -63,7 +63,8 @@ impl<A: Agent> Running<A> {
         for delivery in std::mem::take(&mut self.waiting) {
             let delivery = self.repeated(delivery).await;
             if let Some(message) = delivery.and_then(|delivery| self.begin(delivery, now)) {
-                self.turn(message).await;
+                let now = self.router.core().deadlines.now();
+                self.turn(message, now).await;
             }
         }
     }

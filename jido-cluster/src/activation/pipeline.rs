@@ -250,6 +250,11 @@ impl<H> Pipeline<H> {
         })
     }
 
+    /// What waits for the commit in flight.
+    pub(super) fn flying(&self) -> impl Iterator<Item = &H> {
+        self.in_flight.iter().flat_map(|flying| &flying.held)
+    }
+
     /// The requests whose effects the commit in flight carries, and when they were made.
     pub(super) fn applied(&self) -> impl Iterator<Item = (RequestId, Timestamp)> {
         let flying = self.in_flight.iter().flat_map(|flying| &flying.requests);

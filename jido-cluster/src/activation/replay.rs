@@ -6,7 +6,8 @@ use bytes::{Bytes, BytesMut};
 use jido_core::{Agent, Entry, Seq, encode_state};
 use jido_storage::{Loaded, is_planted};
 
-use super::running::{agent_error, by_entries, covered, panic_text};
+use super::hooks::{agent_error, panic_text};
+use super::running::{by_entries, covered};
 use super::start::refusal_of;
 use crate::delivery::Refusal;
 use crate::error::{Error, ErrorKind};

@@ -16,6 +16,7 @@ use ractor::ActorCell;
 use tokio::sync::oneshot;
 
 use super::answers::Held;
+use super::hooks::{agent_error, panic_text};
 use super::occurrences::Own;
 use super::pipeline::Pipeline;
 use super::window::{Forgotten, Window};
@@ -146,21 +147,38 @@ impl<A: Agent> Running<A> {
             )));
             return None;
         }
+        let turn = delivery
+            .trace()
+            .handle(self.router.whose(self.id.key.as_str()));
+        delivery.follow(turn);
         self.copy = self.window.as_ref().and_then(|_| delivery.copy());
         let message = delivery.begin();
         self.delivery = Some(delivery);
         message
     }
 
-    /// Handles the message that was begun.
-    pub(super) async fn turn(&mut self, message: A::Message) {
+    /// Handles the message that was begun, at this time of `Deadlines`.
+    pub(super) async fn turn(&mut self, message: A::Message, began: Duration) {
         let request = self.delivery.as_ref().and_then(Delivery::request);
+        let trace = self.delivery.as_ref().map(Delivery::trace).cloned();
+        let trace = trace.unwrap_or_default();
         let mut ctx = context(&self.router, &self.id, self.epoch, self.revision, request)
             .with_reminders(self.pipeline.reminders(), None)
+            .with_trace(trace.context())
             .with_timers(self.own.timers.len());
-        let handled = AssertUnwindSafe(self.agent.handle(message, &mut ctx))
-            .catch_unwind()
-            .await;
+        let handled = match trace.is_followed() {
+            false => {
+                AssertUnwindSafe(self.agent.handle(message, &mut ctx))
+                    .catch_unwind()
+                    .await
+            }
+            // Who follows a call pays for it, and others for no larger future.
+            true => {
+                let handling = AssertUnwindSafe(self.agent.handle(message, &mut ctx));
+                Box::pin(trace.handling(handling.catch_unwind())).await
+            }
+        };
+        self.told(&handled, &trace, began);
         let effects = ctx.into_effects();
         self.end_turn(handled, effects);
     }
@@ -358,10 +376,6 @@ pub(super) fn covered(loaded: &Loaded) -> Seq {
     checkpoint.map_or(Seq::ZERO, |checkpoint| checkpoint.covers)
 }
 
-pub(super) fn agent_error(error: &AgentError) -> Error {
-    Error::new(ErrorKind::Agent, error.to_string())
-}
-
 /// What a turn of an agent at a revision is told.
 pub(super) fn context<'a, A: Agent>(
     router: &'a Router<A>,
@@ -379,12 +393,4 @@ pub(super) fn context<'a, A: Agent>(
         now: core.environment.wall(),
         request: request.map(|request| request.id),
     })
-}
-
-pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("a panic without a text")
 }

@@ -15,13 +15,41 @@ use crate::lease::Takeover;
 use crate::local::Parked;
 use crate::reminders::Listing;
 use crate::router::Router;
+use crate::telemetry::{Activated, Text};
 
 /// How long members that don't share the storage are given to say whether they run
 /// an agent.
 const ASK_AROUND: Duration = Duration::from_secs(1);
 
+/// Makes the agent ready to run.
+pub(super) async fn start<A: Agent>(start: &mut Start<A>) -> Result<Running<A>, Refusal> {
+    // Taken, so that neither is kept while the agent runs.
+    let (parked, cause) = (start.parked.take(), std::mem::take(&mut start.cause));
+    let core = start.router.core();
+    let began = core.deadlines.now();
+    let trace = cause.activate(start.router.whose(start.key.as_str()));
+    let (ready, how) = match parked {
+        Some(parked) => {
+            let ready = trace.within(Box::pin(resume(start, &parked))).await;
+            (ready, Activated::Resumed)
+        }
+        None => {
+            let ready = trace.within(Box::pin(claim_and_load(start))).await;
+            (ready, Activated::Claimed)
+        }
+    };
+    let how = ready.as_ref().map_or(Activated::Refused, |_| how);
+    start
+        .router
+        .settings()
+        .metrics
+        .activated(how, core.since(began));
+    trace.ended(how.text());
+    ready
+}
+
 /// Claims the agent, loads it, and makes it ready to run.
-pub(super) async fn claim_and_load<A: Agent>(start: &Start<A>) -> Result<Running<A>, Refusal> {
+async fn claim_and_load<A: Agent>(start: &Start<A>) -> Result<Running<A>, Refusal> {
     let router = &start.router;
     let id = router.agent_id(&start.key);
     // Bounded, so that a thousand agents that wake at once don't stampede storage.
@@ -79,10 +107,7 @@ pub(super) async fn claim_and_load<A: Agent>(start: &Start<A>) -> Result<Running
 }
 
 /// Makes a parked agent ready to run again, under the claim that it has.
-pub(super) async fn resume<A: Agent>(
-    start: &Start<A>,
-    parked: &Parked,
-) -> Result<Running<A>, Refusal> {
+async fn resume<A: Agent>(start: &Start<A>, parked: &Parked) -> Result<Running<A>, Refusal> {
     let router = &start.router;
     let id = router.agent_id(&start.key);
     match decode_state(&parked.state).map_err(Error::from) {

@@ -62,6 +62,15 @@ impl Budgets {
         self.peers.load().get(&peer).cloned().unwrap_or(budget)
     }
 
+    /// The bytes that are open to all peers.
+    pub(super) fn bytes(&self) -> u64 {
+        let peers = self.peers.load();
+        let open = peers
+            .values()
+            .map(|budget| budget.0.load(Ordering::Relaxed));
+        open.map(|open| open & ((1 << ASKS_SHIFT) - 1)).sum()
+    }
+
     pub(super) fn forget(&self, peer: Incarnation) {
         self.peers.rcu(|peers| {
             let mut peers = BTreeMap::clone(peers);
@@ -88,7 +97,9 @@ mod tests {
         let first = budgets.take(peer, MAX_BYTES as usize).unwrap();
         assert!(budgets.take(peer, 1).is_none());
         assert!(budgets.take(Incarnation(2), 1).is_some());
+        assert_eq!(budgets.bytes(), MAX_BYTES);
         drop(first);
+        assert_eq!(budgets.bytes(), 0);
         let open: Vec<_> = (0..MAX_ASKS)
             .map(|_| budgets.take(peer, 0).unwrap())
             .collect();

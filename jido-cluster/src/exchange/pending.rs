@@ -96,6 +96,14 @@ impl Pending {
         let _ = open.answer.send(answer);
     }
 
+    /// How many wait.
+    pub(super) fn len(&self) -> usize {
+        self.shards
+            .iter()
+            .map(|shard| shard.lock().open.len())
+            .sum()
+    }
+
     /// Ends all asks to a peer whose session has ended.
     pub(super) fn interrupt(&self, peer: Incarnation) {
         for shard in &self.shards {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use jido_core::{AgentKey, Operation, RequestTry};
+use jido_core::{AgentKey, Operation, RequestTry, TraceContext};
 
 /// What an ask wants, before it is addressed.
 #[derive(Debug, Clone)]
@@ -12,6 +12,7 @@ pub(crate) struct Question {
     pub(crate) key: Option<AgentKey>,
     pub(crate) verify: bool,
     pub(crate) request: Option<RequestTry>,
+    pub(crate) trace: Option<TraceContext>,
     pub(crate) budget: Duration,
     pub(crate) lane: u64,
     /// Which of the other members passes it on where there is no session with the asked
@@ -28,6 +29,7 @@ impl Question {
             key: None,
             verify: false,
             request: None,
+            trace: None,
             budget,
             lane: 0,
             relay: 0,

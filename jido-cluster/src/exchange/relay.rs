@@ -83,6 +83,7 @@ impl Exchange {
             key: ask.key,
             verify: ask.verify,
             request: ask.request.map(overtaken),
+            trace: ask.trace,
             budget,
             relay: 0,
             payload: ask.payload,

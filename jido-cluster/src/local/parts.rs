@@ -1,10 +1,12 @@
-//! The keys of a node's agents, part by part.
+//! All of a node's agents, part by part.
 
 use std::collections::BinaryHeap;
+use std::sync::atomic::Ordering;
 
 use jido_core::{Agent, AgentKey};
 
-use super::{LocalMap, SWEPT_AT_ONCE};
+use super::{LocalMap, SEALED, SWEPT_AT_ONCE, Slot};
+use crate::telemetry::AgentCounts;
 
 impl<A: Agent> LocalMap<A> {
     /// The first keys after `after` for which `wanted` holds, in order, and no more than
@@ -34,5 +36,29 @@ impl<A: Agent> LocalMap<A> {
             }
         }
         first.into_sorted_vec()
+    }
+
+    /// How many there are of each sort, and how many messages wait for them. Others go on
+    /// meanwhile.
+    pub(crate) async fn counts(&self) -> AgentCounts {
+        let map = self.map.pin_owned();
+        let mut counts = AgentCounts {
+            bytes: self.bytes(),
+            ..AgentCounts::default()
+        };
+        for (at, slot) in map.values().enumerate() {
+            if at % SWEPT_AT_ONCE == SWEPT_AT_ONCE - 1 {
+                tokio::task::yield_now().await;
+            }
+            match slot {
+                Slot::Running(local) => {
+                    let sent = local.sent.load(Ordering::Relaxed) & !SEALED;
+                    counts.waiting += sent.saturating_sub(local.gauge.taken());
+                    counts.hot += 1;
+                }
+                Slot::Parked(_) => counts.parked += 1,
+            }
+        }
+        counts
     }
 }

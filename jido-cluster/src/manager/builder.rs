@@ -18,6 +18,7 @@ use crate::placement::{PlacementPolicy, Rendezvous};
 use crate::reads::Reads;
 use crate::rebalance::Rebalancing;
 use crate::router::{Capacity, Initial, Patience, Prepare, Router, Settings};
+use crate::telemetry::ManagerMetrics;
 
 /// How many requests an agent remembers unless it is told otherwise.
 pub const DEFAULT_REQUEST_COUNT: usize = 4_096;
@@ -308,6 +309,7 @@ impl<A: Agent> ManagerBuilder<A> {
         let core = node.core();
         let (lease, storage) = core.hold_lease(&storage).await?;
         let settings = Settings {
+            metrics: Arc::new(ManagerMetrics::new(&name, &core.name)),
             name,
             storage,
             durability,

@@ -13,6 +13,12 @@ pub struct NetworkStats {
     pub accepted: u64,
     /// Sessions that were ready.
     pub sessions: u64,
+    /// Sessions that had been ready and ended.
+    pub ended: u64,
+    /// Heartbeats that were sent to peers.
+    pub heartbeats_sent: u64,
+    /// Heartbeats that came from peers.
+    pub heartbeats_received: u64,
     /// Ends of connections that have another cookie, whoever had dialed.
     pub wrong_cookie: u64,
     /// Ends whose certificate was refused: none, of another authority, not valid at this
@@ -35,6 +41,9 @@ pub struct NetworkStats {
 pub(crate) struct Counters {
     pub(super) accepted: AtomicU64,
     pub(super) sessions: AtomicU64,
+    pub(super) ended: AtomicU64,
+    pub(super) heartbeats_sent: AtomicU64,
+    pub(super) heartbeats_received: AtomicU64,
     pub(super) wrong_cookie: AtomicU64,
     pub(super) wrong_certificate: AtomicU64,
     pub(super) wrong_cluster: AtomicU64,
@@ -56,6 +65,9 @@ impl Counters {
         NetworkStats {
             accepted: read(&self.accepted),
             sessions: read(&self.sessions),
+            ended: read(&self.ended),
+            heartbeats_sent: read(&self.heartbeats_sent),
+            heartbeats_received: read(&self.heartbeats_received),
             wrong_cookie: read(&self.wrong_cookie),
             wrong_certificate: read(&self.wrong_certificate),
             wrong_cluster: read(&self.wrong_cluster),

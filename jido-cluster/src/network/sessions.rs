@@ -22,7 +22,7 @@ use tokio::sync::watch;
 pub(super) use self::opening::Opening;
 use super::counters::{Counters, count};
 use super::flaps::Flaps;
-use super::frame::{self, FrameError, SessionId};
+use super::frame::{self, Content, FrameError, SessionId};
 use super::gateway;
 use super::hello::Hello;
 use super::link::Link;
@@ -258,6 +258,7 @@ impl Sessions {
             self.change_links(|links| {
                 links.remove(&peer.incarnation);
             });
+            count(&self.counters.ended);
             tracing::info!(session = %id, peer = %peer.name, incarnation = %peer.incarnation, "a peer is down");
             self.inbox.peer_down(peer.incarnation);
             if !session.said_goodbye() && !table.is_closed {
@@ -289,6 +290,9 @@ impl Sessions {
         match frame::read(bytes) {
             // Frames of a session that has ended are late, and lost with it.
             Ok((id, content)) => {
+                if matches!(content, Content::Heartbeat) {
+                    count(&self.counters.heartbeats_received);
+                }
                 if let Some(session) = session(id) {
                     session.receive(content, &*self.inbox);
                 }

@@ -20,6 +20,7 @@ use crate::error::{Error, ErrorKind};
 #[cfg(feature = "dns")]
 use crate::network::Dns;
 use crate::network::{Cookie, Detection, NetworkOptions, Tls};
+use crate::telemetry::NodeMetrics;
 use crate::transport::Transport;
 
 /// The bounds of a lease's time to live: shorter, and a busy machine misses it;
@@ -252,6 +253,7 @@ impl NodeBuilder {
             None => Ways::Network(Box::new(self.network(&cluster, &name)?)),
         };
         let makings = Makings {
+            metrics: Arc::new(NodeMetrics::new(&name)),
             name,
             cluster,
             labels,

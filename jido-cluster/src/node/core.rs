@@ -1,6 +1,6 @@
 //! What everything on a node shares.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -9,14 +9,16 @@ use jido_core::{ClusterName, Incarnation, ManagerName, NodeName, Operation};
 use jido_storage::{Batching, GroupCommitter, GroupOptions, Storage};
 use parking_lot::Mutex;
 
+use super::Makings;
 use crate::deadlines::Deadlines;
 use crate::environment::Environment;
 use crate::error::{Error, ErrorKind};
-use crate::exchange::{Exchange, Question};
+use crate::exchange::{Exchange, Load, Question};
 use crate::lease::{HeldLease, Lease};
 use crate::members::{Member, Members};
 use crate::router::DrainProgress;
 use crate::runtime;
+use crate::telemetry::{NodeCounts, NodeMetrics, Since};
 use crate::transport::Transport;
 use crate::watched::Watched;
 
@@ -42,6 +44,8 @@ pub(crate) trait Managed: std::fmt::Debug + Send + Sync + 'static {
     fn storage(&self) -> Arc<dyn Storage>;
     /// Goes on in a further life of the node, which is registered in its storage.
     async fn go_on(&self, core: &Arc<Core>) -> Result<(), Error>;
+    /// Publishes how its agents are.
+    async fn publish_metrics(&self);
     /// The node has ended, and no life follows.
     fn ended(&self);
 }
@@ -74,9 +78,12 @@ pub(crate) struct Core {
     pub(crate) members: Arc<Members>,
     pub(crate) exchange: Arc<Exchange>,
     pub(crate) deadlines: Arc<Deadlines>,
+    pub(crate) metrics: Arc<NodeMetrics>,
     lease_ttl: Duration,
     group_commit: GroupOptions,
     storages: tokio::sync::Mutex<Vec<Held>>,
+    /// Those before the storages, to be looked at.
+    groups: Mutex<Vec<Weak<GroupCommitter>>>,
     managers: Mutex<Vec<Arc<dyn Managed>>>,
     life: Watched<Life>,
     /// Why the node isn't well, by its own signals.
@@ -84,29 +91,23 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(super) fn new(
-        cluster: ClusterName,
-        me: Member,
-        environment: Arc<dyn Environment>,
-        transport: Arc<dyn Transport>,
-        deadlines: Arc<Deadlines>,
-        lease_ttl: Duration,
-        group_commit: GroupOptions,
-    ) -> Self {
+    pub(super) fn new(makings: &Makings, me: Member, transport: Arc<dyn Transport>) -> Self {
         let (name, incarnation) = (me.name.clone(), me.incarnation);
         let members = Arc::new(Members::new(me));
         Self {
             name,
-            cluster,
+            cluster: makings.cluster.clone(),
             incarnation,
-            environment,
+            environment: makings.environment.clone(),
             exchange: Exchange::new(transport.clone(), members.clone()),
             transport,
             members,
-            deadlines,
-            lease_ttl,
-            group_commit,
+            deadlines: makings.deadlines.clone(),
+            metrics: makings.metrics.clone(),
+            lease_ttl: makings.lease_ttl,
+            group_commit: makings.group_commit.clone(),
             storages: tokio::sync::Mutex::default(),
+            groups: Mutex::default(),
             managers: Mutex::default(),
             life: Watched::new(Life::Up),
             ailment: Mutex::default(),
@@ -143,10 +144,44 @@ impl Core {
         }
         let (group, drivers) = GroupCommitter::new(storage.clone(), &self.group_commit)?;
         for driver in drivers {
+            let sizes = self.metrics.batches();
+            let driver = driver.on_batch(move |size| sizes.record(size as f64));
             // Ends by itself, once nobody has the committer any more.
             runtime::spawn(driver.run());
         }
-        Ok(Arc::new(group))
+        let group = Arc::new(group);
+        self.groups.lock().push(Arc::downgrade(&group));
+        Ok(group)
+    }
+
+    /// The time since something began, for a metric.
+    pub(crate) fn since(&self, began: Duration) -> Since<'_> {
+        Since {
+            clock: &self.deadlines,
+            began,
+        }
+    }
+
+    /// Publishes what is under way now.
+    pub(super) async fn publish_metrics(&self) {
+        let Load {
+            open,
+            open_bytes,
+            unanswered,
+        } = self.exchange.load();
+        let groups = self.groups.lock().clone();
+        let groups = groups.iter().filter_map(Weak::upgrade);
+        let commit_queue = groups.map(|group| group.queued()).sum();
+        self.metrics.publish(NodeCounts {
+            members: self.members.view().members().len(),
+            asks_open: open,
+            asks_open_bytes: open_bytes,
+            asks_unanswered: unanswered,
+            commit_queue,
+        });
+        for manager in self.managers() {
+            manager.publish_metrics().await;
+        }
     }
 
     /// Adds a manager; false if this life is over.

@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::members::Member;
 use crate::network::{Counters, NetworkOptions, NetworkTransport};
 use crate::runtime;
+use crate::telemetry::NodeMetrics;
 use crate::transport::Transport;
 
 /// Makes a transport for a node, given its name and its life.
@@ -41,6 +42,7 @@ pub(super) struct Makings {
     pub(super) environment: Arc<dyn Environment>,
     pub(super) ways: Ways,
     pub(super) deadlines: Arc<Deadlines>,
+    pub(super) metrics: Arc<NodeMetrics>,
     pub(super) lease_ttl: Duration,
     pub(super) group_commit: GroupOptions,
     pub(super) health: Option<HealthCheck>,
@@ -57,15 +59,7 @@ impl Makings {
         };
         let mut me = Member::new(self.name.clone(), incarnation, String::new());
         me.labels = self.labels.clone();
-        let core = Arc::new(Core::new(
-            self.cluster.clone(),
-            me,
-            self.environment.clone(),
-            transport,
-            self.deadlines.clone(),
-            self.lease_ttl,
-            self.group_commit.clone(),
-        ));
+        let core = Arc::new(Core::new(self, me, transport));
         if let Some(check) = &self.health {
             // Before anybody hears of this node.
             core.look_at_health(check);

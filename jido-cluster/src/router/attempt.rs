@@ -18,6 +18,7 @@ use crate::delivery::{Answered, Delivery, Outcome, Refusal, ReplyTo};
 use crate::error::{Error, ErrorKind};
 use crate::exchange::{AskError, PendingAnswer, Question};
 use crate::local::Found;
+use crate::telemetry::Retry;
 use crate::transport::SendError;
 
 /// A message, as it was given or as it travels. It is encoded when it first
@@ -78,13 +79,25 @@ pub(super) enum Why {
     Unresolved(Error),
 }
 
+impl Why {
+    /// As what a further try is counted that follows it.
+    pub(super) fn retry(&self) -> Retry {
+        match self {
+            Self::Refused(refusal) => refusal.retry(),
+            Self::Unreachable => Retry::Unreachable,
+            Self::NotPassedOn => Retry::NotPassedOn,
+            Self::Unresolved(_) => Retry::Unresolved,
+        }
+    }
+}
+
 impl<A: Agent> Router<A> {
     /// Makes one try. What is sent is on its way when this returns.
     pub(super) fn begin(
         &self,
         key: &str,
         message: Message<A>,
-        options: RequestOptions,
+        options: &RequestOptions,
         expires: Duration,
         course: &Course,
     ) -> Result<(Target, Attempt<A>), Error> {
@@ -133,6 +146,7 @@ impl<A: Agent> Router<A> {
                     key: Some(agent_key),
                     verify: course.verify(),
                     request: options.request,
+                    trace: options.trace.context().cloned(),
                     budget: expires.saturating_sub(self.core.deadlines.now()),
                     lane: hash,
                     relay: course.relay(),
@@ -224,13 +238,21 @@ fn read_outcome<A: Agent>(outcome: Option<Outcome<A>>) -> Ended<A> {
 
 fn delivery<A: Agent>(
     message: A::Message,
-    options: RequestOptions,
+    options: &RequestOptions,
     expires: Duration,
 ) -> (Delivery<A>, oneshot::Receiver<Outcome<A>>) {
     let (caller, outcome) = oneshot::channel();
     let reply = ReplyTo::Caller(caller);
+    let trace = options.trace.clone();
     (
-        Delivery::new(message, options.cast, options.request, expires, reply),
+        Delivery::new(
+            message,
+            options.cast,
+            options.request,
+            expires,
+            reply,
+            trace,
+        ),
         outcome,
     )
 }

@@ -15,6 +15,7 @@ use crate::activation::{ActivationMessage, Errand};
 use crate::delivery::Refusal;
 use crate::error::{Error, ErrorKind};
 use crate::exchange::{AskError, Question};
+use crate::telemetry::UNTRACED;
 use crate::transport::SendError;
 
 /// How a try of an errand ended.
@@ -144,6 +145,7 @@ impl<A: Agent> Router<A> {
             key: Some(key.clone()),
             verify,
             request: None,
+            trace: None,
             budget,
             lane: self.key_hash(key.as_str()),
             relay: 0,
@@ -190,7 +192,7 @@ impl<A: Agent> Router<A> {
                 Errand::Hibernate | Errand::Passivate(_) if !self.local.contains(key.as_str()) => {
                     return Ok(());
                 }
-                _ => self.ensure_started(key)?,
+                _ => self.ensure_started(key, &UNTRACED)?,
             }
             let (done, outcome) = oneshot::channel();
             if self

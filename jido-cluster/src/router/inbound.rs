@@ -16,6 +16,7 @@ use crate::exchange::{AnswerPort, AskHandler};
 use crate::local::Found;
 use crate::placement::PlacementPolicy;
 use crate::runtime;
+use crate::telemetry::Trace;
 
 impl<A: Agent> AskHandler for Router<A> {
     fn ask(&self, from: Incarnation, ask: Ask, port: AnswerPort) {
@@ -165,9 +166,17 @@ impl<A: Agent> Router<A> {
         };
         let budget = Duration::from_millis(u64::from(ask.budget_ms));
         let deadline = self.core.deadlines.now() + budget;
+        let trace = Trace::of_peer(ask.trace);
         let cast = ask.operation == Operation::Cast;
         let reply = ReplyTo::Peer(Box::new(port));
-        Some(Delivery::new(message, cast, ask.request, deadline, reply))
+        Some(Delivery::new(
+            message,
+            cast,
+            ask.request,
+            deadline,
+            reply,
+            trace,
+        ))
     }
 
     /// Whether this node answers for a key that it is asked about; if not, who may.

@@ -268,6 +268,7 @@ impl<A: Agent> Router<A> {
             Err(error) => told.failed(&error),
         };
         self.rebalancer.done.lock().add(done);
+        self.settings.metrics.migrated(&done);
         done
     }
 

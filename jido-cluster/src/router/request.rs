@@ -13,13 +13,15 @@ use crate::deadlines::Deadline;
 use crate::delivery::{Answered, Delivery, Refusal, ReplyTo, Sender};
 use crate::error::{Error, ErrorKind};
 use crate::runtime;
+use crate::telemetry::Trace;
 
 /// What a caller says about a request besides its message.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct RequestOptions {
     pub(crate) cast: bool,
     pub(crate) request: Option<RequestTry>,
     pub(crate) timeout: Duration,
+    pub(crate) trace: Trace,
 }
 
 /// What stands between one try and the next.
@@ -76,39 +78,59 @@ impl<A: Agent> Router<A> {
         options: RequestOptions,
     ) -> impl Future<Output = Result<Option<Given<A::Reply>>, Error>> + Send + 'a {
         let begun_at = self.core.deadlines.now();
+        let expires = begun_at + options.timeout;
         let mut tries = Tries {
             options,
             course: Course::default(),
             executed: Executed::No,
             begun_at,
-            expires: begun_at + options.timeout,
+            expires,
         };
         let mut message = Message::Typed(message);
         async move {
             let mut time_out = self.core.deadlines.at(tries.expires);
-            loop {
+            let result = loop {
                 // The node may have begun another life since the last try.
                 let router = self.current();
-                let begun = router.begin(key, message, tries.options, tries.expires, &tries.course);
-                let (target, mut attempt) =
-                    begun.map_err(|error| error.with_executed(tries.executed))?;
+                let (target, mut attempt) = match router.begin(
+                    key,
+                    message,
+                    &tries.options,
+                    tries.expires,
+                    &tries.course,
+                ) {
+                    Ok(begun) => begun,
+                    Err(error) => break Err(error.with_executed(tries.executed)),
+                };
                 let ended = tokio::select! {
                     biased;
                     ended = poll_fn(|cx| attempt.poll(cx)) => ended,
-                    () = &mut time_out => return Err(timed_out(tries.options.timeout, Executed::Maybe)),
+                    () = &mut time_out => break Err(timed_out(tries.options.timeout, Executed::Maybe)),
                 };
                 message = match ended {
-                    Ended::Settled(result) => return result.map_err(|error| tries.failed(error)),
+                    Ended::Settled(result) => break result.map_err(|error| tries.failed(error)),
                     Ended::Back { message, why } => {
                         // Apart, so that calls whose first try is answered don't carry it.
                         let paused =
                             router.between_tries(key, target, why, &mut tries, &mut time_out);
-                        Box::pin(paused).await?;
-                        message
+                        match Box::pin(paused).await {
+                            Ok(()) => message,
+                            Err(error) => break Err(error),
+                        }
                     }
                 };
-            }
+            };
+            self.tell(&tries.options, begun_at, result.as_ref().err());
+            result
         }
+    }
+
+    /// Tells how a request ended that began at this time.
+    fn tell(&self, options: &RequestOptions, began: Duration, error: Option<&Error>) {
+        let error = error.map(Error::kind);
+        let since = self.core.since(began);
+        self.settings.metrics.called(options.cast, error, since);
+        options.trace.ended(error.map_or("ok", ErrorKind::label));
     }
 
     /// Takes in what a try has told of the agent's owner, and waits until the next one
@@ -121,6 +143,7 @@ impl<A: Agent> Router<A> {
         tries: &mut Tries,
         time_out: &mut Deadline<'_>,
     ) -> Result<(), Error> {
+        let retry = why.retry();
         let (next, refusal) = match why {
             Why::Refused(refusal) => {
                 let next = self.learn(key, target, &refusal, &mut tries.course)?;
@@ -153,6 +176,7 @@ impl<A: Agent> Router<A> {
         self.pause(wait, Pin::new(time_out))
             .await
             .map_err(|error| error.with_executed(tries.executed))?;
+        self.settings.metrics.retried(retry);
         tries.begun_at = self.core.deadlines.now();
         Ok(())
     }
@@ -206,6 +230,7 @@ impl<A: Agent> Router<A> {
         request: Option<RequestTry>,
         deadline: Duration,
         message: A::Message,
+        trace: Trace,
     ) {
         let Some(router) = self.me.upgrade() else {
             return;
@@ -217,6 +242,7 @@ impl<A: Agent> Router<A> {
                 cast: true,
                 request,
                 timeout,
+                trace,
             };
             if let Err(error) = Box::pin(router.request(key.as_str(), message, options)).await {
                 tracing::warn!(%key, %error, "a message that nobody waits for was not delivered");
@@ -240,10 +266,11 @@ impl<A: Agent> Router<A> {
                 router,
                 key: key.clone(),
             }));
-            let delivery = Delivery::new(message, true, options.request, deadline, reply);
+            let RequestOptions { request, trace, .. } = options;
+            let delivery = Delivery::new(message, true, request, deadline, reply, trace);
             self.deliver_here(key, delivery);
         } else {
-            self.send_on(key, options.request, deadline, message);
+            self.send_on(key, options.request, deadline, message, options.trace);
         }
     }
 

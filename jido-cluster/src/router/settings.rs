@@ -12,6 +12,7 @@ use crate::lease::{Lease, Takeover};
 use crate::placement::PlacementPolicy;
 use crate::reads::Reads;
 use crate::rebalance::Rebalancing;
+use crate::telemetry::ManagerMetrics;
 
 /// Makes a fresh agent.
 pub(crate) type Initial<A> = Arc<dyn Fn(&AgentKey) -> A + Send + Sync>;
@@ -44,6 +45,7 @@ pub(crate) struct Settings<A: Agent> {
     pub(crate) escalates: bool,
     pub(crate) initial: Initial<A>,
     pub(crate) prepare: Prepare<A>,
+    pub(crate) metrics: Arc<ManagerMetrics>,
 }
 
 impl<A: Agent> Clone for Settings<A> {
@@ -67,6 +69,7 @@ impl<A: Agent> Clone for Settings<A> {
             escalates: self.escalates,
             initial: self.initial.clone(),
             prepare: self.prepare.clone(),
+            metrics: self.metrics.clone(),
         }
     }
 }

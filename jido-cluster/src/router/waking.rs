@@ -136,6 +136,9 @@ impl<A: Agent> Router<A> {
                 })
                 .buffer_unordered(CONCURRENCY);
             while let Some((looked, due, place)) = woken.next().await {
+                if looked == Looked::Woken {
+                    self.settings.metrics.woken();
+                }
                 if looked == Looked::InVain {
                     aside.put(due, place, self.core.deadlines.now());
                 }

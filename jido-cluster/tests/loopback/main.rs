@@ -33,5 +33,6 @@ mod sourced;
 mod stampede;
 mod starting;
 mod supervision;
+mod telemetry;
 mod unsaved;
 mod versions;

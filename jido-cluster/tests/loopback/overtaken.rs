@@ -72,6 +72,7 @@ async fn late_first_try(id: RequestId, made: Timestamp, before: &[Further]) -> (
             issued_at: made,
             first: true,
         }),
+        trace: None,
         payload: encode_payload(&Message::Add(1)).unwrap(),
     };
     transport.send(node.incarnation(), 0, ask.encode()).unwrap();

@@ -16,8 +16,14 @@ fn ask() -> Ask {
             issued_at: Timestamp(u64::MAX - 3),
             first: true,
         }),
+        trace: Some(trace()),
         payload: Bytes::from_static(b"message"),
     }
+}
+
+fn trace() -> TraceContext {
+    let trace = TraceContext::new(u128::MAX - 5, 6, 1).unwrap();
+    trace.with_state("vendor=opaque,other=x y").unwrap()
 }
 
 fn answer() -> Answer {
@@ -104,8 +110,18 @@ fn envelopes_read_back_as_written() {
         );
     }
 
+    let stateless = Ask {
+        trace: Some(TraceContext::new(7, 8, 0).unwrap()),
+        ..ask()
+    };
+    assert_eq!(
+        Envelope::decode(stateless.encode()),
+        Ok(Envelope::Ask(stateless))
+    );
+
     let bare = Ask {
         request: None,
+        trace: None,
         verify: false,
         payload: Bytes::new(),
         ..ask()
@@ -192,7 +208,7 @@ fn unknown_flags_routes_and_statuses_are_refused() {
     for (envelope, at, byte) in [
         (&ask, OPERATION_OR_STATUS, 0),
         (&ask, OPERATION_OR_STATUS, 12),
-        (&ask, ASK_FLAGS, 8),
+        (&ask, ASK_FLAGS, 16),
         (&ask, ASK_ROUTE, 3),
         (&answer, OPERATION_OR_STATUS, 7),
         (&answer, ANSWER_FLAGS, 4),
@@ -203,6 +219,60 @@ fn unknown_flags_routes_and_statuses_are_refused() {
         assert!(
             matches!(read, Err(EnvelopeError::Malformed(_))),
             "{at} {byte} {read:?}"
+        );
+    }
+}
+
+#[test]
+fn a_trace_costs_nothing_where_there_is_none_and_little_where_there_is() {
+    let with = |trace| Ask { trace, ..ask() }.encode().len();
+    let stateless = TraceContext::new(1, 2, 3).unwrap();
+    assert_eq!(with(Some(stateless)) - with(None), trace::FIXED_LEN);
+    assert_eq!(
+        with(Some(trace())) - with(None),
+        trace::FIXED_LEN + trace().state().len()
+    );
+}
+
+#[test]
+fn an_ask_without_a_trace_is_written_as_before_there_were_any() {
+    let ask = Ask {
+        operation: Operation::Cast,
+        verify: false,
+        route: Route::Direct,
+        budget_ms: 258,
+        manager: ManagerName::new("m").unwrap(),
+        key: Some(AgentKey::new("k").unwrap()),
+        request: None,
+        trace: None,
+        payload: Bytes::from_static(b"!"),
+        ..ask()
+    };
+    let bytes = [
+        1, 1, 0, 0, 0, 0, 0, 0, 0, 7, 2, 0, 0, 0, 0, 1, 2, 1, b'm', 0, 1, b'k', b'!',
+    ];
+    assert_eq!(&ask.encode()[..], bytes);
+}
+
+#[test]
+fn a_trace_out_of_its_range_is_refused() {
+    let whole = ask().encode();
+    let state = trace().state().len();
+    let trace_at = whole.len() - ask().payload.len() - state - trace::FIXED_LEN;
+    let (parent, len) = (trace_at + 16, trace_at + 25);
+    for (from, bytes) in [
+        (trace_at, &[0u8; 16][..]),
+        (parent, &[0; 8]),
+        (len, &[2, 1]),
+        (len + 2, b"V"),
+        (len + 2, &[0xff]),
+    ] {
+        let mut bad = whole.to_vec();
+        bad[from..from + bytes.len()].copy_from_slice(bytes);
+        let read = Envelope::decode(bad.into());
+        assert!(
+            matches!(read, Err(EnvelopeError::Malformed(_))),
+            "{from} {read:?}"
         );
     }
 }

@@ -5,7 +5,7 @@ use jido_core::fuzz::bounded;
 use jido_core::{
     AgentKey, Answer, AnswerStatus, Ask, Envelope, EnvelopeError, Epoch, Executed, Incarnation,
     Labels, ManagerName, NodeName, Notice, Operation, PROTOCOL_VERSION, Renewal, RequestId,
-    RequestTry, Revision, Route, Timestamp, fuzz_target,
+    RequestTry, Revision, Route, Timestamp, TraceContext, fuzz_target,
 };
 
 fn seeds() -> Vec<Vec<u8>> {
@@ -23,6 +23,9 @@ fn seeds() -> Vec<Vec<u8>> {
             issued_at: Timestamp(8),
             first: false,
         }),
+        trace: TraceContext::new(1 << 90, 9, 1)
+            .and_then(|trace| trace.with_state("a=b,c=d"))
+            .ok(),
         payload: Bytes::from_static(b"message"),
     };
     let plain = Ask {
@@ -36,6 +39,7 @@ fn seeds() -> Vec<Vec<u8>> {
     };
     let direct = Ask {
         route: Route::Direct,
+        trace: None,
         ..plain.clone()
     };
     let answer = Answer {

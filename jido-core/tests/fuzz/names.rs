@@ -2,8 +2,8 @@
 
 use jido_core::fuzz::bounded;
 use jido_core::{
-    AgentKey, ClusterName, Error, ErrorKind, MAX_KEY_LEN, MAX_NAME_LEN, ManagerName, NodeName,
-    fuzz_target,
+    AgentKey, ClusterName, Error, ErrorKind, MAX_KEY_LEN, MAX_NAME_LEN, MAX_TRACE_STATE_LEN,
+    ManagerName, NodeName, TraceContext, fuzz_target,
 };
 
 fn seeds() -> Vec<Vec<u8>> {
@@ -57,6 +57,37 @@ fn composite_keys() {
         // A key that was put together by other means splits all the same.
         if let Ok(key) = AgentKey::new(text) {
             assert!(!key.parts().is_empty());
+        }
+    });
+}
+
+/// What HTTP brings as `traceparent` and `tracestate`.
+#[test]
+fn trace_contexts() {
+    let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let later = format!("cc{}-more", &parent[2..]);
+    let seeds = vec![
+        parent.into(),
+        later.into(),
+        b"vendor=opaque, t@v=1,,".to_vec(),
+        vec![b'='; MAX_TRACE_STATE_LEN + 1],
+    ];
+    fuzz_target!(seeds, |bytes: &[u8]| {
+        let Ok(text) = std::str::from_utf8(bytes) else {
+            return;
+        };
+        match bounded(bytes.len(), || text.parse::<TraceContext>()) {
+            Ok(context) => {
+                let written = context.to_string();
+                assert_eq!(written.parse::<TraceContext>().unwrap(), context);
+                assert_eq!(written[3..52], text[3..52]);
+            }
+            Err(error) => assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}"),
+        }
+        let context = TraceContext::new(1, 2, 3).unwrap();
+        match bounded(bytes.len(), || context.with_state(text)) {
+            Ok(context) => assert_eq!(context.state(), text),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}"),
         }
     });
 }

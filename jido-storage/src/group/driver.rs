@@ -1,5 +1,6 @@
 //! What hands the batches of a lane to the adapter.
 
+use std::fmt;
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -15,22 +16,36 @@ use crate::{Commit, Storage};
 ///
 /// When it is dropped before its end, its lane is closed, and nobody knows how
 /// the batch in flight ends.
-#[derive(Debug)]
 #[must_use = "commits wait until it is run"]
 pub struct GroupDriver {
     storage: Arc<dyn Storage>,
     lane: Arc<Lane>,
+    on_batch: Option<Box<dyn Fn(usize) + Send + Sync>>,
 }
 
 impl GroupDriver {
     pub(super) fn new(storage: Arc<dyn Storage>, lane: Arc<Lane>) -> Self {
-        Self { storage, lane }
+        Self {
+            storage,
+            lane,
+            on_batch: None,
+        }
+    }
+
+    /// Calls this with the size of each batch, in commits and deletions, before it goes to the
+    /// adapter: for who counts them. It must neither block nor panic.
+    pub fn on_batch(mut self, hook: impl Fn(usize) + Send + Sync + 'static) -> Self {
+        self.on_batch = Some(Box::new(hook));
+        self
     }
 
     /// Commits one batch after the other, until the committer is closed or dropped
     /// and the last batch has ended.
     pub async fn run(self) {
         while let Some(batch) = self.lane.next_batch().await {
+            if let Some(hook) = &self.on_batch {
+                hook(batch.len());
+            }
             let Batch { commits, deletions } = batch;
             let deletions = deletions
                 .into_iter()
@@ -52,6 +67,15 @@ impl GroupDriver {
 impl Drop for GroupDriver {
     fn drop(&mut self) {
         self.lane.close();
+    }
+}
+
+impl fmt::Debug for GroupDriver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GroupDriver")
+            .field("storage", &self.storage)
+            .field("lane", &self.lane)
+            .finish_non_exhaustive()
     }
 }
 

@@ -81,7 +81,7 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.commits.len() + self.deletions.len()
     }
 
@@ -162,6 +162,11 @@ impl Lane {
                 self.overloaded()
             });
         }
+    }
+
+    /// How much waits.
+    pub(super) fn len(&self) -> usize {
+        self.state.lock().queue.len()
     }
 
     /// What has queued up, waiting for the first; none once the lane is closed.

@@ -30,6 +30,7 @@ impl Sessions {
                 .map(|session| session.peer().incarnation)
         };
         if let Some(link) = peer.and_then(|peer| self.links.load().get(&peer).cloned()) {
+            count(&self.counters.heartbeats_sent);
             link.beat();
         }
     }

@@ -7,7 +7,7 @@ use jido_cluster::loopback::LoopbackTransport;
 use jido_cluster::transport::{Inbox, Peer, Transport};
 use jido_cluster::{
     AgentKey, Executed, Incarnation, ManagerName, Node, NodeName, RequestId, Timestamp,
-    encode_payload,
+    TraceContext, encode_payload,
 };
 use jido_core::{
     Answer, AnswerStatus, Ask, Envelope, Epoch, Notice, Operation, RequestTry, Revision, Route,
@@ -79,6 +79,9 @@ fn ask(key: &str, route: Route, correlation: u64) -> Ask {
             issued_at: Timestamp(5),
             first: true,
         }),
+        trace: TraceContext::new(6, 7, 1)
+            .and_then(|trace| trace.with_state("vendor=opaque"))
+            .ok(),
         payload: encode_payload(&Message::Add(1)).unwrap(),
     }
 }
