@@ -6,6 +6,7 @@
 //! serves. [`DemoClient`] speaks the rest of that contract, [`Load`] is many
 //! such clients at once that keep a history, [`chaos`] breaks what they work with, and
 //! [`drill`] has a zone of it fail and tells how well the others bore it.
+//! With [`Namespaces`] the nodes' network loses packets.
 
 mod balancer;
 mod builder;
@@ -16,7 +17,9 @@ pub mod drill;
 mod http;
 mod load;
 pub(crate) mod logs;
+mod namespaces;
 mod node;
+mod place;
 pub(crate) mod ports;
 mod program;
 mod recovery;
@@ -29,6 +32,7 @@ pub use cluster::ProcessCluster;
 use load::request_id;
 pub use load::{Load, LoadCounts, LoadOptions, LoadReport};
 pub use logs::Log;
+pub use namespaces::{End, Namespaces};
 pub use node::ProcessNode;
 pub use program::node_program;
 pub use replies::{CounterReply, Member, Move, OwnerReply, RebalancePlan, Rebalanced, Stats};

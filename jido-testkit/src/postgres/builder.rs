@@ -1,8 +1,9 @@
 //! How a temporary server is asked for.
 
 use std::fmt;
+use std::net::IpAddr;
 
-use super::server::Tls;
+use super::server::{Access, Tls};
 use super::temporary::{TemporaryPostgres, not_ours};
 use crate::Error;
 
@@ -16,7 +17,7 @@ pub struct TemporaryPostgresBuilder {
     url: Option<String>,
     own: bool,
     fsync_off: bool,
-    tls: Option<Tls>,
+    access: Access,
 }
 
 impl fmt::Debug for TemporaryPostgresBuilder {
@@ -52,10 +53,19 @@ impl TemporaryPostgresBuilder {
     /// has to name for those who look.
     #[must_use]
     pub fn tls(mut self, certificate: impl Into<String>, key: impl Into<String>) -> Self {
-        self.tls = Some(Tls {
+        self.access.tls = Some(Tls {
             certificate: certificate.into(),
             key: key.into(),
         });
+        self
+    }
+
+    /// Has the server listen at an address other than 127.0.0.1, and take connections from all
+    /// machines of its network. Passwords go there in the clear, so it is for networks of the
+    /// test's own, as [`Namespaces`](crate::process::Namespaces) are.
+    #[must_use]
+    pub fn listen(mut self, address: IpAddr) -> Self {
+        self.access.address = Some(address);
         self
     }
 
@@ -81,8 +91,8 @@ impl TemporaryPostgresBuilder {
     /// # Errors
     ///
     /// [`Missing`](crate::ErrorKind::Missing) where no server is installed;
-    /// [`NotOurs`](crate::ErrorKind::NotOurs) for settings or TLS where `DATABASE_URL`
-    /// names a server; [`Exited`](crate::ErrorKind::Exited) and
+    /// [`NotOurs`](crate::ErrorKind::NotOurs) for settings, TLS or an address where
+    /// `DATABASE_URL` names a server; [`Exited`](crate::ErrorKind::Exited) and
     /// [`TooSlow`](crate::ErrorKind::TooSlow), with the end of the server's log;
     /// [`Machine`](crate::ErrorKind::Machine), also for a URL that can't be read.
     pub async fn start(mut self) -> Result<TemporaryPostgres, Error> {
@@ -91,13 +101,14 @@ impl TemporaryPostgresBuilder {
             self.url.clone().or(variable.filter(|url| !url.is_empty()))
         };
         match if self.own { None } else { given() } {
-            Some(_) if self.tls.is_some() => Err(not_ours("given a certificate")),
+            Some(_) if self.access.tls.is_some() => Err(not_ours("given a certificate")),
+            Some(_) if self.access.address.is_some() => Err(not_ours("given an address")),
             Some(url) => TemporaryPostgres::given(&url, &self.settings),
             None => {
                 if self.fsync_off {
                     self.settings.push(("fsync".to_owned(), "off".to_owned()));
                 }
-                TemporaryPostgres::made(self.settings, self.tls).await
+                TemporaryPostgres::made(self.settings, self.access).await
             }
         }
     }

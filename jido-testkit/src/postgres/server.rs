@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::{Child, ExitStatus};
@@ -43,12 +44,21 @@ pub(super) struct Tls {
     pub(super) key: String,
 }
 
+/// Who reaches a server, and how. By default those on loopback, in the clear.
+#[derive(Clone, Default)]
+pub(super) struct Access {
+    pub(super) tls: Option<Tls>,
+    /// Where it listens, if not at 127.0.0.1.
+    pub(super) address: Option<IpAddr>,
+}
+
 /// A server's folder, port and process.
 #[derive(Debug)]
 pub(super) struct Server {
     account: Account,
     programs: PathBuf,
     settings: Vec<(String, String)>,
+    host: IpAddr,
     folder: PathBuf,
     log: Log,
     port: Port,
@@ -77,6 +87,7 @@ impl Server {
             account,
             programs,
             settings,
+            host: Ipv4Addr::LOCALHOST.into(),
             folder,
             child: None,
             keeper,
@@ -93,6 +104,11 @@ impl Server {
 
     pub(super) fn log(&self) -> &Log {
         &self.log
+    }
+
+    /// Where it listens.
+    pub(super) fn host(&self) -> IpAddr {
+        self.host
     }
 
     pub(super) fn port(&self) -> u16 {
@@ -120,8 +136,30 @@ impl Server {
         std::fs::remove_file(file).map_err(|cause| machine("a file can't be removed", cause))
     }
 
-    /// Has a server whose data is laid down take connections over TLS alone.
-    pub(super) fn secure(&mut self, tls: &Tls) -> Result<(), Error> {
+    /// Says who reaches a server whose data is laid down.
+    pub(super) fn admit(&mut self, access: &Access) -> Result<(), Error> {
+        if let Some(address) = access.address {
+            self.open_to_network(address)?;
+        }
+        access.tls.as_ref().map_or(Ok(()), |tls| self.secure(tls))
+    }
+
+    /// Has it listen at an address, for all who are on its network.
+    fn open_to_network(&mut self, address: IpAddr) -> Result<(), Error> {
+        self.host = address;
+        let added = OpenOptions::new()
+            .append(true)
+            .open(self.rules())
+            .and_then(|mut rules| rules.write_all(b"host all all samenet password\n"));
+        added.map_err(|cause| machine("a server's rules can't be written", cause))
+    }
+
+    fn rules(&self) -> PathBuf {
+        self.data().join("pg_hba.conf")
+    }
+
+    /// Has it take connections over TLS alone.
+    fn secure(&mut self, tls: &Tls) -> Result<(), Error> {
         let written = |cause| machine("a server's certificate can't be written", cause);
         for (name, text) in [("server.crt", &tls.certificate), ("server.key", &tls.key)] {
             let path = self.data().join(name);
@@ -135,7 +173,7 @@ impl Server {
             file.write_all(text.as_bytes()).map_err(written)?;
             self.account.give(&path)?;
         }
-        let rules = self.data().join("pg_hba.conf");
+        let rules = self.rules();
         let text = std::fs::read_to_string(&rules).map_err(written)?;
         let lines = text.lines().map(|line| match line.strip_prefix("host ") {
             Some(rest) => format!("hostssl {rest}\n"),
@@ -162,7 +200,8 @@ impl Server {
         command
             .arg("--pgdata")
             .arg(self.data())
-            .args(["--host=127.0.0.1", "--username=postgres", "--no-password"])
+            .args(["--username=postgres", "--no-password"])
+            .arg(format!("--host={}", of.host()))
             .arg(format!("--port={}", of.port()))
             .args(["--checkpoint=fast", "--no-sync", "--write-recovery-conf"])
             .env("PGPASSWORD", password);
@@ -191,9 +230,9 @@ impl Server {
         }
         let mut command = self.account.command(self.program("postgres"), &self.folder);
         command.arg("-D").arg(self.data());
-        let port = self.port().to_string();
+        let (host, port) = (self.host.to_string(), self.port().to_string());
         let own = [
-            ("listen_addresses", "127.0.0.1"),
+            ("listen_addresses", &*host),
             ("port", &port),
             // A path in the folder could be too long for a socket.
             ("unix_socket_directories", ""),

@@ -1,6 +1,7 @@
 //! The server that tests are given.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use parking_lot::Mutex;
@@ -9,7 +10,7 @@ use url::Url;
 
 use super::builder::TemporaryPostgresBuilder;
 use super::psql;
-use super::server::{Server, Shutdown, Tls};
+use super::server::{Access, Server, Shutdown};
 use crate::process::Log;
 use crate::{Error, ErrorKind};
 
@@ -17,7 +18,7 @@ use crate::{Error, ErrorKind};
 ///
 /// It is made by `initdb` in a temporary folder from the programs that
 /// `pg_config` tells, else from the newest in `/usr/lib/postgresql`, else from
-/// `PATH`; it listens on a free port of 127.0.0.1 and runs as the user `postgres`
+/// `PATH`; it listens on a free port of 127.0.0.1, or where it is told to, and runs as the user `postgres`
 /// where this process is root's. Dropping it stops the server and removes the
 /// folder, and so does the end of this process, by SIGKILL too.
 ///
@@ -81,22 +82,20 @@ impl TemporaryPostgres {
 
     pub(super) async fn made(
         settings: Vec<(String, String)>,
-        tls: Option<Tls>,
+        access: Access,
     ) -> Result<Self, Error> {
         // The server listens on loopback, where other users of the machine are too.
         let password = format!("{:032x}", fastrand::u128(..));
         let mut server = Server::new(settings).await?;
         server.init(&password).await?;
-        if let Some(tls) = &tls {
-            server.secure(tls)?;
-        }
+        server.admit(&access)?;
         server.start().await?;
         Self::of(server, &password)
     }
 
     fn of(server: Server, password: &str) -> Result<Self, Error> {
-        let port = server.port();
-        let url = format!("postgres://postgres:{password}@127.0.0.1:{port}/postgres");
+        let address = SocketAddr::from((server.host(), server.port()));
+        let url = format!("postgres://postgres:{password}@{address}/postgres");
         Ok(Self {
             url: psql::parse(&url)?,
             server: Some(server),

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::cluster::ProcessCluster;
+use super::namespaces::Namespaces;
 use super::node::Launch;
+use super::place::Place;
 use crate::{Error, ErrorKind};
 
 /// How often a start is tried when an address turns out to be in use.
@@ -18,6 +20,7 @@ pub(super) const ATTEMPTS: usize = 3;
 pub struct ProcessClusterBuilder {
     pub(super) launch: Launch,
     nodes: usize,
+    places: Option<Vec<Place>>,
     shared_lmdb: bool,
     ready_within: Duration,
 }
@@ -43,6 +46,7 @@ impl ProcessClusterBuilder {
                 storage: "memory".into(),
             },
             nodes: 3,
+            places: None,
             shared_lmdb: false,
             ready_within: Duration::from_secs(30),
         }
@@ -97,6 +101,14 @@ impl ProcessClusterBuilder {
         self
     }
 
+    /// Has the nodes run in these namespaces, one each, and not on loopback. A node has to be told
+    /// that it may speak plain text beyond loopback, or be given certificates.
+    #[must_use]
+    pub fn namespaces(mut self, namespaces: &Namespaces) -> Self {
+        self.places = Some(namespaces.places());
+        self
+    }
+
     /// How long a node may take until it is ready. By default 30 s.
     #[must_use]
     pub fn ready_within(mut self, within: Duration) -> Self {
@@ -139,7 +151,7 @@ impl ProcessClusterBuilder {
             let data = dir.path().join("data");
             self.launch.storage = format!("lmdb:{}", data.display());
         }
-        let mut cluster = ProcessCluster::new(self.launch, self.ready_within, dir);
+        let mut cluster = ProcessCluster::new(self.launch, self.ready_within, self.places, dir);
         cluster.start_first(self.nodes).await?;
         Ok(cluster)
     }

@@ -1,5 +1,6 @@
 //! A cluster of processes.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -12,13 +13,15 @@ use tempfile::TempDir;
 use super::builder::ProcessClusterBuilder;
 use super::client::DemoClient;
 use super::node::{Launch, ProcessNode};
+use super::place::Place;
 use crate::wiring::now;
 use crate::{Error, ErrorKind};
 
 /// How often a node is asked who its members are.
 const JOIN_POLL: Duration = Duration::from_millis(20);
 
-/// Nodes in processes of their own, on loopback.
+/// Nodes in processes of their own, on loopback or in
+/// [`Namespaces`](super::Namespaces).
 ///
 /// Dropping it kills them all, also while a test panics; then the ends of their
 /// logs are printed, and the logs are kept. When the test itself is killed,
@@ -38,6 +41,8 @@ pub struct ProcessCluster {
     launch: Launch,
     ready_within: Duration,
     nodes: Vec<ProcessNode>,
+    /// Where further nodes run; none: on loopback.
+    places: Option<VecDeque<Place>>,
     /// Taken when the directory is to be kept.
     dir: Option<TempDir>,
 }
@@ -57,11 +62,17 @@ impl ProcessCluster {
         ProcessClusterBuilder::new(program.into())
     }
 
-    pub(super) fn new(launch: Launch, ready_within: Duration, dir: TempDir) -> Self {
+    pub(super) fn new(
+        launch: Launch,
+        ready_within: Duration,
+        places: Option<Vec<Place>>,
+        dir: TempDir,
+    ) -> Self {
         Self {
             launch,
             ready_within,
             nodes: Vec::new(),
+            places: places.map(VecDeque::from),
             dir: Some(dir),
         }
     }
@@ -255,7 +266,8 @@ impl ProcessCluster {
     ///
     /// # Errors
     ///
-    /// As [`ProcessClusterBuilder::start`].
+    /// As [`ProcessClusterBuilder::start`], and
+    /// [`NoSuchNode`](ErrorKind::NoSuchNode) when no namespace is left for it.
     pub async fn add(&mut self) -> Result<String, Error> {
         let name = self.new_node()?;
         self.restart(&name).await?;
@@ -268,7 +280,17 @@ impl ProcessCluster {
             .dir()
             .map(Path::to_owned)
             .unwrap_or_else(std::env::temp_dir);
-        self.nodes.push(ProcessNode::new(name.clone(), &logs)?);
+        let place = match &mut self.places {
+            None => Place::on_loopback()?,
+            Some(left) => left.pop_front().ok_or_else(|| {
+                Error::new(
+                    ErrorKind::NoSuchNode,
+                    format!("no namespace was made for {name}"),
+                )
+            })?,
+        };
+        self.nodes
+            .push(ProcessNode::new(name.clone(), &logs, place));
         Ok(name)
     }
 

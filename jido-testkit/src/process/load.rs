@@ -1,6 +1,7 @@
 //! Many clients that increment and read at once and keep a history.
 
 mod clients;
+mod sweep;
 mod told;
 
 use std::collections::BTreeMap;
@@ -175,6 +176,12 @@ impl Load {
         self.shared.kinds.lock().clone()
     }
 
+    /// How many requests were answered so far, by the node that was asked and the one that the counter
+    /// ran on.
+    pub fn answers_by_way(&self) -> BTreeMap<(String, String), u64> {
+        self.shared.ways.lock().clone()
+    }
+
     /// The last 20 errors with which operations failed, in words.
     pub fn errors(&self) -> Vec<String> {
         self.shared.errors.lock().iter().cloned().collect()
@@ -187,7 +194,7 @@ impl Load {
     /// [`Machine`](ErrorKind::Machine) when a client's task panicked.
     pub async fn stop(mut self) -> Result<LoadReport, Error> {
         self.shared.stopping.store(true, Ordering::Relaxed);
-        let mut operations = Vec::new();
+        let mut operations = std::mem::take(&mut *self.shared.swept.lock());
         for client in self.clients.drain(..) {
             let part = client.await.map_err(|cause| {
                 Error::new(ErrorKind::Machine, format!("a client ended early: {cause}"))

@@ -1,7 +1,7 @@
-//! One node: a process with a name, two ports and a log, that may live many times.
+//! One node: a process with a name, two addresses and a log, that may live many times.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::OnceLock;
@@ -12,7 +12,7 @@ use tokio::process::{Child, Command};
 
 use super::client::DemoClient;
 use super::logs::Log;
-use super::ports::Port;
+use super::place::Place;
 use crate::wiring::now;
 use crate::{Error, ErrorKind};
 
@@ -38,26 +38,23 @@ pub(super) struct Launch {
 #[derive(Debug)]
 pub struct ProcessNode {
     name: String,
-    peers: Port,
-    http: Port,
+    place: Place,
     log: Log,
     client: DemoClient,
     child: Option<Child>,
 }
 
 impl ProcessNode {
-    pub(super) fn new(name: String, logs: &Path) -> Result<Self, Error> {
-        let (peers, http) = (Port::reserve()?, Port::reserve()?);
-        let client = DemoClient::new(http.address());
+    pub(super) fn new(name: String, logs: &Path, place: Place) -> Self {
+        let client = DemoClient::new(place.http);
         let log = Log::new(logs.join(format!("{name}.log")));
-        Ok(Self {
+        Self {
             name,
-            peers,
-            http,
+            place,
             log,
             client,
             child: None,
-        })
+        }
     }
 
     /// Its name.
@@ -67,7 +64,7 @@ impl ProcessNode {
 
     /// Where other nodes reach it, as `IP:PORT`.
     pub fn peer_address(&self) -> String {
-        self.peers.address().to_string()
+        self.place.peers.to_string()
     }
 
     /// A client of it, which works again after a restart.
@@ -90,13 +87,13 @@ impl ProcessNode {
         if self.child.is_some() {
             return Err(self.error(ErrorKind::NoSuchNode, "runs already"));
         }
-        let mut command = command(&launch.program);
+        let mut command = command(&launch.program, self.place.namespace.as_deref());
         command
             .args(&launch.args)
             .args(launch.own_args.get(&self.name).into_iter().flatten())
             .args(["--name", &self.name])
             .args(["--listen", &self.peer_address()])
-            .args(["--http", &self.http.address().to_string()])
+            .args(["--http", &self.place.http.to_string()])
             .args(["--storage", &launch.storage]);
         for seed in seeds {
             command.args(["--seed", seed]);
@@ -250,14 +247,19 @@ impl ProcessNode {
 /// the cluster through its owner alone, and which the system kills when the thread
 /// that started it dies, where util-linux's `setpriv` is at hand to ask for that
 /// (to ask for it between fork and exec would need unsafe code).
-fn command(program: &Path) -> Command {
-    let mut command = if has_setpriv() {
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "--"]).arg(program);
-        command
-    } else {
-        Command::new(program)
-    };
+///
+/// What stands before the program becomes it, so that the process is the program's.
+fn command(program: &Path, namespace: Option<&str>) -> Command {
+    let mut words: Vec<&OsStr> = Vec::new();
+    if has_setpriv() {
+        words.extend(["setpriv", "--pdeathsig", "KILL", "--"].map(OsStr::new));
+    }
+    if let Some(namespace) = namespace {
+        words.extend(["ip", "netns", "exec", namespace].map(OsStr::new));
+    }
+    let mut words = words.into_iter().chain([program.as_os_str()]);
+    let mut command = Command::new(words.next().unwrap_or(program.as_os_str()));
+    command.args(words);
     command.process_group(0);
     command
 }

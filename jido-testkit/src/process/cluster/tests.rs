@@ -13,7 +13,7 @@ fn shell(script: &str) -> ProcessClusterBuilder {
 async fn started(script: &str) -> ProcessCluster {
     let dir = tempfile::tempdir().unwrap();
     let launch = shell(script).launch;
-    let mut cluster = ProcessCluster::new(launch.clone(), Duration::from_secs(1), dir);
+    let mut cluster = ProcessCluster::new(launch.clone(), Duration::from_secs(1), None, dir);
     cluster.new_node().unwrap();
     cluster.nodes[0].launch(&launch, &[]).unwrap();
     cluster
@@ -146,7 +146,7 @@ async fn nodes_have_arguments_of_their_own_and_are_killed_together() {
         .args_of("n2", ["west", "wing"]);
     let launch = builder.launch;
     let dir = tempfile::tempdir().unwrap();
-    let mut cluster = ProcessCluster::new(launch.clone(), Duration::from_secs(1), dir);
+    let mut cluster = ProcessCluster::new(launch.clone(), Duration::from_secs(1), None, dir);
     for at in 0..2 {
         cluster.new_node().unwrap();
         cluster.nodes[at].launch(&launch, &[]).unwrap();

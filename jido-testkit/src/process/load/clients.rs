@@ -18,7 +18,7 @@ use crate::wiring::now;
 use crate::{Error, ErrorKind};
 
 /// How long a client waits before it tries again elsewhere.
-const PAUSE: Duration = Duration::from_millis(10);
+pub(super) const PAUSE: Duration = Duration::from_millis(10);
 
 /// How many errors are kept in words.
 const KEPT_ERRORS: usize = 20;
@@ -57,13 +57,17 @@ pub(super) struct Shared {
     pub(super) owners: Mutex<BTreeMap<String, LastOwner>>,
     pub(super) errors: Mutex<VecDeque<String>>,
     pub(super) kinds: Mutex<BTreeMap<String, u64>>,
+    /// Requests that were answered, by the node that was asked and the one that answered.
+    pub(super) ways: Mutex<BTreeMap<(String, String), u64>>,
+    /// The operations of sweeps.
+    pub(super) swept: Mutex<Vec<Operation>>,
 }
 
 /// What came of a try.
-struct Tried {
-    invoked: Instant,
-    ended: Instant,
-    outcome: Outcome,
+pub(super) struct Tried {
+    pub(super) invoked: Instant,
+    pub(super) ended: Instant,
+    pub(super) outcome: Outcome,
 }
 
 impl Shared {
@@ -83,6 +87,8 @@ impl Shared {
             owners: Mutex::default(),
             errors: Mutex::default(),
             kinds: Mutex::default(),
+            ways: Mutex::default(),
+            swept: Mutex::default(),
         }
     }
 
@@ -120,7 +126,13 @@ impl Shared {
         Vec::from_iter(operation)
     }
 
-    fn operation(&self, client: usize, key: &str, action: Action, tried: Tried) -> Operation {
+    pub(super) fn operation(
+        &self,
+        client: usize,
+        key: &str,
+        action: Action,
+        tried: Tried,
+    ) -> Operation {
         let micros = |at: Instant| micros(at.duration_since(self.origin));
         Operation {
             id: self.next.fetch_add(1, Ordering::Relaxed),
@@ -218,7 +230,9 @@ impl Shared {
         }
     }
 
-    fn answered(&self, reply: CounterReply, done: bool) -> Outcome {
+    pub(super) fn answered(&self, reply: CounterReply, done: bool) -> Outcome {
+        let way = (reply.node, reply.owner.clone());
+        *self.ways.lock().entry(way).or_default() += 1;
         let mut owners = self.owners.lock();
         // An answer that comes late must not hide who answered since.
         if owners
@@ -251,7 +265,7 @@ impl Shared {
         tokio::time::sleep(PAUSE).await;
     }
 
-    fn count(&self, error: &Error) {
+    pub(super) fn count(&self, error: &Error) {
         let kind = error.code().unwrap_or(match error.kind() {
             ErrorKind::Unreachable => "no_connection",
             ErrorKind::Interrupted => "no_answer",

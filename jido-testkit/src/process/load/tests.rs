@@ -205,3 +205,39 @@ async fn clients_join_with_keys_of_their_own_and_increment_each_key_once() {
         .collect();
     assert_eq!(keys, ["a", "b", "b", "c", "d"]);
 }
+
+#[tokio::test]
+async fn a_sweep_goes_by_way_of_every_node_and_is_part_of_the_history() {
+    let counters = Counters::default();
+    let nodes = vec![node(Manner::Serves, &counters).await];
+    let keys = ["a", "b"].map(str::to_owned);
+    let load = Load::start(LoadOptions {
+        nodes: nodes.clone(),
+        clients: 1,
+        keys: Vec::new(),
+        plain_keys: keys.to_vec(),
+        seed: 1,
+        reads: 0,
+        patience: Duration::from_secs(10),
+    })
+    .unwrap();
+    let limit = Duration::from_secs(30);
+    let took = load.sweep(&nodes, &keys, now(), limit).await.unwrap();
+    assert!(took <= limit, "{took:?}");
+    // One that is never ready fails it.
+    let stopped = node(Manner::Stopped, &counters).await;
+    let error = load.sweep(&[stopped], &keys, now(), Duration::ZERO).await;
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::TooSlow);
+    let answers = load.answers_by_way();
+    assert!(
+        answers[&("n".to_owned(), "n".to_owned())] >= 2,
+        "{answers:?}"
+    );
+    let report = load.stop().await.unwrap();
+    let swept = report.history.operations.iter();
+    let swept: Vec<_> = swept.filter(|op| op.client == u64::MAX).collect();
+    assert_eq!(swept.len(), 4, "{swept:?}");
+    assert_eq!(swept.iter().filter(|op| op.had_effect()).count(), 2);
+    let verdict = counters::check(&report.history, &counters.lock());
+    assert!(verdict.is_good(), "{verdict}");
+}
