@@ -18,6 +18,10 @@ use crate::runtime;
 /// lock or at one counter.
 const SHARDS: usize = 16;
 
+/// A correlation number has its table in its highest bits, and counts below them: answers go by
+/// the lane of their number, so neighbours are to have different ones.
+const SHARD_SHIFT: u32 = u64::BITS - SHARDS.ilog2();
+
 #[derive(Debug)]
 struct Open {
     to: Incarnation,
@@ -51,7 +55,7 @@ pub(crate) struct PendingAnswer {
 impl Pending {
     /// A correlation number says which table has it.
     fn shard(&self, correlation: u64) -> &Shard {
-        &self.shards[(correlation % SHARDS as u64) as usize]
+        &self.shards[(correlation >> SHARD_SHIFT) as usize]
     }
 
     pub(super) fn open(&self, to: Incarnation, spent: Spent) -> PendingAnswer {
@@ -64,7 +68,7 @@ impl Pending {
             _spent: spent,
         };
         let mut table = shard.lock();
-        let correlation = table.opened * SHARDS as u64 + number as u64;
+        let correlation = (number as u64) << SHARD_SHIFT | table.opened;
         table.opened += 1;
         table.open.insert(correlation, open);
         drop(table);
