@@ -15,7 +15,7 @@ use jido_testkit::sim::workload::{Options, Plan, Report, Sweep, run, shrink};
 mod program;
 
 /// Within how many seeds every bug is found.
-const BOUND: u64 = 500;
+const BOUND: u64 = 700;
 
 /// Runs with twice as much in them, for what shows only where several things meet.
 const LARGE: Options = Options {
