@@ -154,7 +154,7 @@ impl Exchange {
 
     /// Sends an ask. When this returns it is on its way, in the order of its lane.
     pub(crate) fn ask(
-        self: &Arc<Self>,
+        &self,
         to: Incarnation,
         manager: &ManagerName,
         question: Question,
@@ -173,7 +173,7 @@ impl Exchange {
     }
 
     fn send_ask(
-        self: &Arc<Self>,
+        &self,
         to: Incarnation,
         route: Route,
         manager: &ManagerName,

@@ -5,7 +5,6 @@
 //! the budgets of both ways; and its answer comes back as it was given.
 
 use std::collections::BTreeSet;
-use std::sync::Weak;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -60,9 +59,7 @@ fn overtaken(request: RequestTry) -> RequestTry {
 impl Exchange {
     /// Passes an ask on. When this returns it is on its way, in the order of its key.
     pub(super) fn pass_on(&self, from: Incarnation, to: Incarnation, ask: Ask) {
-        let (Some(mut port), Some(exchange)) =
-            (self.port(from, &ask), self.me.get().and_then(Weak::upgrade))
-        else {
+        let Some(mut port) = self.port(from, &ask) else {
             return;
         };
         let view = self.members.view();
@@ -89,7 +86,7 @@ impl Exchange {
             payload: ask.payload,
         };
         let route = Route::PassedOn { from };
-        match exchange.send_ask(to, route, &ask.manager, question) {
+        match self.send_ask(to, route, &ask.manager, question) {
             Ok(answer) => {
                 port.begin();
                 runtime::spawn(async move {
