@@ -216,14 +216,17 @@ impl<const N: usize> Counters<N> {
         Self(values.map(|value| metric.counter(&[labels, &[value]].concat())))
     }
 
-    /// That of the value in this place.
-    pub(super) fn at(&self, place: usize) -> Option<&Counter> {
-        self.0.get(place)
+    /// One more of the value in this place.
+    pub(super) fn count(&self, place: usize) {
+        if let Some(counter) = self.0.get(place) {
+            counter.increment(1);
+        }
     }
 
-    pub(super) fn count(&self, place: usize) {
-        if let Some(counter) = self.at(place) {
-            counter.increment(1);
+    /// Takes in a number for each value, in their order.
+    pub(super) fn each(&self, numbers: [u64; N], take: impl Fn(&Counter, u64)) {
+        for (counter, number) in self.0.iter().zip(numbers) {
+            take(counter, number);
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::rebalance::Migrations;
 
 /// Declares what a label can say: variants, and their texts.
 macro_rules! label {
-    ($(#[$doc:meta])* $name:ident, $count:literal, $($variant:ident = $text:literal),*) => {
+    ($(#[$doc:meta])* $name:ident, $($variant:ident = $text:literal),*) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub(crate) enum $name {
@@ -19,7 +19,7 @@ macro_rules! label {
 
         impl $name {
             /// In the order of the variants.
-            pub(super) const TEXTS: [&'static str; $count] = [$($text),*];
+            pub(super) const TEXTS: [&'static str; [$($text),*].len()] = [$($text),*];
         }
 
         impl $crate::telemetry::Text for $name {
@@ -35,7 +35,7 @@ pub(super) use label;
 
 label!(
     /// What was in the way of a try.
-    Retry, 6,
+    Retry,
     NotOwner = "not_owner",
     Stopped = "stopped",
     Unsettled = "unsettled",
@@ -46,7 +46,7 @@ label!(
 
 label!(
     /// How an agent handled a message.
-    Handled, 3,
+    Handled,
     Ok = "ok",
     Failed = "failed",
     Panicked = "panicked"
@@ -54,7 +54,7 @@ label!(
 
 label!(
     /// What came of the start of an activation.
-    Activated, 3,
+    Activated,
     Claimed = "claimed",
     Resumed = "resumed",
     Refused = "refused"
@@ -62,7 +62,7 @@ label!(
 
 label!(
     /// Why an activation ended.
-    Deactivated, 6,
+    Deactivated,
     Hibernated = "hibernated",
     Parked = "parked",
     Deleted = "deleted",
@@ -73,7 +73,7 @@ label!(
 
 label!(
     /// How a commit ended.
-    CommitEnd, 5,
+    CommitEnd,
     Committed = "committed",
     Failed = "failed",
     Fenced = "fenced",
@@ -97,17 +97,17 @@ pub(crate) struct ManagerMetrics {
     calls: Counters<{ ErrorKind::COUNT + 1 }>,
     casts: Counters<{ ErrorKind::COUNT + 1 }>,
     call_seconds: Histogram,
-    retries: Counters<6>,
-    messages: Counters<3>,
+    retries: Counters<{ Retry::TEXTS.len() }>,
+    messages: Counters<{ Handled::TEXTS.len() }>,
     handle_seconds: Histogram,
     mailbox: Gauge,
     hot: Gauge,
     parked: Gauge,
     bytes: Gauge,
-    activations: Counters<3>,
+    activations: Counters<{ Activated::TEXTS.len() }>,
     activation_seconds: Histogram,
-    deactivations: Counters<6>,
-    commits: Counters<5>,
+    deactivations: Counters<{ Deactivated::TEXTS.len() }>,
+    commits: Counters<{ CommitEnd::TEXTS.len() }>,
     commit_seconds: Histogram,
     fences: Counter,
     reminders: Counters<2>,
@@ -199,14 +199,10 @@ impl ManagerMetrics {
     }
 
     pub(crate) fn migrated(&self, done: &Migrations) {
-        for (place, count) in [done.succeeded, done.failed, done.skipped]
-            .into_iter()
-            .enumerate()
-        {
-            if let Some(counter) = self.migrations.at(place) {
-                counter.increment(count);
-            }
-        }
+        self.migrations.each(
+            [done.succeeded, done.failed, done.skipped],
+            Counter::increment,
+        );
     }
 
     pub(crate) fn publish(&self, counts: AgentCounts) {

@@ -9,7 +9,7 @@ use crate::network::NetworkStats;
 
 label!(
     /// What came of the renewal of a lease.
-    RenewalEnd, 3,
+    RenewalEnd,
     Renewed = "renewed",
     Failed = "failed",
     Dead = "dead"
@@ -37,7 +37,7 @@ pub(crate) struct NodeCounts {
 /// What is counted of a node, through all its lives.
 #[derive(Debug)]
 pub(crate) struct NodeMetrics {
-    renewals: Counters<3>,
+    renewals: Counters<{ RenewalEnd::TEXTS.len() }>,
     lapses: Counter,
     expired: Counter,
     batch: Histogram,
@@ -47,7 +47,7 @@ pub(crate) struct NodeMetrics {
     asks_unanswered: Gauge,
     commit_queue: Gauge,
     accepted: Counter,
-    refused: Counters<6>,
+    refused: Counters<{ REFUSALS.len() }>,
     opened: Counter,
     ended: Counter,
     silent: Counter,
@@ -120,11 +120,7 @@ impl NodeMetrics {
             stats.too_slow,
             stats.turned_away,
         ];
-        for (place, count) in refused.into_iter().enumerate() {
-            if let Some(counter) = self.refused.at(place) {
-                counter.absolute(count);
-            }
-        }
+        self.refused.each(refused, Counter::absolute);
         self.opened.absolute(stats.sessions);
         self.ended.absolute(stats.ended);
         self.silent.absolute(stats.fell_silent);
