@@ -34,5 +34,5 @@ pub use load::{Load, LoadCounts, LoadOptions, LoadReport};
 pub use logs::Log;
 pub use namespaces::{End, Namespaces};
 pub use node::ProcessNode;
-pub use program::node_program;
+pub use program::{node_program, say};
 pub use replies::{CounterReply, Member, Move, OwnerReply, RebalancePlan, Rebalanced, Stats};

@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use jido_testkit::process::chaos::{Stage, Store};
 use jido_testkit::process::drill::{Bounds, Drill, Plan, Settings, run};
-use jido_testkit::process::node_program;
+use jido_testkit::process::{node_program, say};
 
 /// Real nodes in several zones under load, of which one zone is killed and comes back. Ends with a
 /// report and a verdict: status 0 if every criterion was kept, 1 if one was missed, 2 if the drill
@@ -173,11 +173,4 @@ fn drill(arguments: &Arguments) -> Result<bool, Failure> {
         let _ = writeln!(std::io::stderr(), "logs are kept in {}", dir.display());
     }
     Ok(drilled.report.passed)
-}
-
-/// Prints a line at once, for whoever watches.
-fn say(line: &str) {
-    let mut out = std::io::stdout().lock();
-    // A reader that has gone away does not change what is found.
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }

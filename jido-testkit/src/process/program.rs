@@ -1,5 +1,6 @@
-//! The program that nodes run.
+//! What the programs share that break nodes: where the nodes' program is, and how they talk.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use crate::{Error, ErrorKind};
@@ -32,6 +33,13 @@ pub fn node_program(given: Option<PathBuf>) -> Result<PathBuf, Error> {
              --release if this is a release, or --program FILE"
         ),
     ))
+}
+
+/// Prints a line at once, for whoever watches the program.
+pub fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    // A reader that has gone away does not change what is found.
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
 #[cfg(test)]

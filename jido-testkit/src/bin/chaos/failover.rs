@@ -6,8 +6,9 @@ use clap::{Args, ValueEnum};
 use jido_testkit::postgres::Shutdown;
 use jido_testkit::process::chaos::failover::{kills, postgres_restarts, terminations};
 use jido_testkit::process::chaos::{Figures, Stage, Store};
+use jido_testkit::process::say;
 
-use super::{Failure, Nodes, say};
+use super::{Failure, Nodes};
 
 /// What is allowed from when Postgres takes connections again.
 const POSTGRES_BACK: Duration = Duration::from_secs(2);

@@ -98,10 +98,3 @@ fn run(arguments: &Arguments) -> Result<bool, Failure> {
         }
     })
 }
-
-/// Prints a line at once, for whoever watches.
-fn say(line: &str) {
-    let mut out = std::io::stdout().lock();
-    // A reader that has gone away does not change what is found.
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
-}

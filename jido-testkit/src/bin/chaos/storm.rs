@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use clap::Args;
 use jido_testkit::process::chaos::{self, FaultKind, Options};
+use jido_testkit::process::say;
 
-use super::{Failure, Nodes, duration, say};
+use super::{Failure, Nodes, duration};
 
 #[derive(Debug, Args)]
 pub(super) struct Storm {

@@ -1,13 +1,14 @@
+use std::process::Output;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 
-/// What a shell in a node's namespace can reach, by a connection that is closed at once.
-fn reaches(network: &Namespaces, from: &str, to: SocketAddr) -> bool {
+/// How a shell in a node's namespace fares that connects somewhere, and closes at once.
+fn connect(network: &Namespaces, from: &str, to: (IpAddr, u16)) -> Output {
     let at = network.place_of(from).unwrap();
-    let script = format!("exec 3<>/dev/tcp/{}/{}", to.ip(), to.port());
+    let script = format!("exec 3<>/dev/tcp/{}/{}", to.0, to.1);
     let mut command = std::process::Command::new("timeout");
     command.args([
         "2",
@@ -19,8 +20,13 @@ fn reaches(network: &Namespaces, from: &str, to: SocketAddr) -> bool {
         "-c",
         &script,
     ]);
-    command.stderr(std::process::Stdio::null());
-    command.status().unwrap().success()
+    command.output().unwrap()
+}
+
+fn reaches(network: &Namespaces, from: &str, to: SocketAddr) -> bool {
+    connect(network, from, (to.ip(), to.port()))
+        .status
+        .success()
 }
 
 #[tokio::test]
@@ -58,20 +64,7 @@ async fn what_is_cut_is_cut_one_way_and_the_machine_sees_nothing_of_it() {
     // A port without a listener refuses: the answer takes both ways.
     let places = network.places();
     let refused = |from: &str, to: usize, network: &Namespaces| {
-        let at = network.place_of(from).unwrap();
-        let script = format!("exec 3<>/dev/tcp/{}/7000", places[to].peers.ip());
-        let mut command = std::process::Command::new("timeout");
-        command.args([
-            "2",
-            "ip",
-            "netns",
-            "exec",
-            &network.names.nodes[at],
-            "bash",
-            "-c",
-            &script,
-        ]);
-        let output = command.output().unwrap();
+        let output = connect(network, from, (places[to].peers.ip(), 7000));
         String::from_utf8_lossy(&output.stderr).contains("refused")
     };
     assert!(refused("n1", 1, &network));
