@@ -4,12 +4,13 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use ractor::rpc::CallResult;
 use ractor::{Actor, ActorProcessingErr, ActorRef, BytesConvertable, RpcReplyPort, pg};
 use ractor_cluster::{NodeServer, NodeServerMessage, RactorClusterMessage};
 
 use crate::load::Caller;
-use crate::{AGENTS, CALL_TIMEOUT, PAYLOAD};
+use crate::{AGENTS, CALL_TIMEOUT};
 
 pub(crate) const NAME: &str = "ractor_cluster";
 
@@ -105,10 +106,10 @@ pub(crate) async fn connect(address: &str) -> Actors {
 }
 
 impl Caller for Actors {
-    async fn call(&self, agent: usize) {
-        let message = |reply| Message::Echo(Payload(vec![7; PAYLOAD]), reply);
-        match self.0[agent].call(message, Some(CALL_TIMEOUT)).await {
-            Ok(CallResult::Success(reply)) => assert_eq!(reply.0.len(), PAYLOAD),
+    async fn call(&self, agent: usize, message: &Bytes) {
+        let echo = |reply| Message::Echo(Payload(message.to_vec()), reply);
+        match self.0[agent].call(echo, Some(CALL_TIMEOUT)).await {
+            Ok(CallResult::Success(reply)) => assert_eq!(reply.0.len(), message.len()),
             Ok(_) => panic!("a call had no reply"),
             Err(error) => panic!("a call failed: {error}"),
         }

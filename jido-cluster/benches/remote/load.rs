@@ -4,11 +4,46 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use crate::AGENTS;
 
-/// A way to call the agent of a number; it panics when the reply isn't right.
+/// A way to call the agent of a number with a message, which it gives back; it
+/// panics when the reply isn't right.
 pub(crate) trait Caller: Clone + Send + 'static {
-    fn call(&self, agent: usize) -> impl Future<Output = ()> + Send;
+    fn call(&self, agent: usize, message: &Bytes) -> impl Future<Output = ()> + Send;
+}
+
+/// How much is asked for at a time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Level {
+    pub(crate) in_flight: usize,
+    /// Bytes of a message, and of its reply.
+    pub(crate) payload: usize,
+}
+
+impl Level {
+    pub(crate) const ALL: [Self; 4] = [
+        Self::new(1, 64),
+        Self::new(64, 64),
+        Self::new(1_024, 64),
+        Self::new(64, 4_096),
+    ];
+
+    const fn new(in_flight: usize, payload: usize) -> Self {
+        Self { in_flight, payload }
+    }
+
+    fn message(self) -> Bytes {
+        vec![7; self.payload].into()
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { in_flight, payload } = self;
+        write!(f, "{in_flight:>5} in flight, {payload:>4} bytes")
+    }
 }
 
 /// What one measurement found. Times are in microseconds.
@@ -84,25 +119,28 @@ pub(crate) fn median(values: &mut [f64]) -> f64 {
 
 /// Calls all agents once, so that each runs.
 pub(crate) async fn warm_up<C: Caller>(caller: &C) {
+    let message = Level::ALL[0].message();
     for agent in 0..AGENTS {
-        caller.call(agent).await;
+        caller.call(agent, &message).await;
     }
 }
 
-/// Keeps `in_flight` calls under way for a while, each by a task of its own.
-pub(crate) async fn run<C: Caller>(caller: &C, in_flight: usize, seconds: f64) -> Sample {
+/// Keeps as many calls under way as the level says for a while, each by a task of
+/// its own.
+pub(crate) async fn run<C: Caller>(caller: &C, level: Level, seconds: f64) -> Sample {
     let used = used_cpu();
     let started = Instant::now();
     let until = started + Duration::from_secs_f64(seconds);
-    let tasks: Vec<_> = (0..in_flight)
+    let tasks: Vec<_> = (0..level.in_flight)
         .map(|task| {
             let caller = caller.clone();
+            let message = level.message();
             tokio::spawn(async move {
-                let mut agent = task * AGENTS / in_flight;
+                let mut agent = task * AGENTS / level.in_flight;
                 let mut waits = Vec::new();
                 let mut now = Instant::now();
                 while now < until {
-                    caller.call(agent).await;
+                    caller.call(agent, &message).await;
                     // All are called, and neighbours in turn are none in memory.
                     agent = (agent + 7_919) % AGENTS;
                     let then = Instant::now();

@@ -7,7 +7,7 @@
 //! belongs to the process; the pairs live through the whole run and take turns.
 //!
 //! `cargo bench -p jido-cluster --bench remote`, with `-- --rounds N --seconds S` if
-//! wanted, `--only WAY` for one way and `--in-flight N` for one level.
+//! wanted, `--only WAY` for one way, `--in-flight N` and `--payload BYTES` for one level.
 
 #![allow(
     clippy::unwrap_used,
@@ -24,7 +24,7 @@ mod pair;
 
 use std::time::Duration;
 
-use load::Sample;
+use load::{Level, Sample};
 use pair::Pair;
 
 /// As a server has that minds its memory; both ways have it.
@@ -33,9 +33,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Agents, or actors, that are called in turn.
 const AGENTS: usize = 10_000;
-/// Bytes of a message, and of its reply.
-const PAYLOAD: usize = 64;
-const IN_FLIGHT: [usize; 3] = [1, 64, 1_024];
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The ways of calling, the one that is compared first.
@@ -45,7 +42,7 @@ struct Options {
     rounds: usize,
     seconds: f64,
     ways: Vec<&'static str>,
-    levels: Vec<usize>,
+    levels: Vec<Level>,
 }
 
 impl Options {
@@ -62,9 +59,12 @@ impl Options {
                 .into_iter()
                 .filter(|way| only.is_none_or(|only| only == *way))
                 .collect(),
-            levels: match value("--in-flight") {
-                Some(level) => vec![level.parse().unwrap()],
-                None => IN_FLIGHT.to_vec(),
+            levels: match (value("--in-flight"), value("--payload")) {
+                (None, None) => Level::ALL.to_vec(),
+                (in_flight, payload) => vec![Level {
+                    in_flight: in_flight.map_or(64, |n| n.parse().unwrap()),
+                    payload: payload.map_or(64, |n| n.parse().unwrap()),
+                }],
             },
         }
     }
@@ -85,7 +85,7 @@ fn main() {
 fn compare(options: &Options) {
     let mut pairs: Vec<_> = options.ways.iter().map(|way| Pair::start(way)).collect();
     println!(
-        "{AGENTS} agents, {PAYLOAD} bytes each way, {} rounds of {} s, {} cores",
+        "{AGENTS} agents, {} rounds of {} s, {} cores",
         options.rounds,
         options.seconds,
         std::thread::available_parallelism().unwrap(),
@@ -93,29 +93,26 @@ fn compare(options: &Options) {
     // By level, then by way, then by round.
     let mut samples = vec![vec![Vec::new(); pairs.len()]; options.levels.len()];
     for round in 0..options.rounds {
-        for (level, &in_flight) in options.levels.iter().enumerate() {
+        for (at, &level) in options.levels.iter().enumerate() {
             // Each way comes first in its turn.
             for turn in 0..pairs.len() {
                 let way = (turn + round) % pairs.len();
-                let sample = pairs[way].measure(in_flight, options.seconds);
+                let sample = pairs[way].measure(level, options.seconds);
                 println!(
-                    "round {} | {in_flight:>5} in flight | {:<14} | {sample}",
+                    "round {} | {level} | {:<14} | {sample}",
                     round + 1,
                     pairs[way].way(),
                 );
-                samples[level][way].push(sample);
+                samples[at][way].push(sample);
             }
         }
     }
-    for (level, in_flight) in options.levels.iter().enumerate() {
-        println!(
-            "\n{in_flight} in flight, medians of {} rounds:",
-            options.rounds
-        );
-        for (pair, samples) in pairs.iter().zip(&samples[level]) {
+    for (level, samples) in options.levels.iter().zip(&samples) {
+        println!("\n{level}, medians of {} rounds:", options.rounds);
+        for (pair, samples) in pairs.iter().zip(samples) {
             println!("  {:<14} | {}", pair.way(), Sample::median(samples));
         }
-        let [ours, floors @ ..] = &samples[level][..] else {
+        let [ours, floors @ ..] = &samples[..] else {
             continue;
         };
         for (pair, floor) in pairs[1..].iter().zip(floors) {

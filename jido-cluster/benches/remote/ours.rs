@@ -9,7 +9,7 @@ use jido_cluster::{Agent, AgentError, Context, Handle, InstanceManager, Node};
 use serde::{Deserialize, Serialize};
 
 use crate::load::Caller;
-use crate::{AGENTS, CALL_TIMEOUT, PAYLOAD};
+use crate::{AGENTS, CALL_TIMEOUT};
 
 pub(crate) const NAME: &str = "ours";
 const SERVER: &str = "server";
@@ -56,7 +56,6 @@ pub(crate) struct Keys {
     handle: Handle<Echo>,
     /// Those that are placed on the other node.
     keys: Arc<[String]>,
-    payload: Bytes,
 }
 
 pub(crate) async fn connect(address: &str) -> Keys {
@@ -79,16 +78,15 @@ pub(crate) async fn connect(address: &str) -> Keys {
         _node: node,
         handle,
         keys: keys.into(),
-        payload: Bytes::from_static(&[7; PAYLOAD]),
     }
 }
 
 impl Caller for Keys {
-    async fn call(&self, agent: usize) {
+    async fn call(&self, agent: usize, message: &Bytes) {
         let call = self
             .handle
-            .call_timeout(&self.keys[agent], self.payload.clone(), CALL_TIMEOUT);
+            .call_timeout(&self.keys[agent], message.clone(), CALL_TIMEOUT);
         let reply = call.await.unwrap();
-        assert_eq!(reply.len(), PAYLOAD);
+        assert_eq!(reply.len(), message.len());
     }
 }

@@ -5,7 +5,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use tokio::runtime::Runtime;
 
-use crate::load::{self, Caller, Sample};
+use crate::load::{self, Caller, Level, Sample};
 use crate::{floor, ours};
 
 /// A child process that is told things, and answers, by lines. It is killed with
@@ -74,9 +74,11 @@ impl Pair {
         self.way
     }
 
-    pub(crate) fn measure(&mut self, in_flight: usize, seconds: f64) -> Sample {
+    pub(crate) fn measure(&mut self, level: Level, seconds: f64) -> Sample {
         let used = self.used_by_server();
-        self.caller.tell(&format!("{in_flight} {seconds}"));
+        let Level { in_flight, payload } = level;
+        self.caller
+            .tell(&format!("{in_flight} {payload} {seconds}"));
         let mut sample: Sample = self.caller.hear().parse().unwrap();
         sample.cpu += (self.used_by_server() - used) / (sample.rate * seconds);
         sample
@@ -132,9 +134,14 @@ fn obey<C: Caller>(runtime: &Runtime, caller: &C) {
     println!("ready");
     for line in std::io::stdin().lines() {
         let line = line.unwrap();
-        let (in_flight, seconds) = line.split_once(' ').unwrap();
-        let (in_flight, seconds) = (in_flight.parse().unwrap(), seconds.parse().unwrap());
-        let sample = runtime.block_on(load::run(caller, in_flight, seconds));
+        let mut words = line.split_whitespace();
+        let mut word = || words.next().unwrap();
+        let level = Level {
+            in_flight: word().parse().unwrap(),
+            payload: word().parse().unwrap(),
+        };
+        let seconds = word().parse().unwrap();
+        let sample = runtime.block_on(load::run(caller, level, seconds));
         println!("{}", sample.to_line());
     }
 }
