@@ -86,7 +86,7 @@ async fn send_all(seed: String) {
         while sent >= (counter.count.load(Ordering::Relaxed) + 4) * (WINDOW / 4) {
             tokio::task::yield_now().await;
         }
-        transport.send(to, sent, envelope.clone()).unwrap();
+        transport.send(to, sent, &envelope).unwrap();
     }
     std::future::pending::<()>().await;
 }
@@ -104,7 +104,7 @@ async fn receive_all() {
         while counter.count.load(Ordering::Relaxed) < COUNT * round {
             while acknowledged < counter.count.load(Ordering::Relaxed) / (WINDOW / 4) {
                 acknowledged += 1;
-                transport.send(to, 0, Bytes::new()).unwrap();
+                transport.send(to, 0, &[]).unwrap();
             }
             let _ =
                 tokio::time::timeout(Duration::from_millis(10), counter.changed.notified()).await;

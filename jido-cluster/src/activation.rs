@@ -25,6 +25,7 @@ mod pipeline;
 mod replay;
 mod running;
 mod start;
+mod step;
 mod timers;
 mod window;
 
@@ -42,6 +43,7 @@ use crate::telemetry::{Deactivated, Trace};
 
 pub use pipeline::Durability;
 use running::Running;
+use step::Step;
 pub(crate) use window::Limits as RequestLimits;
 
 /// What an activation is told. Never leaves the node.
@@ -270,123 +272,30 @@ impl<A: Agent> Actor for Activation<A> {
         Ok(())
     }
 
-    async fn handle(
+    fn handle(
         &self,
         myself: ActorRef<Self::Msg>,
         message: Self::Msg,
         state: &mut State<A>,
-    ) -> Result<(), ActorProcessingErr> {
-        let message = match message {
-            ActivationMessage::Errand(errand, done) => match state.is_done(errand, &myself) {
-                true => {
-                    let _ = done.send(Ok(()));
-                    return Ok(());
-                }
-                false => ActivationMessage::Errand(errand, done),
-            },
-            message => message,
-        };
-        let running = match &mut state.phase {
-            Phase::Running(running) => running,
-            Phase::Refused(refusal) => {
-                match message {
-                    ActivationMessage::Deliver(delivery) => {
-                        state.start.gauge.take();
-                        delivery.refuse(refusal.clone());
+    ) -> impl Future<Output = Result<(), ActorProcessingErr>> + Send {
+        // Not an `async fn`: ractor moves what is returned about, and that is to be small.
+        let step = state.step(message, &myself);
+        async move {
+            match step {
+                Step::Done => {}
+                Step::Turn {
+                    state,
+                    message,
+                    now,
+                } => {
+                    if let Phase::Running(running) = &mut state.phase {
+                        running.turn(message, now).await;
                     }
-                    ActivationMessage::Errand(_, done) => {
-                        let _ = done.send(Err(refusal.clone()));
-                    }
-                    ActivationMessage::CommitEnded
-                    | ActivationMessage::Lost(_)
-                    | ActivationMessage::Confirm(_)
-                    | ActivationMessage::Wake => {}
+                    state.go_on(&myself);
                 }
-                return Ok(());
+                Step::Other(other) => other.await,
             }
-        };
-        let end = match message {
-            ActivationMessage::Deliver(delivery) => {
-                let now = state.start.router.core().deadlines.now();
-                state.start.gauge.take();
-                state.start.gauge.used(now);
-                // Calls of this node are seldom repeated, and pay for no future more.
-                let delivery = match running.may_be_applied(&delivery) {
-                    true => Box::pin(running.repeated(delivery)).await,
-                    false => Some(delivery),
-                };
-                if let Some(message) = delivery.and_then(|d| running.begin(d, now)) {
-                    running.turn(message, now).await;
-                }
-                running.commit_if_due(&myself);
-                None
-            }
-            ActivationMessage::CommitEnded => {
-                let end = Box::pin(running.commit_ended()).await.err();
-                if end.is_none() {
-                    let now = state.start.router.core().deadlines.now();
-                    Box::pin(running.resume_waiting(now)).await;
-                    running.commit_if_due(&myself);
-                }
-                end
-            }
-            ActivationMessage::Wake => {
-                let now = state.start.router.core().deadlines.now();
-                // One at a time, so that others' messages come between.
-                if Box::pin(running.wake(now)).await {
-                    state.start.gauge.used(now);
-                }
-                running.commit_if_due(&myself);
-                None
-            }
-            ActivationMessage::Confirm(done) => {
-                running.confirm(done);
-                None
-            }
-            ActivationMessage::Lost(epoch) => Box::pin(running.lost(epoch)).await.err(),
-            ActivationMessage::Errand(errand, done) => {
-                let result = Box::pin(running.errand(errand)).await;
-                match result {
-                    Ok(running::After::GoOn) => {
-                        let _ = done.send(Ok(()));
-                        running.commit_if_due(&myself);
-                        None
-                    }
-                    Ok(running::After::End) => {
-                        // Whoever waits may ask for the agent again at once, so
-                        // this activation is out of the way first.
-                        state.end(&myself, Refusal::Stopped);
-                        let metrics = &state.start.router.settings().metrics;
-                        metrics.deactivated(errand.ends_as());
-                        let _ = done.send(Ok(()));
-                        return Ok(());
-                    }
-                    Err(running::Failed::Undone(refusal)) => {
-                        let _ = done.send(Err(refusal));
-                        running.commit_if_due(&myself);
-                        None
-                    }
-                    Err(running::Failed::Lost(refusal)) => {
-                        let _ = done.send(Err(refusal.clone()));
-                        Some(refusal)
-                    }
-                }
-            }
-        };
-        match end {
-            Some(refusal) => {
-                let why = match refusal {
-                    Refusal::NotOwner { .. } => Deactivated::Fenced,
-                    _ => Deactivated::Failed,
-                };
-                state.start.router.settings().metrics.deactivated(why);
-                state.end(&myself, refusal);
-            }
-            None => {
-                state.arm(&myself);
-                state.note();
-            }
+            Ok(())
         }
-        Ok(())
     }
 }

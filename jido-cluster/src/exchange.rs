@@ -9,6 +9,7 @@ mod budget;
 mod pending;
 mod question;
 mod relay;
+mod scratch;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -31,7 +32,7 @@ pub(crate) use answer_port::AnswerPort;
 use budget::Budgets;
 use pending::Pending;
 pub(crate) use pending::PendingAnswer;
-pub(crate) use question::Question;
+pub(crate) use question::{Message, Payload, Question};
 use relay::Overtaken;
 
 /// Notices keep their order.
@@ -45,6 +46,8 @@ const SETTLED_CHECK: Duration = Duration::from_millis(2);
 pub(crate) enum AskError {
     Send(SendError),
     Overloaded,
+    /// The message does not serialize.
+    Encode(jido_core::Error),
 }
 
 /// The asks that are under way.
@@ -153,11 +156,11 @@ impl Exchange {
     }
 
     /// Sends an ask. When this returns it is on its way, in the order of its lane.
-    pub(crate) fn ask(
+    pub(crate) fn ask<P: Payload>(
         &self,
         to: Incarnation,
         manager: &ManagerName,
-        question: Question,
+        question: Question<P>,
     ) -> Result<PendingAnswer, AskError> {
         let me = self.members.me();
         let hop = self
@@ -172,17 +175,16 @@ impl Exchange {
         self.send_ask(hop, route, manager, question)
     }
 
-    fn send_ask(
+    fn send_ask<P: Payload>(
         &self,
         to: Incarnation,
         route: Route,
         manager: &ManagerName,
-        question: Question,
+        question: Question<P>,
     ) -> Result<PendingAnswer, AskError> {
-        let len = question.payload.len();
-        let spent = self.budgets.take(to, len).ok_or(AskError::Overloaded)?;
-        let answer = self.pending.open(to, spent);
-        let envelope = Ask {
+        let mut answer = self.pending.open(to);
+        let lane = question.lane;
+        let ask = Ask {
             correlation: answer.correlation(),
             operation: question.operation,
             verify: question.verify,
@@ -192,12 +194,18 @@ impl Exchange {
             key: question.key,
             request: question.request,
             trace: question.trace,
-            payload: question.payload,
-        }
-        .encode();
-        self.transport
-            .send(to, question.lane, envelope)
-            .map_err(AskError::Send)?;
+            payload: Bytes::new(),
+        };
+        scratch::with(|envelope| {
+            ask.encode_into(envelope);
+            let head = envelope.len();
+            let written = question.payload.write(envelope);
+            written.map_err(AskError::Encode)?;
+            let spent = self.budgets.take(to, envelope.len() - head);
+            answer.costs(spent.ok_or(AskError::Overloaded)?);
+            let sent = self.transport.send(to, lane, envelope);
+            sent.map_err(AskError::Send)
+        })?;
         // The session may have ended between the look-up and the send, and what
         // was pending then has been answered before this ask was there.
         if !self.members.view().contains(to) {
@@ -213,7 +221,7 @@ impl Exchange {
             // A peer whose session has just ended need not be told.
             let _ = self
                 .transport
-                .send(member.incarnation, NOTICE_LANE, notice.encode());
+                .send(member.incarnation, NOTICE_LANE, &notice.encode());
         }
     }
 
@@ -240,7 +248,13 @@ impl Exchange {
     }
 
     fn send_answer(&self, to: Incarnation, lane: u64, answer: &Answer) {
-        match self.transport.send(to, lane, answer.encode()) {
+        let send = |answer: &Answer| {
+            scratch::with(|envelope| {
+                answer.encode_into(envelope);
+                self.transport.send(to, lane, envelope)
+            })
+        };
+        match send(answer) {
             Ok(()) => {}
             // The asker's own exchange answers it when the session ends.
             Err(SendError::Unreachable) => {}
@@ -253,7 +267,7 @@ impl Exchange {
                     payload: Bytes::from(format!("the reply was not sent: {error}")),
                     ..answer.clone()
                 };
-                let _ = self.transport.send(to, lane, too_large.encode());
+                let _ = send(&too_large);
             }
         }
     }
@@ -351,7 +365,7 @@ impl Inbox for Exchange {
             // A session that has ended again is followed by another, or by none.
             let _ = self
                 .transport
-                .send(incarnation, NOTICE_LANE, notice.encode());
+                .send(incarnation, NOTICE_LANE, &notice.encode());
         }
     }
 

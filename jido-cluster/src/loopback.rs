@@ -178,7 +178,7 @@ impl Transport for LoopbackTransport {
         self.peer.address.clone()
     }
 
-    fn send(&self, to: Incarnation, _lane: u64, envelope: Bytes) -> Result<(), SendError> {
+    fn send(&self, to: Incarnation, _lane: u64, envelope: &[u8]) -> Result<(), SendError> {
         if envelope.len() > MAX_ENVELOPE_LEN {
             return Err(SendError::TooLarge {
                 len: envelope.len(),
@@ -191,7 +191,7 @@ impl Transport for LoopbackTransport {
         }
         let port = state.nodes.get(&to).ok_or(SendError::Unreachable)?;
         port.queue
-            .send(Event::Envelope(me, envelope))
+            .send(Event::Envelope(me, Bytes::copy_from_slice(envelope)))
             .map_err(|_| SendError::Unreachable)
     }
 

@@ -87,13 +87,13 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
     /// The address at which peers reach this node, known once it is started.
     fn address(&self) -> String;
 
-    /// Takes an envelope for a peer and returns at once. Envelopes of one `lane`
+    /// Takes a copy of an envelope for a peer and returns at once. Envelopes of one `lane`
     /// keep their order; different lanes may overtake each other.
     ///
     /// # Errors
     ///
     /// [`SendError`], and then it is certain that nothing was sent.
-    fn send(&self, to: Incarnation, lane: u64, envelope: Bytes) -> Result<(), SendError>;
+    fn send(&self, to: Incarnation, lane: u64, envelope: &[u8]) -> Result<(), SendError>;
 
     /// Tells of a node that was found elsewhere, so that a session with it is
     /// set up if there is none.

@@ -69,7 +69,7 @@ impl Transport for Flawed {
         self.inner.address()
     }
 
-    fn send(&self, to: Incarnation, lane: u64, envelope: Bytes) -> Result<(), SendError> {
+    fn send(&self, to: Incarnation, lane: u64, envelope: &[u8]) -> Result<(), SendError> {
         match (self.inner.send(to, lane, envelope), self.flaw) {
             (Err(SendError::TooLarge { .. }), Flaw::Size) => Ok(()),
             (Err(SendError::Unreachable), Flaw::Nobody) => Ok(()),

@@ -5,6 +5,8 @@
 //! [`BLOB_HEADER_LEN`] bytes: the format (1 for MessagePack) and the version of
 //! the agent's state, as a big-endian `u32`.
 
+use std::io;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -68,7 +70,7 @@ pub fn encode_state<A: Agent>(state: &A, buffer: &mut BytesMut) -> Result<(), Er
     buffer.clear();
     buffer.put_u8(FORMAT_MESSAGE_PACK);
     buffer.put_u32(A::VERSION);
-    write_named(state, buffer)
+    write_named(state, &mut buffer.writer())
 }
 
 /// Reads a state, handing one of an older version to [`Agent::migrate`].
@@ -112,9 +114,18 @@ pub fn decode_state<A: Agent>(bytes: &[u8]) -> Result<A, Error> {
 /// [`Encode`](ErrorKind::Encode) when the value does not serialize.
 pub fn encode_payload<T: Serialize>(value: &T) -> Result<Bytes, Error> {
     // Most messages are small: this spares them growing from nothing.
-    let mut buffer = BytesMut::with_capacity(128);
-    write_named(value, &mut buffer)?;
-    Ok(buffer.freeze())
+    let mut buffer = Vec::with_capacity(128);
+    write_payload(value, &mut buffer)?;
+    Ok(buffer.into())
+}
+
+/// Appends to `out` what [`encode_payload`] returns. After an error part of it may be there.
+///
+/// # Errors
+///
+/// As [`encode_payload`].
+pub fn write_payload<T: Serialize>(value: &T, out: &mut Vec<u8>) -> Result<(), Error> {
+    write_named(value, out)
 }
 
 /// Reads what [`encode_payload`] wrote.
@@ -139,9 +150,8 @@ pub fn decode_payload<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     })
 }
 
-fn write_named<T: Serialize>(value: &T, buffer: &mut BytesMut) -> Result<(), Error> {
-    let mut writer = buffer.writer();
-    rmp_serde::encode::write_named(&mut writer, value).map_err(|cause| {
+fn write_named<T: Serialize>(value: &T, writer: &mut impl io::Write) -> Result<(), Error> {
+    rmp_serde::encode::write_named(writer, value).map_err(|cause| {
         Error::new(
             ErrorKind::Encode,
             format!(

@@ -25,7 +25,7 @@ mod renewal;
 mod route;
 mod trace;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes};
 use thiserror::Error;
 
 use crate::{
@@ -179,17 +179,24 @@ const FIXED_LEN: usize = 10 + 2 + 4 + 1 + 2;
 const REQUEST_LEN: usize = 16 + 8 + 8;
 
 impl Ask {
-    /// Writes the envelope.
+    /// The envelope.
     pub fn encode(&self) -> Bytes {
+        let mut out = Vec::new();
+        self.encode_into(&mut out);
+        out.into()
+    }
+
+    /// Appends the envelope to `out`. The payload is its end, so that one that is not in
+    /// [`payload`](Ask::payload) may be appended after it.
+    pub fn encode_into(&self, out: &mut Vec<u8>) {
         let key = self.key.as_ref().map_or("", AgentKey::as_str);
-        // To the byte: what is frozen with room to spare costs another allocation.
         let optional = self.route.encoded_len()
             + self.request.map_or(0, |_| REQUEST_LEN)
             + self.trace.as_ref().map_or(0, trace::encoded_len);
-        let mut out = BytesMut::with_capacity(
+        out.reserve(
             FIXED_LEN + optional + self.manager.as_str().len() + key.len() + self.payload.len(),
         );
-        prefix(&mut out, KIND_ASK, self.correlation);
+        prefix(out, KIND_ASK, self.correlation);
         out.put_u8(self.operation as u8);
         let mut flags = 0;
         if self.verify {
@@ -205,7 +212,7 @@ impl Ask {
             flags |= ASK_TRACE;
         }
         out.put_u8(flags);
-        self.route.encode(&mut out);
+        self.route.encode(out);
         out.put_u32(self.budget_ms);
         // Both lengths fit: names and keys were checked when they were made.
         out.put_u8(self.manager.as_str().len() as u8);
@@ -218,14 +225,13 @@ impl Ask {
             out.put_u64(request.issued_at.0);
         }
         if let Some(trace) = &self.trace {
-            trace::encode(trace, &mut out);
+            trace::encode(trace, out);
         }
         out.put_slice(&self.payload);
-        out.freeze()
     }
 }
 
-fn prefix(out: &mut BytesMut, kind: u8, correlation: u64) {
+fn prefix(out: &mut Vec<u8>, kind: u8, correlation: u64) {
     out.put_u8(PROTOCOL_VERSION);
     out.put_u8(kind);
     out.put_u64(correlation);

@@ -29,6 +29,7 @@ pub use agent::{Agent, AgentError, Checkpoints};
 pub use checkpoint::Checkpoint;
 pub use codec::{
     BLOB_HEADER_LEN, Blob, decode_payload, decode_state, encode_payload, encode_state,
+    write_payload,
 };
 pub use context::{Context, Effects, MAX_TIMERS, Timer, Turn};
 pub use counters::{Epoch, Incarnation, Revision, Seq, Timestamp};

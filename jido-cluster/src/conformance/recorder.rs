@@ -93,7 +93,7 @@ impl Recorder {
         let transport = self.transport.get().and_then(Weak::upgrade);
         let transport = transport.ok_or(SendError::Unreachable)?;
         for number in batch.first..batch.first + batch.count {
-            transport.send(to, batch.lane, envelope(batch.lane, number, batch.len))?;
+            transport.send(to, batch.lane, &envelope(batch.lane, number, batch.len))?;
         }
         Ok(())
     }

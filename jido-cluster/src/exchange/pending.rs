@@ -1,38 +1,52 @@
 //! Asks that wait for their answer.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker};
 
 use crossbeam_utils::CachePadded;
 use jido_core::{Answer, Incarnation};
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use slab::Slab;
 
 use super::budget::Spent;
 use crate::runtime;
 
 /// Each thread opens asks in one of so many tables, so that threads seldom meet at one
-/// lock or at one counter.
+/// lock.
 const SHARDS: usize = 16;
 
-/// A correlation number has its table in its highest bits, and counts below them: answers go by
-/// the lane of their number, so neighbours are to have different ones.
+/// A correlation number has its table in its highest bits, then the place in it (there is no
+/// memory for as many as fit), and counts below them: answers go by the lane of their number, so
+/// neighbours are to have different ones.
 const SHARD_SHIFT: u32 = u64::BITS - SHARDS.ilog2();
+const PLACE_SHIFT: u32 = u32::BITS;
+
+/// A table that is empty keeps no more places than these.
+const KEPT: usize = 4_096;
 
 #[derive(Debug)]
 struct Open {
+    correlation: u64,
     to: Incarnation,
-    answer: oneshot::Sender<Answer>,
-    _spent: Spent,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Waiting(Option<Waker>),
+    Answered(Answer),
+    /// The session has ended.
+    Interrupted,
 }
 
 #[derive(Debug, Default)]
 struct Table {
-    opened: u64,
-    open: HashMap<u64, Open, foldhash::fast::FixedState>,
+    /// Those that wait, and those whose caller hasn't taken the answer yet.
+    open: Slab<Open>,
+    waiting: usize,
+    /// Tells those apart that had a place in turn.
+    opened: u32,
 }
 
 type Shard = CachePadded<Mutex<Table>>;
@@ -46,9 +60,10 @@ pub(super) struct Pending {
 #[derive(Debug)]
 pub(crate) struct PendingAnswer {
     correlation: u64,
-    answer: oneshot::Receiver<Answer>,
     shard: Arc<Shard>,
-    /// Whether it may still be in the table.
+    /// Its share of what may be open to the peer.
+    spent: Option<Spent>,
+    /// Whether it is in the table.
     is_open: bool,
 }
 
@@ -58,78 +73,144 @@ impl Pending {
         &self.shards[(correlation >> SHARD_SHIFT) as usize]
     }
 
-    pub(super) fn open(&self, to: Incarnation, spent: Spent) -> PendingAnswer {
+    pub(super) fn open(&self, to: Incarnation) -> PendingAnswer {
         let number = runtime::thread_number() % SHARDS;
         let shard = &self.shards[number];
-        let (answer, receiver) = oneshot::channel();
-        let open = Open {
-            to,
-            answer,
-            _spent: spent,
-        };
-        let mut table = shard.lock();
-        let correlation = (number as u64) << SHARD_SHIFT | table.opened;
-        table.opened += 1;
-        table.open.insert(correlation, open);
-        drop(table);
+        let correlation = shard.lock().open((number as u64) << SHARD_SHIFT, to);
         PendingAnswer {
             correlation,
-            answer: receiver,
             shard: shard.clone(),
+            spent: None,
             is_open: true,
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.shards.iter().all(|shard| shard.lock().open.is_empty())
+        self.len() == 0
     }
 
     /// Hands an answer to whoever waits for it, if it comes from the asked peer.
     pub(super) fn answer(&self, from: Incarnation, answer: Answer) {
         let correlation = answer.correlation;
         let mut table = self.shard(correlation).lock();
-        let open = match table.open.entry(correlation) {
-            Entry::Occupied(open) if open.get().to == from => open.remove(),
-            Entry::Occupied(_) | Entry::Vacant(_) => {
-                // Its caller has stopped waiting.
-                tracing::trace!(%from, correlation, "an answer that nobody waits for");
-                return;
-            }
-        };
+        let asked = table.get(correlation).is_some_and(|open| open.to == from);
+        if !asked {
+            // Its caller has stopped waiting.
+            tracing::trace!(%from, correlation, "an answer that nobody waits for");
+            return;
+        }
+        let waker = table.settle(correlation, State::Answered(answer));
         drop(table);
-        let _ = open.answer.send(answer);
+        wake(waker);
     }
 
     /// How many wait.
     pub(super) fn len(&self) -> usize {
-        self.shards
-            .iter()
-            .map(|shard| shard.lock().open.len())
-            .sum()
+        self.shards.iter().map(|shard| shard.lock().waiting).sum()
     }
 
     /// Ends all asks to a peer whose session has ended.
     pub(super) fn interrupt(&self, peer: Incarnation) {
         for shard in &self.shards {
-            // Dropping the sender tells the waiting caller.
-            shard.lock().open.retain(|_, open| open.to != peer);
+            let mut table = shard.lock();
+            let asked = table.open.iter().map(|(_, open)| open);
+            let asked: Vec<_> = asked
+                .filter(|open| open.to == peer)
+                .map(|open| open.correlation)
+                .collect();
+            let wakers: Vec<_> = asked
+                .into_iter()
+                .map(|correlation| table.settle(correlation, State::Interrupted))
+                .collect();
+            drop(table);
+            wakers.into_iter().for_each(wake);
         }
     }
 
     pub(super) fn interrupt_one(&self, correlation: u64) {
-        close(self.shard(correlation), correlation);
+        let waker = self
+            .shard(correlation)
+            .lock()
+            .settle(correlation, State::Interrupted);
+        wake(waker);
     }
 }
 
-/// Forgets an ask; whoever still waits for its answer is told.
-fn close(shard: &Shard, correlation: u64) {
-    let open = shard.lock().open.remove(&correlation);
-    drop(open);
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+fn place(correlation: u64) -> usize {
+    ((correlation & !(u64::MAX << SHARD_SHIFT)) >> PLACE_SHIFT) as usize
+}
+
+/// Wakers and answers are given out, to be dropped when the table is not locked: with one a
+/// task may end that has asks of its own.
+impl Table {
+    fn open(&mut self, shard: u64, to: Incarnation) -> u64 {
+        self.opened = self.opened.wrapping_add(1);
+        self.waiting += 1;
+        let entry = self.open.vacant_entry();
+        let correlation = shard | (entry.key() as u64) << PLACE_SHIFT | u64::from(self.opened);
+        entry.insert(Open {
+            correlation,
+            to,
+            state: State::Waiting(None),
+        });
+        correlation
+    }
+
+    fn get(&mut self, correlation: u64) -> Option<&mut Open> {
+        let open = self.open.get_mut(place(correlation));
+        // The place may be another's by now.
+        open.filter(|open| open.correlation == correlation)
+    }
+
+    /// Sets how an ask has ended, unless that is known.
+    fn settle(&mut self, correlation: u64, ended: State) -> Option<Waker> {
+        let open = self.get(correlation)?;
+        let State::Waiting(waker) = &mut open.state else {
+            return None;
+        };
+        let waker = waker.take();
+        open.state = ended;
+        self.waiting -= 1;
+        waker
+    }
+
+    /// Takes an ask off that has ended. While it hasn't, it waits on with this waker, and the
+    /// one that it had before is given out.
+    fn take(&mut self, correlation: u64, waker: &Waker) -> Result<Option<Open>, Option<Waker>> {
+        match self.get(correlation).map(|open| &mut open.state) {
+            Some(State::Waiting(Some(known))) if known.will_wake(waker) => Err(None),
+            Some(State::Waiting(known)) => Err(known.replace(waker.clone())),
+            Some(State::Answered(_) | State::Interrupted) | None => Ok(self.close(correlation)),
+        }
+    }
+
+    fn close(&mut self, correlation: u64) -> Option<Open> {
+        self.get(correlation)?;
+        let open = self.open.remove(place(correlation));
+        if let State::Waiting(_) = open.state {
+            self.waiting -= 1;
+        }
+        if self.open.is_empty() && self.open.capacity() > KEPT {
+            self.open.shrink_to_fit();
+        }
+        Some(open)
+    }
 }
 
 impl PendingAnswer {
     pub(super) fn correlation(&self) -> u64 {
         self.correlation
+    }
+
+    /// Keeps a share of the peer's budget until the answer is taken.
+    pub(super) fn costs(&mut self, spent: Spent) {
+        self.spent = Some(spent);
     }
 }
 
@@ -139,17 +220,97 @@ impl Future for PendingAnswer {
     type Output = Option<Answer>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Answer>> {
-        let answer = ready!(Pin::new(&mut self.answer).poll(cx));
+        let taken = self.shard.lock().take(self.correlation, cx.waker());
+        let Ok(taken) = taken else {
+            return Poll::Pending;
+        };
         self.is_open = false;
-        Poll::Ready(answer.ok())
+        self.spent = None;
+        Poll::Ready(match taken.map(|open| open.state) {
+            Some(State::Answered(answer)) => Some(answer),
+            Some(State::Interrupted | State::Waiting(_)) | None => None,
+        })
     }
 }
 
 impl Drop for PendingAnswer {
     fn drop(&mut self) {
-        // What was answered or interrupted is out of the table already.
         if self.is_open {
-            close(&self.shard, self.correlation);
+            let open = self.shard.lock().close(self.correlation);
+            drop(open);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use futures_util::poll;
+    use jido_core::{AnswerStatus, Epoch, Executed, Revision};
+
+    use super::*;
+
+    const PEER: Incarnation = Incarnation(7);
+
+    fn answer(correlation: u64, code: u8) -> Answer {
+        Answer {
+            correlation,
+            status: AnswerStatus::Failed,
+            executed: Executed::No,
+            code,
+            epoch: Epoch::ZERO,
+            revision: Revision::ZERO,
+            hint: None,
+            by: None,
+            payload: bytes::Bytes::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_reaches_its_ask_alone_and_once() {
+        let pending = Pending::default();
+        let mut asks: Vec<_> = (0..100).map(|_| pending.open(PEER)).collect();
+        assert!(poll!(&mut asks[5]).is_pending());
+        for number in (0..100_u8).rev() {
+            let correlation = asks[usize::from(number)].correlation();
+            pending.answer(Incarnation(8), answer(correlation, 255));
+            pending.answer(PEER, answer(correlation, number));
+            pending.answer(PEER, answer(correlation, 254));
+            assert_eq!(pending.len(), usize::from(number));
+        }
+        for (number, ask) in asks.into_iter().enumerate() {
+            assert_eq!(usize::from(ask.await.unwrap().code), number);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_comes_late_is_not_given_to_who_has_the_place_now() {
+        let pending = Pending::default();
+        let late = pending.open(PEER).correlation();
+        let mut next = pending.open(PEER);
+        assert_eq!(place(late), place(next.correlation()));
+        pending.answer(PEER, answer(late, 1));
+        pending.interrupt_one(late);
+        assert!(poll!(&mut next).is_pending());
+        // Neighbours have lanes of their own.
+        assert_eq!(late % 2, (next.correlation() + 1) % 2);
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_session_is_told_to_those_who_wait_for_that_peer() {
+        let pending = Pending::default();
+        let [mut answered, mut gone, mut other] =
+            [PEER, PEER, Incarnation(8)].map(|peer| pending.open(peer));
+        assert!(poll!(&mut gone).is_pending());
+        pending.answer(PEER, answer(answered.correlation(), 3));
+        pending.interrupt(PEER);
+        assert_eq!(pending.len(), 1);
+        assert_eq!((&mut answered).now_or_never().unwrap().unwrap().code, 3);
+        assert!((&mut gone).now_or_never().unwrap().is_none());
+        assert!(poll!(&mut other).is_pending());
+        drop(other);
+        assert!(pending.is_empty());
+        let tables = pending.shards.iter();
+        assert!(tables.map(|table| table.lock().open.len()).sum::<usize>() == 0);
     }
 }

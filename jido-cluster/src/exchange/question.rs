@@ -3,11 +3,34 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use jido_core::{AgentKey, Operation, RequestTry, TraceContext};
+use jido_core::{AgentKey, Error, Operation, RequestTry, TraceContext, write_payload};
+use serde::Serialize;
+
+/// What an ask carries. It is written where it is sent from, without a copy in between.
+pub(crate) trait Payload {
+    fn write(&self, out: &mut Vec<u8>) -> Result<(), Error>;
+}
+
+impl Payload for Bytes {
+    fn write(&self, out: &mut Vec<u8>) -> Result<(), Error> {
+        out.extend_from_slice(self);
+        Ok(())
+    }
+}
+
+/// A message to an agent.
+#[derive(Debug)]
+pub(crate) struct Message<'a, M>(pub(crate) &'a M);
+
+impl<M: Serialize> Payload for Message<'_, M> {
+    fn write(&self, out: &mut Vec<u8>) -> Result<(), Error> {
+        write_payload(self.0, out)
+    }
+}
 
 /// What an ask wants, before it is addressed.
 #[derive(Debug, Clone)]
-pub(crate) struct Question {
+pub(crate) struct Question<P = Bytes> {
     pub(crate) operation: Operation,
     pub(crate) key: Option<AgentKey>,
     pub(crate) verify: bool,
@@ -18,7 +41,7 @@ pub(crate) struct Question {
     /// Which of the other members passes it on where there is no session with the asked
     /// node, as [`View::hop`](crate::members::View::hop) counts them.
     pub(crate) relay: usize,
-    pub(crate) payload: Bytes,
+    pub(crate) payload: P,
 }
 
 impl Question {

@@ -106,6 +106,7 @@ impl Exchange {
                 let error = Error::new(ErrorKind::InvalidInput, error.to_string());
                 port.failed(&error.with_executed(Executed::No));
             }
+            Err(AskError::Encode(error)) => port.failed(&error.into()),
         }
     }
 }

@@ -166,7 +166,7 @@ impl Detector {
 
 #[cfg(test)]
 mod tests {
-    use super::super::frame::{Outgoing, Packed};
+    use super::super::frame::{Packer, Signal};
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
@@ -251,7 +251,9 @@ mod tests {
     #[test]
     fn heartbeats_grow_with_the_members_and_no_faster() {
         let detection = Detection::default();
-        let frame = Packed::new(ONE, &[Outgoing::Heartbeat]).next().unwrap();
+        let mut packer = Packer::new(ONE);
+        packer.signal(Signal::Heartbeat);
+        let frame = packer.take().pop().unwrap();
         for members in [2, 10, 50, 100] {
             let up = |heard| {
                 let session = |at| Seen {

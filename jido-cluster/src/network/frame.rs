@@ -35,11 +35,9 @@ impl fmt::Debug for SessionId {
     }
 }
 
-/// What waits to be sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Outgoing {
-    /// An envelope.
-    Envelope(Bytes),
+/// A frame that holds no envelope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Signal {
     /// This node is there.
     Heartbeat,
     /// Nothing more follows: this node is stopping.
@@ -115,68 +113,96 @@ pub(super) fn split_envelope(rest: &mut Bytes) -> Result<Option<Bytes>, FrameErr
     Ok(Some(rest.split_to(len)))
 }
 
-fn header(session: SessionId, kind: u8, len: usize) -> Vec<u8> {
-    let mut frame = Vec::with_capacity(len);
+fn header(session: SessionId, kind: u8, room: usize) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(HEADER_LEN + room);
     frame.put_u8(VERSION);
     frame.put_u8(kind);
     frame.put_u128(session.0);
     frame
 }
 
-/// Packs what waits into as few frames as [`FRAME_LEN`] allows, in order.
-#[derive(Debug)]
-pub(super) struct Packed<'a> {
-    session: SessionId,
-    rest: &'a [Outgoing],
+fn add(frame: &mut Vec<u8>, envelope: &[u8]) {
+    // The sender refused what is longer than `MAX_ENVELOPE_LEN`.
+    frame.put_u32(envelope.len() as u32);
+    frame.put_slice(envelope);
 }
 
-impl<'a> Packed<'a> {
-    pub(super) fn new(session: SessionId, waiting: &'a [Outgoing]) -> Self {
+/// A frame of one envelope alone.
+pub(super) fn alone(session: SessionId, envelope: &[u8]) -> Vec<u8> {
+    let mut frame = header(session, Content::ENVELOPES, 4 + envelope.len());
+    add(&mut frame, envelope);
+    frame
+}
+
+/// Packs what waits to be sent into as few frames as [`FRAME_LEN`] allows, in order.
+#[derive(Debug)]
+pub(super) struct Packer {
+    session: SessionId,
+    /// Those that are full, then the one that is being filled, if there is one.
+    frames: Vec<Vec<u8>>,
+    is_open: bool,
+    /// How much has been packed since frames were last taken.
+    count: usize,
+    /// As long as this the last frame became that was filled: the next one begins with room
+    /// for as much.
+    usual: usize,
+}
+
+impl Packer {
+    pub(super) fn new(session: SessionId) -> Self {
         Self {
             session,
-            rest: waiting,
+            frames: Vec::new(),
+            is_open: false,
+            count: 0,
+            usual: 0,
         }
     }
-}
 
-impl Iterator for Packed<'_> {
-    type Item = Vec<u8>;
+    /// How many envelopes and signals wait.
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
 
-    fn next(&mut self) -> Option<Vec<u8>> {
-        let alone = match self.rest.first()? {
-            Outgoing::Goodbye => Some(Content::GOODBYE),
-            Outgoing::Heartbeat => Some(Content::HEARTBEAT),
-            Outgoing::Envelope(_) => None,
+    pub(super) fn push(&mut self, envelope: &[u8]) {
+        self.count += 1;
+        let len = 4 + envelope.len();
+        if let Some(frame) = self.frames.last_mut().filter(|_| self.is_open)
+            && frame.len() + len <= FRAME_LEN
+        {
+            return add(frame, envelope);
+        }
+        let mut frame = header(self.session, Content::ENVELOPES, len.max(self.usual));
+        add(&mut frame, envelope);
+        self.frames.push(frame);
+        self.is_open = true;
+    }
+
+    /// Takes a frame that is complete.
+    pub(super) fn push_frame(&mut self, frame: Vec<u8>) {
+        self.count += 1;
+        self.frames.push(frame);
+        self.is_open = false;
+    }
+
+    pub(super) fn signal(&mut self, signal: Signal) {
+        let kind = match signal {
+            Signal::Heartbeat => Content::HEARTBEAT,
+            Signal::Goodbye => Content::GOODBYE,
         };
-        if let Some(kind) = alone {
-            self.rest = &self.rest[1..];
-            return Some(header(self.session, kind, HEADER_LEN));
+        self.push_frame(header(self.session, kind, 0));
+    }
+
+    /// Takes what has been packed.
+    pub(super) fn take(&mut self) -> Vec<Vec<u8>> {
+        if self.is_open
+            && let Some(frame) = self.frames.last()
+        {
+            self.usual = frame.len();
         }
-        let (mut count, mut len) = (0, HEADER_LEN);
-        for outgoing in self.rest {
-            let Outgoing::Envelope(envelope) = outgoing else {
-                break;
-            };
-            if count > 0 && len + 4 + envelope.len() > FRAME_LEN {
-                break;
-            }
-            count += 1;
-            len += 4 + envelope.len();
-        }
-        if count == 0 {
-            return None;
-        }
-        let (taken, rest) = self.rest.split_at(count);
-        self.rest = rest;
-        let mut frame = header(self.session, Content::ENVELOPES, len);
-        for outgoing in taken {
-            if let Outgoing::Envelope(envelope) = outgoing {
-                // The sender refused what is longer than `MAX_ENVELOPE_LEN`.
-                frame.put_u32(envelope.len() as u32);
-                frame.put_slice(envelope);
-            }
-        }
-        Some(frame)
+        self.is_open = false;
+        self.count = 0;
+        std::mem::take(&mut self.frames)
     }
 }
 
@@ -186,25 +212,45 @@ mod tests {
 
     const SESSION: SessionId = SessionId(7 << 100 | 3);
 
-    fn envelopes(sizes: &[usize]) -> Vec<Outgoing> {
+    /// Something that is sent.
+    #[derive(Debug, PartialEq, Eq)]
+    enum Sent {
+        Envelope(Vec<u8>),
+        Signal(Signal),
+    }
+
+    fn pack(sent: &[Sent]) -> Vec<Vec<u8>> {
+        let mut packer = Packer::new(SESSION);
+        for sent in sent {
+            match sent {
+                Sent::Envelope(envelope) => packer.push(envelope),
+                Sent::Signal(signal) => packer.signal(*signal),
+            }
+        }
+        assert_eq!(packer.count(), sent.len());
+        let frames = packer.take();
+        assert_eq!((packer.count(), packer.take()), (0, Vec::new()));
+        frames
+    }
+
+    fn envelopes(sizes: &[usize]) -> Vec<Sent> {
+        let sizes = sizes.iter().enumerate();
         sizes
-            .iter()
-            .enumerate()
-            .map(|(i, len)| Outgoing::Envelope(Bytes::from(vec![i as u8; *len])))
+            .map(|(i, len)| Sent::Envelope(vec![i as u8; *len]))
             .collect()
     }
 
-    fn unpack(frames: impl Iterator<Item = Vec<u8>>) -> Vec<Outgoing> {
+    fn unpack(frames: Vec<Vec<u8>>) -> Vec<Sent> {
         let mut all = Vec::new();
         for frame in frames {
             let (session, content) = read(Bytes::from(frame)).unwrap();
             assert_eq!(session, SESSION);
             match content {
-                Content::Goodbye => all.push(Outgoing::Goodbye),
-                Content::Heartbeat => all.push(Outgoing::Heartbeat),
+                Content::Goodbye => all.push(Sent::Signal(Signal::Goodbye)),
+                Content::Heartbeat => all.push(Sent::Signal(Signal::Heartbeat)),
                 Content::Envelopes(mut rest) => {
                     while let Some(envelope) = split_envelope(&mut rest).unwrap() {
-                        all.push(Outgoing::Envelope(envelope));
+                        all.push(Sent::Envelope(envelope.to_vec()));
                     }
                 }
             }
@@ -214,31 +260,38 @@ mod tests {
 
     #[test]
     fn what_is_packed_is_unpacked_in_order() {
-        let mut waiting = envelopes(&[0, 1, FRAME_LEN / 2, FRAME_LEN / 2, 5, 3 * FRAME_LEN, 0, 9]);
-        waiting.insert(1, Outgoing::Heartbeat);
-        waiting.push(Outgoing::Goodbye);
-        let sizes: Vec<_> = Packed::new(SESSION, &waiting)
-            .map(|frame| frame.len())
-            .collect();
+        let mut sent = envelopes(&[0, 1, FRAME_LEN / 2, FRAME_LEN / 2, 5, 3 * FRAME_LEN, 0, 9]);
+        sent.insert(1, Sent::Signal(Signal::Heartbeat));
+        sent.push(Sent::Signal(Signal::Goodbye));
+        let frames = pack(&sent);
+        let sizes: Vec<_> = frames.iter().map(Vec::len).collect();
         assert_eq!(sizes.len(), 7, "{sizes:?}");
         assert!(
             sizes
                 .iter()
                 .all(|len| *len <= FRAME_LEN || *len == 3 * FRAME_LEN + 22)
         );
-        assert_eq!(unpack(Packed::new(SESSION, &waiting)), waiting);
-        assert_eq!(Packed::new(SESSION, &[]).next(), None);
+        assert_eq!(unpack(frames), sent);
+    }
+
+    #[test]
+    fn what_is_packed_apart_keeps_its_place() {
+        let mut packer = Packer::new(SESSION);
+        packer.push(&[1]);
+        packer.push_frame(alone(SESSION, &[2; 100]));
+        packer.push(&[3]);
+        let sent = [vec![1], vec![2; 100], vec![3]].map(Sent::Envelope);
+        assert_eq!(unpack(packer.take()), sent);
     }
 
     #[test]
     fn small_envelopes_share_a_frame() {
-        let waiting = envelopes(&[64; 1000]);
-        assert_eq!(Packed::new(SESSION, &waiting).count(), 1);
+        assert_eq!(pack(&envelopes(&[64; 1000])).len(), 1);
     }
 
     #[test]
     fn what_is_cut_short_or_unknown_is_an_error() {
-        let frame = Packed::new(SESSION, &envelopes(&[10])).next().unwrap();
+        let frame = alone(SESSION, &[0; 10]);
         for len in 0..HEADER_LEN {
             let cut = Bytes::copy_from_slice(&frame[..len]);
             assert_eq!(read(cut).unwrap_err(), (None, FrameError::Short));

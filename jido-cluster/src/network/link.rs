@@ -1,24 +1,21 @@
 //! The way out to a peer that is up.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
+use parking_lot::Mutex;
 use ractor::ActorRef;
-use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::sync::Notify;
 use tokio::task::yield_now;
 
-use super::frame::{Outgoing, Packed, SessionId};
+use super::frame::{Packer, SessionId, Signal, alone};
 use super::gateway::{Frame, GATEWAYS};
 use super::stream::Switch;
 use crate::environment::Environment;
 use crate::runtime::OwnedTask;
 use crate::transport::{Peer, SendError};
 
-/// Envelopes that are taken off a queue at once.
-const TAKEN: usize = 4096;
-/// How often the sender steps back to let more come before it packs what came, as long as
+/// How often the sender steps back to let more come before it passes on what came, as long as
 /// more does come. Without it frames hold one envelope each.
 const YIELDS: usize = 2;
 
@@ -26,6 +23,10 @@ const YIELDS: usize = 2;
 /// where one call follows another, nobody comes to share its frame, and two tasks less lie on
 /// its way. Calls that are under way side by side come more often than this.
 const QUIET: Duration = Duration::from_micros(50);
+
+/// An envelope beyond this is copied before the lane is locked, so that nobody waits for that,
+/// in bytes.
+const LARGE: usize = 16 * 1024;
 
 /// A peer that is up: a way to each of its gateways.
 ///
@@ -38,22 +39,38 @@ pub(super) struct Link {
     switch: Switch,
 }
 
-/// The way to one gateway: a queue, and a task that packs what is in it.
+/// The way to one gateway: frames that are being packed, and a task that passes them on.
 ///
-/// The queue has no bound of its own. Those below, in the session layer, have
-/// none either, and what callers may have under way to a peer is limited above,
+/// What is packed has no bound of its own. The queues below, in the session layer,
+/// have none either, and what callers may have under way to a peer is limited above,
 /// where it can be refused with an answer.
 #[derive(Debug)]
 struct Lane {
     session: SessionId,
     gateway: ActorRef<Frame>,
-    queue: UnboundedSender<Outgoing>,
-    /// How many envelopes were ever queued, and how many of those the task has passed on.
-    queued: AtomicU64,
-    passed: Arc<AtomicU64>,
-    /// When an envelope came last, in nanoseconds of `Environment::elapsed`.
-    last: AtomicU64,
+    shared: Arc<Shared>,
     _task: OwnedTask,
+}
+
+#[derive(Debug)]
+struct Shared {
+    waiting: Mutex<Waiting>,
+    /// Told when the task has something to pass on.
+    some: Notify,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    packer: Packer,
+    /// Whether the task has taken frames that it hasn't passed on yet. It looks for more
+    /// after them.
+    is_passing: bool,
+    /// Whether nothing is passed on any more: the gateway is gone.
+    is_over: bool,
+    /// When an envelope came last while no other waited, as `Environment::elapsed` has it.
+    last: Duration,
+    /// Whether others came while that one waited.
+    in_company: bool,
 }
 
 impl Link {
@@ -79,9 +96,9 @@ impl Link {
     }
 
     /// Sends an envelope behind all others of its lane.
-    pub(super) fn send(&self, lane: u64, envelope: Bytes) -> Result<(), SendError> {
+    pub(super) fn send(&self, lane: u64, envelope: &[u8]) -> Result<(), SendError> {
         let lane = &self.lanes[(lane % GATEWAYS as u64) as usize];
-        let sent = lane.send(self.environment.elapsed(), envelope);
+        let sent = lane.send(|| self.environment.elapsed(), envelope);
         if sent.is_err() {
             self.switch.cut();
         }
@@ -91,93 +108,123 @@ impl Link {
     /// Tells the peer that this node is there.
     pub(super) fn beat(&self) {
         if let Some(lane) = self.lanes.first() {
-            // A queue that nobody reads belongs to a session that is ending anyway.
-            let _ = lane.enqueue(Outgoing::Heartbeat);
+            lane.signal(Signal::Heartbeat);
         }
     }
 
     /// Tells the peer that nothing more comes; once it has all, it ends the session.
     pub(super) fn say_goodbye(&self) {
         for lane in &self.lanes {
-            // A queue that nobody reads belongs to a session that is ending anyway.
-            let _ = lane.enqueue(Outgoing::Goodbye);
+            lane.signal(Signal::Goodbye);
         }
     }
 }
 
 impl Lane {
     fn open(session: SessionId, switch: Switch, gateway: ActorRef<Frame>) -> Self {
-        let (queue, waiting) = mpsc::unbounded_channel();
-        let passed = Arc::new(AtomicU64::new(0));
-        let (to, counted) = (gateway.clone(), passed.clone());
+        let shared = Arc::new(Shared::new(session));
+        let (to, packed) = (gateway.clone(), shared.clone());
         let task = OwnedTask::spawn(async move {
-            drain(session, waiting, &counted, |frame| to.cast(frame).is_ok()).await;
+            packed.pass_on(|frame| to.cast(frame).is_ok()).await;
             switch.cut();
         });
         Self {
             session,
             gateway,
-            queue,
-            queued: AtomicU64::new(0),
-            passed,
-            last: AtomicU64::new(0),
+            shared,
             _task: task,
         }
     }
 
-    fn send(&self, now: Duration, envelope: Bytes) -> Result<(), SendError> {
-        let now = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
-        let last = self.last.load(Ordering::Relaxed);
-        self.last.store(now, Ordering::Relaxed);
-        let outgoing = Outgoing::Envelope(envelope);
-        // What this sender has queued before it sees counted, so that it overtakes none of it.
-        let is_quiet = Duration::from_nanos(now.saturating_sub(last)) > QUIET
-            && self.queued.load(Ordering::Relaxed) == self.passed.load(Ordering::Acquire);
-        if !is_quiet {
-            return self.enqueue(outgoing);
+    fn send(&self, now: impl FnOnce() -> Duration, envelope: &[u8]) -> Result<(), SendError> {
+        let large = (envelope.len() > LARGE).then(|| alone(self.session, envelope));
+        let mut waiting = self.shared.waiting.lock();
+        if waiting.is_over {
+            return Err(SendError::Unreachable);
         }
-        let alone = [outgoing];
-        let mut frames = Packed::new(self.session, &alone);
+        let is_first = waiting.packer.count() == 0 && !waiting.is_passing;
+        match large {
+            Some(frame) => waiting.packer.push_frame(frame),
+            None => waiting.packer.push(envelope),
+        }
+        if !is_first {
+            waiting.in_company = true;
+            return Ok(());
+        }
+        let now = now();
+        let last = std::mem::replace(&mut waiting.last, now);
+        let in_company = std::mem::take(&mut waiting.in_company);
+        if in_company || now.saturating_sub(last) <= QUIET {
+            drop(waiting);
+            self.shared.some.notify_one();
+            return Ok(());
+        }
+        let mut frames = waiting.packer.take().into_iter();
+        // Locked, so that none overtakes it.
         let passed = frames.all(|frame| self.gateway.cast(Frame(frame)).is_ok());
         passed.then_some(()).ok_or(SendError::Unreachable)
     }
 
-    fn enqueue(&self, outgoing: Outgoing) -> Result<(), SendError> {
-        self.queued.fetch_add(1, Ordering::Relaxed);
-        self.queue
-            .send(outgoing)
-            .map_err(|_| SendError::Unreachable)
+    fn signal(&self, signal: Signal) {
+        self.shared.waiting.lock().packer.signal(signal);
+        self.shared.some.notify_one();
     }
 }
 
-/// Packs and passes on what is queued until nobody queues or takes any more, and counts it.
-async fn drain(
-    session: SessionId,
-    mut waiting: UnboundedReceiver<Outgoing>,
-    passed: &AtomicU64,
-    mut pass: impl FnMut(Frame) -> bool,
-) {
-    let mut taken = Vec::with_capacity(TAKEN);
-    while waiting.recv_many(&mut taken, TAKEN).await > 0 {
+impl Shared {
+    fn new(session: SessionId) -> Self {
+        Self {
+            waiting: Mutex::new(Waiting {
+                packer: Packer::new(session),
+                is_passing: false,
+                is_over: false,
+                last: Duration::ZERO,
+                in_company: false,
+            }),
+            some: Notify::new(),
+        }
+    }
+
+    /// Passes on what is packed, until nobody takes any more.
+    async fn pass_on(&self, mut pass: impl FnMut(Frame) -> bool) {
+        loop {
+            while self.has_some() {
+                self.step_back().await;
+                for frame in self.take() {
+                    if !pass(Frame(frame)) {
+                        self.waiting.lock().is_over = true;
+                        return;
+                    }
+                }
+            }
+            self.some.notified().await;
+        }
+    }
+
+    /// Whether something waits. What was taken before has been passed on.
+    fn has_some(&self) -> bool {
+        let mut waiting = self.waiting.lock();
+        waiting.is_passing = false;
+        waiting.packer.count() > 0
+    }
+
+    /// Lets more come.
+    async fn step_back(&self) {
+        let mut before = self.waiting.lock().packer.count();
         for _ in 0..YIELDS {
             yield_now().await;
-            let before = taken.len();
-            while taken.len() < TAKEN
-                && let Ok(outgoing) = waiting.try_recv()
-            {
-                taken.push(outgoing);
-            }
-            if taken.len() == before {
+            let count = self.waiting.lock().packer.count();
+            if count == before {
                 break;
             }
+            before = count;
         }
-        for frame in Packed::new(session, &taken) {
-            if !pass(Frame(frame)) {
-                return;
-            }
-        }
-        passed.fetch_add(taken.len() as u64, Ordering::Release);
-        taken.clear();
+    }
+
+    fn take(&self) -> Vec<Vec<u8>> {
+        let mut waiting = self.waiting.lock();
+        waiting.is_passing = true;
+        waiting.packer.take()
     }
 }
 
@@ -186,47 +233,48 @@ mod tests {
     use super::super::frame::{Content, read, split_envelope};
     use super::*;
     use ractor::{Actor, ActorProcessingErr};
+    use tokio::sync::mpsc;
+
+    /// The envelopes of a frame.
+    fn unpack(frame: Frame) -> Vec<u32> {
+        let (_, Content::Envelopes(mut rest)) = read(frame.0.into()).unwrap() else {
+            panic!("no signal was given")
+        };
+        let mut held = Vec::new();
+        while let Some(envelope) = split_envelope(&mut rest).unwrap() {
+            held.push(u32::from_be_bytes(envelope[..].try_into().unwrap()));
+        }
+        held
+    }
 
     #[tokio::test]
-    async fn what_is_queued_together_travels_together() {
-        let (queue, waiting) = mpsc::unbounded_channel();
+    async fn what_comes_together_travels_together() {
+        let shared = Shared::new(SessionId(1));
         // One at a time, as callers on other tasks do.
-        let sender = async move {
+        let sender = async {
             for i in 0..300_u32 {
-                let envelope = Bytes::copy_from_slice(&i.to_be_bytes());
-                queue.send(Outgoing::Envelope(envelope)).unwrap();
+                shared.waiting.lock().packer.push(&i.to_be_bytes());
+                shared.some.notify_one();
                 yield_now().await;
             }
         };
         let mut frames = Vec::new();
-        let passed = AtomicU64::new(0);
-        let drained = drain(SessionId(1), waiting, &passed, |frame| {
-            frames.push(frame);
-            true
+        let passed = shared.pass_on(|frame| {
+            frames.push(unpack(frame));
+            frames.iter().map(Vec::len).sum::<usize>() < 300
         });
-        tokio::join!(drained, sender);
-        assert_eq!(passed.load(Ordering::Relaxed), 300);
+        tokio::join!(passed, sender);
         // Each frame waits for another envelope at least.
         assert!(frames.len() <= 150, "{}", frames.len());
-        let mut next = 0_u32;
-        for frame in frames {
-            let (_, Content::Envelopes(mut rest)) = read(frame.0.into()).unwrap() else {
-                panic!("no goodbye was said")
-            };
-            while let Some(envelope) = split_envelope(&mut rest).unwrap() {
-                assert_eq!(envelope[..], next.to_be_bytes());
-                next += 1;
-            }
-        }
-        assert_eq!(next, 300);
+        assert_eq!(frames.concat(), (0..300).collect::<Vec<_>>());
     }
 
     #[tokio::test]
     async fn it_ends_when_the_gateway_is_gone() {
-        let (queue, waiting) = mpsc::unbounded_channel();
-        queue.send(Outgoing::Goodbye).unwrap();
-        drain(SessionId(1), waiting, &AtomicU64::new(0), |_| false).await;
-        assert!(queue.is_closed());
+        let shared = Shared::new(SessionId(1));
+        shared.waiting.lock().packer.signal(Signal::Goodbye);
+        shared.pass_on(|_| false).await;
+        assert!(shared.waiting.lock().is_over);
     }
 
     /// What a gateway gets, frame by frame: how many envelopes each holds, and their bytes.
@@ -247,14 +295,7 @@ mod tests {
             frame: Frame,
             (): &mut (),
         ) -> Result<(), ActorProcessingErr> {
-            let (_, Content::Envelopes(mut rest)) = read(frame.0.into()).unwrap() else {
-                panic!("no goodbye was said")
-            };
-            let mut held = Vec::new();
-            while let Some(envelope) = split_envelope(&mut rest).unwrap() {
-                held.push(u32::from_be_bytes(envelope[..].try_into().unwrap()));
-            }
-            self.0.send(held).unwrap();
+            self.0.send(unpack(frame)).unwrap();
             Ok(())
         }
     }
@@ -266,8 +307,7 @@ mod tests {
         let lane = Lane::open(SessionId(1), Switch::default(), gateway);
         let second = Duration::from_secs(1);
         let send = |number: u32, at: Duration| {
-            let envelope = Bytes::copy_from_slice(&number.to_be_bytes());
-            lane.send(at, envelope).unwrap();
+            lane.send(|| at, &number.to_be_bytes()).unwrap();
         };
         // One after the other: no task of the lane has run when the second is sent.
         send(0, second);
@@ -281,11 +321,25 @@ mod tests {
             got.push(frames.recv().await.unwrap());
         }
         assert_eq!(got, [vec![0], vec![1], vec![2, 3, 4]]);
-        // The queue is empty again.
-        while lane.passed.load(Ordering::Acquire) < 3 {
+        // The task has nothing in hand any more.
+        while lane.shared.waiting.lock().is_passing {
             yield_now().await;
         }
+        // Whether more come again with the next one is seen then.
         send(5, 4 * second);
-        assert_eq!(frames.recv().await.unwrap(), [5]);
+        send(6, 4 * second);
+        assert_eq!(frames.recv().await.unwrap(), [5, 6]);
+        while lane.shared.waiting.lock().is_passing {
+            yield_now().await;
+        }
+        send(7, 5 * second);
+        assert_eq!(frames.recv().await.unwrap(), [7]);
+        while lane.shared.waiting.lock().is_passing {
+            yield_now().await;
+        }
+        // Nobody came with that one.
+        send(8, 6 * second);
+        assert_eq!(lane.shared.waiting.lock().packer.count(), 0);
+        assert_eq!(frames.recv().await.unwrap(), [8]);
     }
 }

@@ -39,7 +39,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use jido_core::Incarnation;
 use parking_lot::Mutex;
 use ractor::SpawnErr;
@@ -287,7 +286,7 @@ impl Transport for NetworkTransport {
         }
     }
 
-    fn send(&self, to: Incarnation, lane: u64, envelope: Bytes) -> Result<(), SendError> {
+    fn send(&self, to: Incarnation, lane: u64, envelope: &[u8]) -> Result<(), SendError> {
         if envelope.len() > MAX_ENVELOPE_LEN {
             return Err(SendError::TooLarge {
                 len: envelope.len(),

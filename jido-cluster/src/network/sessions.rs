@@ -135,7 +135,7 @@ impl Sessions {
         &self,
         to: Incarnation,
         lane: u64,
-        envelope: Bytes,
+        envelope: &[u8],
     ) -> Result<(), SendError> {
         self.links
             .load()

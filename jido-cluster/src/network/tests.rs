@@ -5,6 +5,8 @@ mod fuzz;
 use bytes::BufMut;
 use jido_core::{ClusterName, Incarnation, NodeName};
 
+use bytes::Bytes;
+
 use super::frame::{Content, SessionId};
 use super::session::{Session, Stage};
 use super::stream::Switch;
@@ -200,7 +202,7 @@ async fn without_a_peer_nothing_is_sent() {
     let transport = NetworkTransport::new(options(), Arc::new(SystemEnvironment)).unwrap();
     let to = Incarnation(2);
     assert_eq!(
-        transport.send(to, 0, Bytes::new()),
+        transport.send(to, 0, &[]),
         Err(SendError::Unreachable)
     );
     let inbox = Arc::new(Log::default());
@@ -208,13 +210,13 @@ async fn without_a_peer_nothing_is_sent() {
     assert!(transport.is_settled());
     assert_ne!(transport.address(), "127.0.0.1:0");
     assert_eq!(
-        transport.send(to, 0, Bytes::new()),
+        transport.send(to, 0, &[]),
         Err(SendError::Unreachable)
     );
     let large = Bytes::from(vec![0; MAX_ENVELOPE_LEN + 1]);
     let len = large.len();
     assert_eq!(
-        transport.send(to, 0, large),
+        transport.send(to, 0, &large),
         Err(SendError::TooLarge { len })
     );
     assert_eq!(

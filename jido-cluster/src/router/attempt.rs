@@ -4,57 +4,32 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
 use jido_core::{
     Agent, AgentKey, Answer, AnswerStatus, Epoch, Executed, NodeName, Operation, decode_payload,
-    encode_payload,
 };
 use tokio::sync::oneshot;
 
-use super::course::Course;
-use super::request::{Given, RequestOptions};
+use super::request::{Given, RequestOptions, Tries};
 use super::{Router, Target};
 use crate::delivery::{Answered, Delivery, Outcome, Refusal, ReplyTo};
 use crate::error::{Error, ErrorKind};
-use crate::exchange::{AskError, PendingAnswer, Question};
+use crate::exchange::{AskError, Message, PendingAnswer, Question};
 use crate::local::Found;
 use crate::telemetry::Retry;
 use crate::transport::SendError;
-
-/// A message, as it was given or as it travels. It is encoded when it first
-/// leaves the node, and decoded should it come back to an agent here.
-pub(super) enum Message<A: Agent> {
-    Typed(A::Message),
-    Encoded(Bytes),
-}
-
-impl<A: Agent> Message<A> {
-    fn typed(self) -> Result<A::Message, Error> {
-        match self {
-            Self::Typed(message) => Ok(message),
-            Self::Encoded(bytes) => Ok(decode_payload(&bytes)?),
-        }
-    }
-
-    fn encoded(self) -> Result<Bytes, Error> {
-        match self {
-            Self::Typed(message) => Ok(encode_payload(&message)?),
-            Self::Encoded(bytes) => Ok(bytes),
-        }
-    }
-}
 
 /// A try that is under way.
 pub(super) enum Attempt<A: Agent> {
     Here(oneshot::Receiver<Outcome<A>>),
     There {
         owner: Option<NodeName>,
-        message: Bytes,
+        /// What was asked, should it have to be sent again.
+        message: A::Message,
         answer: PendingAnswer,
     },
     /// Nothing was sent.
     Unsent {
-        message: Message<A>,
+        message: A::Message,
         why: Why,
     },
     /// It has ended, and was told how.
@@ -66,7 +41,7 @@ pub(super) enum Ended<A: Agent> {
     /// With what the caller is told; nothing for a cast.
     Settled(Result<Option<Given<A::Reply>>, Error>),
     /// Here is the message back, to be sent again.
-    Back { message: Message<A>, why: Why },
+    Back { message: A::Message, why: Why },
 }
 
 /// Why a message came back.
@@ -96,24 +71,26 @@ impl<A: Agent> Router<A> {
     pub(super) fn begin(
         &self,
         key: &str,
-        message: Message<A>,
-        options: &RequestOptions,
-        expires: Duration,
-        course: &Course,
+        message: A::Message,
+        tries: &Tries,
     ) -> Result<(Target, Attempt<A>), Error> {
+        let Tries {
+            options,
+            course,
+            expires,
+            ..
+        } = tries;
         // The shortest way: an activation that runs here.
         let mut message = Some(message);
         let here = self.local.find(key, |local| {
-            let typed = message
-                .take()
-                .map_or_else(|| Err(interrupted()), Message::typed)?;
-            let (delivery, outcome) = delivery(typed, options, expires);
+            let message = message.take()?;
+            let (delivery, outcome) = delivery(message, options, *expires);
             let limit = self.settings.mailbox_limit;
-            Ok::<_, Error>((local.deliver(delivery, limit), outcome))
+            Some((local.deliver(delivery, limit), outcome))
         });
         let is_parked = matches!(here, Found::Parked);
         if let Found::Running(delivered) = here {
-            let (delivered, outcome) = delivered?;
+            let (delivered, outcome) = delivered.ok_or_else(interrupted)?;
             if let Err(back) = delivered {
                 self.deliver_here(&AgentKey::new(key)?, back);
             }
@@ -131,12 +108,11 @@ impl<A: Agent> Router<A> {
         };
         let attempt = match target {
             Target::Here => {
-                let (delivery, outcome) = delivery(message.typed()?, options, expires);
+                let (delivery, outcome) = delivery(message, options, *expires);
                 self.deliver_here(&agent_key, delivery);
                 Attempt::Here(outcome)
             }
             Target::There { node, .. } => {
-                let message = message.encoded()?;
                 let question = Question {
                     operation: if options.cast {
                         Operation::Cast
@@ -147,10 +123,10 @@ impl<A: Agent> Router<A> {
                     verify: course.verify(),
                     request: options.request,
                     trace: options.trace.context().cloned(),
-                    budget: expires.saturating_sub(self.core.deadlines.now()),
+                    budget: expires.saturating_sub(tries.begun_at),
                     lane: hash,
                     relay: course.relay(),
-                    payload: message.clone(),
+                    payload: Message(&message),
                 };
                 let owner = self
                     .core
@@ -168,12 +144,13 @@ impl<A: Agent> Router<A> {
                         return Err(Refusal::Overloaded.into_error());
                     }
                     Err(AskError::Send(SendError::Unreachable)) => Attempt::Unsent {
-                        message: Message::Encoded(message),
+                        message,
                         why: Why::Unreachable,
                     },
                     Err(AskError::Send(error)) => {
                         return Err(Error::new(ErrorKind::InvalidInput, error.to_string()));
                     }
+                    Err(AskError::Encode(error)) => return Err(error.into()),
                 }
             }
             Target::Nowhere => {
@@ -205,7 +182,7 @@ impl<A: Agent> Attempt<A> {
             Self::There { owner, message, .. } => match answer {
                 Some(answer) => read_answer(answer, owner, message),
                 None => Ended::Back {
-                    message: Message::Encoded(message),
+                    message,
                     why: Why::Unresolved(interrupted()),
                 },
             },
@@ -225,11 +202,11 @@ fn read_outcome<A: Agent>(outcome: Option<Outcome<A>>) -> Ended<A> {
         }
         Some(Outcome::Accepted) => Ended::Settled(Ok(None)),
         Some(Outcome::Returned { message, refusal }) => Ended::Back {
-            message: Message::Typed(message),
+            message,
             why: Why::Refused(refusal),
         },
         Some(Outcome::Unresolved { message, error }) => Ended::Back {
-            message: Message::Typed(message),
+            message,
             why: Why::Unresolved(error),
         },
         None => Ended::Settled(Err(interrupted())),
@@ -258,8 +235,7 @@ fn delivery<A: Agent>(
 }
 
 /// What another node's answer means to the caller.
-fn read_answer<A: Agent>(answer: Answer, owner: Option<NodeName>, message: Bytes) -> Ended<A> {
-    let message = Message::Encoded(message);
+fn read_answer<A: Agent>(answer: Answer, owner: Option<NodeName>, message: A::Message) -> Ended<A> {
     let owner = owner.or_else(|| answer.by.clone());
     match answer.status {
         // Only a cast is answered without an activation's epoch.

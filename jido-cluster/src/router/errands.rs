@@ -117,6 +117,7 @@ impl<A: Agent> Router<A> {
                         return Err(Error::new(ErrorKind::InvalidInput, error.to_string()));
                     }
                     Err(AskError::Overloaded) => return Ok(Tried::Refused(Refusal::Overloaded)),
+                    Err(AskError::Encode(error)) => return Err(error.into()),
                 };
                 // An errand may be run twice, so that one whose session ended is
                 // simply tried again.

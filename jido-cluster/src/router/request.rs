@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jido_core::{Agent, AgentKey, Executed, NodeName, RequestTry};
 
-use super::attempt::{Ended, Message, Why};
+use super::attempt::{Ended, Why};
 use super::course::{self, Course, Hinted, Learned, Next};
 use super::{Router, Target};
 use crate::deadlines::Deadline;
@@ -40,14 +40,14 @@ pub(super) struct Wait {
 pub(crate) type Given<R> = (Answered<R>, Option<NodeName>);
 
 /// A request that is under way.
-struct Tries {
-    options: RequestOptions,
-    course: Course,
+pub(super) struct Tries {
+    pub(super) options: RequestOptions,
+    pub(super) course: Course,
     /// What is certain of the tries before this one.
     executed: Executed,
     /// When the last one was begun.
-    begun_at: Duration,
-    expires: Duration,
+    pub(super) begun_at: Duration,
+    pub(super) expires: Duration,
 }
 
 impl Tries {
@@ -74,7 +74,7 @@ impl<A: Agent> Router<A> {
     pub(crate) fn request<'a>(
         &'a self,
         key: &'a str,
-        message: A::Message,
+        mut message: A::Message,
         options: RequestOptions,
     ) -> impl Future<Output = Result<Option<Given<A::Reply>>, Error>> + Send + 'a {
         let begun_at = self.core.deadlines.now();
@@ -86,19 +86,12 @@ impl<A: Agent> Router<A> {
             begun_at,
             expires,
         };
-        let mut message = Message::Typed(message);
         async move {
             let mut time_out = self.core.deadlines.at(tries.expires);
             let result = loop {
                 // The node may have begun another life since the last try.
                 let router = self.current();
-                let (target, mut attempt) = match router.begin(
-                    key,
-                    message,
-                    &tries.options,
-                    tries.expires,
-                    &tries.course,
-                ) {
+                let (target, mut attempt) = match router.begin(key, message, &tries) {
                     Ok(begun) => begun,
                     Err(error) => break Err(error.with_executed(tries.executed)),
                 };

@@ -75,7 +75,9 @@ async fn late_first_try(id: RequestId, made: Timestamp, before: &[Further]) -> (
         trace: None,
         payload: encode_payload(&Message::Add(1)).unwrap(),
     };
-    transport.send(node.incarnation(), 0, ask.encode()).unwrap();
+    transport
+        .send(node.incarnation(), 0, &ask.encode())
+        .unwrap();
     let answer = answers.recv().await.unwrap();
     (answer, handle.call("a", Message::Get).await.unwrap())
 }

@@ -59,7 +59,7 @@ impl Checker {
         let mut refused = 0;
         for _ in 0..count {
             let (lane, envelope) = envelope(*sent, size);
-            match transport.send(to, lane, envelope) {
+            match transport.send(to, lane, &envelope) {
                 Ok(()) => *sent += 1,
                 Err(_) => refused += 1,
             }
@@ -100,7 +100,7 @@ impl Inbox for Checker {
     fn peer_down(&self, incarnation: Incarnation) {
         let transport = self.transport.wait();
         assert_eq!(
-            transport.send(incarnation, 0, Bytes::new()),
+            transport.send(incarnation, 0, &[]),
             Err(SendError::Unreachable)
         );
         let mut incoming = self.incoming.lock().unwrap();
@@ -229,7 +229,7 @@ async fn follow(options: NetworkOptions) {
             ["large", to, len] => {
                 let envelope = Bytes::from(vec![0; len.parse().unwrap()]);
                 let error = transport
-                    .send(to.parse().unwrap(), 0, envelope)
+                    .send(to.parse().unwrap(), 0, &envelope)
                     .unwrap_err();
                 say(&format!("large {error}"));
             }

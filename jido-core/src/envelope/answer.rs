@@ -1,6 +1,6 @@
 //! How an ask ends.
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes};
 
 use super::{EnvelopeError, KIND_ANSWER, known_flags, prefix, text};
 use crate::{Epoch, Executed, Incarnation, MAX_NAME_LEN, NodeName, Revision};
@@ -72,13 +72,19 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Writes the envelope.
+    /// The envelope.
     pub fn encode(&self) -> Bytes {
-        // To the byte: what is frozen with room to spare costs another allocation.
+        let mut out = Vec::new();
+        self.encode_into(&mut out);
+        out.into()
+    }
+
+    /// Appends the envelope to `out`.
+    pub fn encode_into(&self, out: &mut Vec<u8>) {
         let named = self.hint.map_or(0, |_| size_of::<u128>())
             + self.by.as_ref().map_or(0, |by| 1 + by.as_str().len());
-        let mut out = BytesMut::with_capacity(FIXED_LEN + named + self.payload.len());
-        prefix(&mut out, KIND_ANSWER, self.correlation);
+        out.reserve(FIXED_LEN + named + self.payload.len());
+        prefix(out, KIND_ANSWER, self.correlation);
         out.put_u8(self.status as u8);
         out.put_u8(match self.executed {
             Executed::No => 0,
@@ -100,7 +106,6 @@ impl Answer {
             out.put_slice(by.as_str().as_bytes());
         }
         out.put_slice(&self.payload);
-        out.freeze()
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a node tells its peers without being asked.
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes};
 
 use super::{EnvelopeError, KIND_NOTICE, manager_name, prefix, text};
 use crate::labels::MAX_LABELS_LEN;
@@ -37,7 +37,7 @@ pub enum Notice {
 impl Notice {
     /// Writes the envelope.
     pub fn encode(&self) -> Bytes {
-        let mut out = BytesMut::with_capacity(16 + MAX_NAME_LEN.max(MAX_LABELS_LEN));
+        let mut out = Vec::with_capacity(16 + MAX_NAME_LEN.max(MAX_LABELS_LEN));
         prefix(&mut out, KIND_NOTICE, 0);
         match self {
             Self::Leaving => out.put_u8(LEAVING),
@@ -61,7 +61,7 @@ impl Notice {
                 }
             }
         }
-        out.freeze()
+        out.into()
     }
 }
 

@@ -1,6 +1,6 @@
 //! How an ask gets to the node that it is for.
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes};
 
 use super::EnvelopeError;
 use crate::Incarnation;
@@ -36,7 +36,7 @@ impl Route {
         }
     }
 
-    pub(super) fn encode(self, out: &mut BytesMut) {
+    pub(super) fn encode(self, out: &mut Vec<u8>) {
         let (byte, node) = match self {
             Self::Direct => return out.put_u8(DIRECT),
             Self::PassOn { to } => (PASS_ON, to),

@@ -1,6 +1,6 @@
 //! How the trace of a call travels.
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes};
 
 use super::{EnvelopeError, text};
 use crate::{MAX_TRACE_STATE_LEN, TraceContext};
@@ -13,7 +13,7 @@ pub(super) fn encoded_len(context: &TraceContext) -> usize {
     FIXED_LEN + context.state().len()
 }
 
-pub(super) fn encode(context: &TraceContext, out: &mut BytesMut) {
+pub(super) fn encode(context: &TraceContext, out: &mut Vec<u8>) {
     out.put_u128(context.trace_id());
     out.put_u64(context.parent_id());
     out.put_u8(context.flags());

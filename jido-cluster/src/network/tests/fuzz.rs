@@ -5,7 +5,7 @@ use jido_core::fuzz::{PeakAlloc, bounded};
 use jido_core::fuzz_target;
 
 use super::*;
-use crate::network::frame::{Outgoing, Packed, read, split_envelope};
+use crate::network::frame::{Packer, Signal, alone, read, split_envelope};
 use crate::network::hello::{Hello, HelloError, hear, say};
 
 #[global_allocator]
@@ -14,25 +14,25 @@ static ALLOCATOR: PeakAlloc = PeakAlloc;
 #[test]
 fn frames() {
     let session = SessionId(7 << 100 | 3);
-    let waiting = [
-        Outgoing::Envelope(Bytes::from_static(b"one")),
-        Outgoing::Envelope(Bytes::new()),
-        Outgoing::Heartbeat,
-        Outgoing::Goodbye,
-    ];
-    let seeds = Packed::new(session, &waiting).collect();
+    let mut packer = Packer::new(session);
+    packer.push(b"one");
+    packer.push(b"");
+    packer.signal(Signal::Heartbeat);
+    packer.signal(Signal::Goodbye);
+    packer.push_frame(alone(session, b"two"));
+    let seeds = packer.take();
     fuzz_target!(seeds, |bytes: &[u8]| {
         let frame = Bytes::copy_from_slice(bytes);
         let Ok((session, content)) = bounded(bytes.len(), || read(frame)) else {
             return;
         };
-        let mut whole = Vec::new();
+        let mut whole = Packer::new(session);
         match content {
-            Content::Goodbye => whole.push(Outgoing::Goodbye),
-            Content::Heartbeat => whole.push(Outgoing::Heartbeat),
+            Content::Goodbye => whole.signal(Signal::Goodbye),
+            Content::Heartbeat => whole.signal(Signal::Heartbeat),
             Content::Envelopes(mut rest) => loop {
                 match bounded(bytes.len(), || split_envelope(&mut rest)) {
-                    Ok(Some(envelope)) => whole.push(Outgoing::Envelope(envelope)),
+                    Ok(Some(envelope)) => whole.push(&envelope),
                     Ok(None) => break,
                     // What came before it was whole.
                     Err(_) => return,
@@ -40,8 +40,7 @@ fn frames() {
             },
         }
         // A whole frame is what its content packs to; after a goodbye nothing counts.
-        let again: Vec<_> = Packed::new(session, &whole).collect();
-        match again.as_slice() {
+        match whole.take().as_slice() {
             [again] => assert!(bytes.starts_with(again)),
             [] => assert_eq!(bytes.len(), 18),
             more => panic!("{} frames", more.len()),

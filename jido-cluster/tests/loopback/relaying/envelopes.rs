@@ -96,7 +96,7 @@ async fn what_was_passed_on_is_never_passed_on_again() {
     let first = nodes[0].0.incarnation();
     let mut answered = async |route, correlation| -> Answer {
         let ask = ask(&key, route, correlation);
-        transport.send(first, 0, ask.encode()).unwrap();
+        transport.send(first, 0, &ask.encode()).unwrap();
         let Some(Envelope::Answer(answer)) = came.recv().await else {
             panic!("an ask came back");
         };
@@ -135,10 +135,10 @@ async fn an_ask_and_its_answer_are_passed_on_as_they_are() {
         manager: ManagerName::new("counters").unwrap(),
         serves: true,
     };
-    transport.send(first, 0, notice.encode()).unwrap();
+    transport.send(first, 0, &notice.encode()).unwrap();
     // To itself, so that it sees both ends.
     let sent = ask("key", Route::PassOn { to: FAKE }, 77);
-    transport.send(first, 0, sent.encode()).unwrap();
+    transport.send(first, 0, &sent.encode()).unwrap();
     let Some(Envelope::Ask(passed)) = came.recv().await else {
         panic!("no ask came");
     };
@@ -164,7 +164,7 @@ async fn an_ask_and_its_answer_are_passed_on_as_they_are() {
         by: None,
         payload: Bytes::from_static(b"why"),
     };
-    transport.send(first, 0, given.encode()).unwrap();
+    transport.send(first, 0, &given.encode()).unwrap();
     let Some(Envelope::Answer(answer)) = came.recv().await else {
         panic!("no answer came");
     };
@@ -190,8 +190,8 @@ async fn a_first_try_that_one_by_way_of_another_node_overtook_is_applied_once() 
     if let Some(request) = &mut further.request {
         request.first = false;
     }
-    relay.send(first, 0, further.encode()).unwrap();
-    asker.send(first, 0, late.encode()).unwrap();
+    relay.send(first, 0, &further.encode()).unwrap();
+    asker.send(first, 0, &late.encode()).unwrap();
     for came in [&mut of_relay, &mut of_asker] {
         let Some(Envelope::Answer(answer)) = came.recv().await else {
             panic!("no answer came");

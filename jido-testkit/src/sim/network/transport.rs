@@ -46,12 +46,13 @@ impl Transport for SimTransport {
         self.peer.address.clone()
     }
 
-    fn send(&self, to: Incarnation, lane: u64, envelope: Bytes) -> Result<(), SendError> {
+    fn send(&self, to: Incarnation, lane: u64, envelope: &[u8]) -> Result<(), SendError> {
         if envelope.len() > MAX_ENVELOPE_LEN {
             return Err(SendError::TooLarge {
                 len: envelope.len(),
             });
         }
+        let envelope = Bytes::copy_from_slice(envelope);
         self.network.send(self.peer.incarnation, to, lane, envelope)
     }
 
