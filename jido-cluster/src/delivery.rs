@@ -12,7 +12,7 @@ use jido_core::{
 use tokio::sync::oneshot;
 
 use crate::error::{Error, ErrorKind};
-use crate::exchange::AnswerPort;
+use crate::exchange::{AnswerPort, Value};
 use crate::router::Router;
 use crate::telemetry::{Retry, Trace};
 
@@ -235,7 +235,7 @@ impl<A: Agent> Delivery<A> {
             Some(ReplyTo::Caller(caller)) => {
                 let _ = caller.send(Outcome::Accepted);
             }
-            Some(ReplyTo::Peer(port)) => port.ok(Epoch::ZERO, Revision::ZERO, Bytes::new()),
+            Some(ReplyTo::Peer(port)) => port.ok(Epoch::ZERO, Revision::ZERO, &Bytes::new()),
             Some(ReplyTo::Nobody(_)) | None => {}
         }
     }
@@ -247,12 +247,7 @@ impl<A: Agent> Delivery<A> {
             // A caller that has stopped waiting is told nothing.
             Some(ReplyTo::Caller(caller)) => drop(caller.send(Outcome::Done(result))),
             Some(ReplyTo::Peer(port)) => match result {
-                Ok(reply) => match encode_payload(&reply.value) {
-                    Ok(bytes) => port.ok(reply.epoch, reply.revision, bytes),
-                    Err(error) => {
-                        port.failed(&Error::from(error).with_executed(Executed::Yes));
-                    }
-                },
+                Ok(reply) => port.ok(reply.epoch, reply.revision, &Value(&reply.value)),
                 Err(error) => port.failed(&error),
             },
             Some(ReplyTo::Nobody(_)) | None => {}
@@ -303,7 +298,7 @@ impl<A: Agent> Delivery<A> {
             return self.accept();
         }
         match self.reply.take() {
-            Some(ReplyTo::Peer(port)) => port.ok(epoch, revision, reply),
+            Some(ReplyTo::Peer(port)) => port.ok(epoch, revision, &reply),
             Some(ReplyTo::Caller(caller)) => {
                 let answered = decode_payload(&reply).map(|value| Answered {
                     value,

@@ -12,15 +12,13 @@ mod relay;
 mod scratch;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use jido_core::{
-    Answer, AnswerStatus, Ask, Envelope, EnvelopeError, Epoch, Executed, Incarnation, Labels,
-    ManagerName, Notice, Revision, Route,
+    AnswerStatus, Ask, Envelope, EnvelopeError, Incarnation, Labels, ManagerName, Notice, Route,
 };
 use parking_lot::Mutex;
 
@@ -29,10 +27,11 @@ use crate::placement::PlacementPolicy;
 use crate::transport::{Inbox, Peer, SendError, Transport};
 
 pub(crate) use answer_port::AnswerPort;
+use answer_port::WaysBack;
 use budget::Budgets;
 use pending::Pending;
 pub(crate) use pending::PendingAnswer;
-pub(crate) use question::{Message, Payload, Question};
+pub(crate) use question::{Payload, Question, Value};
 use relay::Overtaken;
 
 /// Notices keep their order.
@@ -86,14 +85,13 @@ pub(crate) struct Exchange {
     handlers: ArcSwap<BTreeMap<ManagerName, Arc<dyn AskHandler>>>,
     changing: Mutex<()>,
     overtaken: Overtaken,
-    /// Asks of peers that have been taken and not been answered yet.
-    unanswered: AtomicUsize,
-    me: OnceLock<Weak<Exchange>>,
+    ways: WaysBack,
 }
 
 impl Exchange {
     pub(crate) fn new(transport: Arc<dyn Transport>, members: Arc<Members>) -> Arc<Self> {
-        let exchange = Arc::new(Self {
+        Arc::new(Self {
+            ways: WaysBack::new(&transport),
             transport,
             members,
             pending: Pending::default(),
@@ -101,11 +99,7 @@ impl Exchange {
             handlers: ArcSwap::default(),
             changing: Mutex::default(),
             overtaken: Overtaken::default(),
-            unanswered: AtomicUsize::new(0),
-            me: OnceLock::new(),
-        });
-        let _ = exchange.me.set(Arc::downgrade(&exchange));
-        exchange
+        })
     }
 
     /// Adds the manager of a name and tells the peers of it; false if there is one
@@ -233,7 +227,7 @@ impl Exchange {
 
     /// Waits until all asks that were taken are answered, and all that were made.
     pub(crate) async fn settled(&self) {
-        while self.unanswered.load(Ordering::Acquire) > 0 || !self.pending.is_empty() {
+        while self.ways.unanswered() > 0 || !self.pending.is_empty() {
             tokio::time::sleep(SETTLED_CHECK).await;
         }
     }
@@ -243,55 +237,18 @@ impl Exchange {
         Load {
             open: self.pending.len(),
             open_bytes: self.budgets.bytes(),
-            unanswered: self.unanswered.load(Ordering::Relaxed),
-        }
-    }
-
-    fn send_answer(&self, to: Incarnation, lane: u64, answer: &Answer) {
-        let send = |answer: &Answer| {
-            scratch::with(|envelope| {
-                answer.encode_into(envelope);
-                self.transport.send(to, lane, envelope)
-            })
-        };
-        match send(answer) {
-            Ok(()) => {}
-            // The asker's own exchange answers it when the session ends.
-            Err(SendError::Unreachable) => {}
-            Err(error) => {
-                tracing::warn!(%to, %error, "an answer was not sent");
-                let too_large = Answer {
-                    status: AnswerStatus::Failed,
-                    executed: Executed::Yes,
-                    code: crate::error::ErrorKind::InvalidInput as u8,
-                    payload: Bytes::from(format!("the reply was not sent: {error}")),
-                    ..answer.clone()
-                };
-                let _ = send(&too_large);
-            }
+            unanswered: self.ways.unanswered(),
         }
     }
 
     fn incompatible(&self, to: Incarnation, correlation: u64, why: String) {
-        let answer = Answer {
-            correlation,
-            status: AnswerStatus::Incompatible,
-            executed: Executed::No,
-            code: 0,
-            epoch: Epoch::ZERO,
-            revision: Revision::ZERO,
-            hint: None,
-            by: None,
-            payload: Bytes::from(why),
-        };
-        self.send_answer(to, correlation, &answer);
+        let port = self.port(to, correlation);
+        port.refused(AnswerStatus::Incompatible, None, Bytes::from(why));
     }
 
-    /// The way back for an ask that was taken; none while the exchange goes away.
-    fn port(&self, from: Incarnation, ask: &Ask) -> Option<AnswerPort> {
-        let exchange = self.me.get().and_then(Weak::upgrade)?;
-        self.unanswered.fetch_add(1, Ordering::AcqRel);
-        Some(AnswerPort::new(exchange, from, ask.correlation))
+    /// The way back for an ask that was taken.
+    fn port(&self, from: Incarnation, correlation: u64) -> AnswerPort {
+        AnswerPort::new(self.ways.here(), from, correlation)
     }
 
     fn deliver_ask(&self, from: Incarnation, mut ask: Ask) {
@@ -313,9 +270,8 @@ impl Exchange {
     fn hand_over(&self, from: Incarnation, asker: Incarnation, ask: Ask) {
         match self.handlers.load().get(&ask.manager) {
             Some(handler) => {
-                if let Some(port) = self.port(from, &ask) {
-                    handler.ask(asker, ask, port);
-                }
+                let port = self.port(from, ask.correlation);
+                handler.ask(asker, ask, port);
             }
             None => self.incompatible(
                 from,

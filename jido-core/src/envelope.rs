@@ -273,13 +273,10 @@ fn decode_ask(correlation: u64, mut bytes: Bytes) -> Result<Ask, EnvelopeError> 
     let budget_ms = bytes.try_get_u32().map_err(short)?;
     let manager = manager_name(&mut bytes)?;
     let key_len = usize::from(bytes.try_get_u16().map_err(short)?);
-    let key = text(&mut bytes, key_len, MAX_KEY_LEN)?;
-    let key = match (operation.has_key(), key.as_str()) {
-        (false, "") => None,
+    let key = match (operation.has_key(), key_len) {
+        (false, 0) => None,
         (false, _) => return Err(EnvelopeError::Malformed("key where none belongs")),
-        (true, key) => {
-            Some(AgentKey::new(key).map_err(|_| EnvelopeError::Malformed("bad agent key"))?)
-        }
+        (true, _) => Some(agent_key(&mut bytes, key_len)?),
     };
     let request = if flags & ASK_REQUEST == 0 {
         None
@@ -324,19 +321,35 @@ fn known_flags(bytes: &mut Bytes, known: u8) -> Result<u8, EnvelopeError> {
 fn manager_name(bytes: &mut Bytes) -> Result<ManagerName, EnvelopeError> {
     let short = |_| EnvelopeError::Malformed("cut short before a manager's name");
     let len = usize::from(bytes.try_get_u8().map_err(short)?);
-    let name = text(bytes, len, MAX_NAME_LEN)?;
-    ManagerName::new(name).map_err(|_| EnvelopeError::Malformed("bad manager name"))
+    text(bytes, len, MAX_NAME_LEN, |name| {
+        ManagerName::new(name).map_err(|_| EnvelopeError::Malformed("bad manager name"))
+    })
 }
 
-fn text(bytes: &mut Bytes, len: usize, limit: usize) -> Result<String, EnvelopeError> {
+fn agent_key(bytes: &mut Bytes, len: usize) -> Result<AgentKey, EnvelopeError> {
+    text(bytes, len, MAX_KEY_LEN, |key| {
+        AgentKey::new(key).map_err(|_| EnvelopeError::Malformed("bad agent key"))
+    })
+}
+
+/// Takes a text off, and reads it where it is.
+fn text<T>(
+    bytes: &mut Bytes,
+    len: usize,
+    limit: usize,
+    read: impl FnOnce(&str) -> Result<T, EnvelopeError>,
+) -> Result<T, EnvelopeError> {
     if len > limit {
         return Err(EnvelopeError::Malformed("a name or key beyond its limit"));
     }
-    if bytes.remaining() < len {
+    let Some(text) = bytes.get(..len) else {
         return Err(EnvelopeError::Malformed("cut short within a name or key"));
-    }
-    String::from_utf8(bytes.split_to(len).to_vec())
-        .map_err(|_| EnvelopeError::Malformed("a name or key that is no UTF-8"))
+    };
+    let text = std::str::from_utf8(text)
+        .map_err(|_| EnvelopeError::Malformed("a name or key that is no UTF-8"))?;
+    let value = read(text)?;
+    bytes.advance(len);
+    Ok(value)
 }
 
 #[cfg(test)]

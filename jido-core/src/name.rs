@@ -1,9 +1,9 @@
 //! Names of clusters, managers and nodes.
 
 use std::fmt;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 use crate::Error;
 
@@ -37,7 +37,7 @@ macro_rules! name {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(Arc<str>);
+        pub struct $name(SmolStr);
 
         impl $name {
             /// Checks and takes a name: 1 to [`MAX_NAME_LEN`] ASCII letters,
@@ -50,7 +50,7 @@ macro_rules! name {
             pub fn new(name: impl AsRef<str>) -> Result<Self, Error> {
                 let name = name.as_ref();
                 check($what, name)?;
-                Ok(Self(Arc::from(name)))
+                Ok(Self(SmolStr::from(name)))
             }
 
             /// The name's text.

@@ -1,19 +1,98 @@
 //! The way back for an answer.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{Ordering, fence};
 
 use bytes::Bytes;
+use crossbeam_utils::CachePadded;
 use jido_core::{Answer, AnswerStatus, Epoch, Executed, Incarnation, NodeName, Revision};
 
-use super::Exchange;
-use crate::error::Error;
+use super::question::Payload;
+use super::scratch;
+use crate::error::{Error, ErrorKind};
+use crate::runtime;
+use crate::transport::{SendError, Transport};
+
+/// Each thread takes asks by one of so many ways back, so that threads seldom meet at one
+/// counter.
+const WAYS: usize = 16;
+
+/// The ways back of one node. Who has one holds it, and so they tell how many are unanswered.
+#[derive(Debug)]
+pub(super) struct WaysBack([Arc<CachePadded<Way>>; WAYS]);
+
+#[derive(Debug)]
+struct Way {
+    transport: Arc<dyn Transport>,
+}
+
+impl WaysBack {
+    pub(super) fn new(transport: &Arc<dyn Transport>) -> Self {
+        Self(std::array::from_fn(|_| {
+            let transport = transport.clone();
+            Arc::new(CachePadded::new(Way { transport }))
+        }))
+    }
+
+    /// The one of this thread.
+    pub(super) fn here(&self) -> WayBack {
+        WayBack(self.0[runtime::thread_number() % WAYS].clone())
+    }
+
+    /// How many asks of peers have been taken and not been answered yet.
+    pub(super) fn unanswered(&self) -> usize {
+        let held = self.0.iter().map(|way| Arc::strong_count(way) - 1);
+        let unanswered = held.sum();
+        // Whose answers were counted as sent before are sent for whoever reads this.
+        fence(Ordering::Acquire);
+        unanswered
+    }
+}
+
+/// The way back of one ask.
+#[derive(Debug)]
+pub(super) struct WayBack(Arc<CachePadded<Way>>);
+
+impl WayBack {
+    /// Sends an answer, with a payload behind its own.
+    fn send(&self, to: Incarnation, answer: &Answer, payload: &impl Payload) {
+        let lane = answer.correlation;
+        let transport = &self.0.transport;
+        let why = scratch::with(|envelope| {
+            answer.encode_into(envelope);
+            if let Err(error) = payload.write(envelope) {
+                return Some(Error::from(error));
+            }
+            match transport.send(to, lane, envelope) {
+                // The asker's own exchange answers it when the session ends.
+                Ok(()) | Err(SendError::Unreachable) => None,
+                Err(error) => Some(Error::new(
+                    ErrorKind::InvalidInput,
+                    format!("the reply was not sent: {error}"),
+                )),
+            }
+        });
+        let Some(why) = why else {
+            return;
+        };
+        tracing::warn!(%to, error = %why, "an answer was not sent");
+        let unsent = Answer {
+            status: AnswerStatus::Failed,
+            executed: Executed::Yes,
+            code: why.kind() as u8,
+            payload: Bytes::from(why.to_string()),
+            ..answer.clone()
+        };
+        // It fits: and if the session has ended, the asker knows.
+        let _ = transport.send(to, lane, &unsent.encode());
+    }
+}
 
 /// Answers one ask from a peer, exactly once: whoever drops it unused answers
 /// that the ask's agent has stopped.
 #[derive(Debug)]
 pub(crate) struct AnswerPort {
-    exchange: Arc<Exchange>,
+    way: WayBack,
     to: Incarnation,
     correlation: u64,
     executed: Executed,
@@ -21,9 +100,9 @@ pub(crate) struct AnswerPort {
 }
 
 impl AnswerPort {
-    pub(super) fn new(exchange: Arc<Exchange>, to: Incarnation, correlation: u64) -> Self {
+    pub(super) fn new(way: WayBack, to: Incarnation, correlation: u64) -> Self {
         Self {
-            exchange,
+            way,
             to,
             correlation,
             executed: Executed::No,
@@ -36,7 +115,8 @@ impl AnswerPort {
         self.executed = Executed::Maybe;
     }
 
-    pub(crate) fn ok(self, epoch: Epoch, revision: Revision, reply: Bytes) {
+    /// Answers with a reply. Should that not serialize, or be too large, the answer tells of it.
+    pub(crate) fn ok(self, epoch: Epoch, revision: Revision, reply: &impl Payload) {
         self.send(
             AnswerStatus::Ok,
             Executed::Yes,
@@ -58,7 +138,7 @@ impl AnswerPort {
             Epoch::ZERO,
             Revision::ZERO,
             None,
-            why,
+            &why,
         );
     }
 
@@ -72,7 +152,7 @@ impl AnswerPort {
             Epoch::ZERO,
             Revision::ZERO,
             hint,
-            why,
+            &why,
         );
     }
 
@@ -85,7 +165,7 @@ impl AnswerPort {
             by: Some(by),
             ..answer
         };
-        self.exchange.send_answer(self.to, correlation, &answer);
+        self.way.send(self.to, &answer, &Bytes::new());
     }
 
     #[allow(
@@ -100,47 +180,40 @@ impl AnswerPort {
         epoch: Epoch,
         revision: Revision,
         hint: Option<Incarnation>,
-        payload: Bytes,
+        payload: &impl Payload,
     ) {
         self.answered = true;
-        let correlation = self.correlation;
-        self.exchange.send_answer(
-            self.to,
-            correlation,
-            &Answer {
-                correlation,
-                status,
-                executed,
-                code,
-                epoch,
-                revision,
-                hint,
-                by: None,
-                payload,
-            },
-        );
+        let answer = Answer {
+            correlation: self.correlation,
+            status,
+            executed,
+            code,
+            epoch,
+            revision,
+            hint,
+            by: None,
+            payload: Bytes::new(),
+        };
+        self.way.send(self.to, &answer, payload);
     }
 }
 
 impl Drop for AnswerPort {
     fn drop(&mut self) {
-        if !self.answered {
-            self.exchange.send_answer(
-                self.to,
-                self.correlation,
-                &Answer {
-                    correlation: self.correlation,
-                    status: AnswerStatus::Stopped,
-                    executed: self.executed,
-                    code: 0,
-                    epoch: Epoch::ZERO,
-                    revision: Revision::ZERO,
-                    hint: None,
-                    by: None,
-                    payload: Bytes::from_static(b"the agent stopped before it answered"),
-                },
-            );
+        if self.answered {
+            return;
         }
-        self.exchange.unanswered.fetch_sub(1, Ordering::AcqRel);
+        let answer = Answer {
+            correlation: self.correlation,
+            status: AnswerStatus::Stopped,
+            executed: self.executed,
+            code: 0,
+            epoch: Epoch::ZERO,
+            revision: Revision::ZERO,
+            hint: None,
+            by: None,
+            payload: Bytes::from_static(b"the agent stopped before it answered"),
+        };
+        self.way.send(self.to, &answer, &Bytes::new());
     }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use jido_core::{AgentKey, Error, Operation, RequestTry, TraceContext, write_payload};
 use serde::Serialize;
 
-/// What an ask carries. It is written where it is sent from, without a copy in between.
+/// What an ask or an answer carries. It is written where it is sent from, without a copy in between.
 pub(crate) trait Payload {
     fn write(&self, out: &mut Vec<u8>) -> Result<(), Error>;
 }
@@ -18,11 +18,11 @@ impl Payload for Bytes {
     }
 }
 
-/// A message to an agent.
+/// A message, or a reply, which is yet to be serialized.
 #[derive(Debug)]
-pub(crate) struct Message<'a, M>(pub(crate) &'a M);
+pub(crate) struct Value<'a, T>(pub(crate) &'a T);
 
-impl<M: Serialize> Payload for Message<'_, M> {
+impl<T: Serialize> Payload for Value<'_, T> {
     fn write(&self, out: &mut Vec<u8>) -> Result<(), Error> {
         write_payload(self.0, out)
     }

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
+use crossbeam_utils::CachePadded;
 use jido_core::{AnswerStatus, Ask, Executed, Incarnation, RequestTry, Route};
 use parking_lot::{RwLock, RwLockReadGuard};
 
@@ -17,14 +18,19 @@ use crate::placement;
 use crate::runtime;
 use crate::transport::SendError;
 
+/// As many copies are kept of who has asked by way of others.
+const COPIES: usize = 16;
+
 /// Peers that have asked by way of others during their session with this node, as it is seen
 /// here: they see it over, and what still comes by it may have been overtaken by further tries.
+///
+/// Each thread looks at a copy of its own, since each ask is looked up.
 #[derive(Debug, Default)]
-pub(super) struct Overtaken(RwLock<BTreeSet<Incarnation>>);
+pub(super) struct Overtaken([CachePadded<RwLock<BTreeSet<Incarnation>>>; COPIES]);
 
 impl Overtaken {
     pub(super) fn is_by_way_of_others(&self, peer: Incarnation) {
-        self.0.write().insert(peer);
+        self.change(|peers| peers.insert(peer));
     }
 
     /// Takes no ask of such a peer for the first try of its request. The ask is handed over
@@ -34,7 +40,7 @@ impl Overtaken {
         peer: Incarnation,
         ask: &mut Ask,
     ) -> RwLockReadGuard<'_, BTreeSet<Incarnation>> {
-        let peers = self.0.read();
+        let peers = self.0[runtime::thread_number() % COPIES].read();
         if peers.contains(&peer) {
             ask.request = ask.request.map(overtaken);
         }
@@ -43,7 +49,15 @@ impl Overtaken {
 
     /// Its session is over, or another begins.
     pub(super) fn forget(&self, peer: Incarnation) {
-        self.0.write().remove(&peer);
+        self.change(|peers| peers.remove(&peer));
+    }
+
+    /// Changes all copies, while no ask is handed over.
+    fn change(&self, change: impl Fn(&mut BTreeSet<Incarnation>) -> bool) {
+        let mut copies: Vec<_> = self.0.iter().map(|copy| copy.write()).collect();
+        for peers in &mut copies {
+            change(peers);
+        }
     }
 }
 
@@ -59,9 +73,7 @@ fn overtaken(request: RequestTry) -> RequestTry {
 impl Exchange {
     /// Passes an ask on. When this returns it is on its way, in the order of its key.
     pub(super) fn pass_on(&self, from: Incarnation, to: Incarnation, ask: Ask) {
-        let Some(mut port) = self.port(from, &ask) else {
-            return;
-        };
+        let mut port = self.port(from, ask.correlation);
         let view = self.members.view();
         let by = view
             .get(to)

@@ -201,18 +201,12 @@ async fn nothing_secret_is_printed() {
 async fn without_a_peer_nothing_is_sent() {
     let transport = NetworkTransport::new(options(), Arc::new(SystemEnvironment)).unwrap();
     let to = Incarnation(2);
-    assert_eq!(
-        transport.send(to, 0, &[]),
-        Err(SendError::Unreachable)
-    );
+    assert_eq!(transport.send(to, 0, &[]), Err(SendError::Unreachable));
     let inbox = Arc::new(Log::default());
     transport.start(inbox.clone()).await.unwrap();
     assert!(transport.is_settled());
     assert_ne!(transport.address(), "127.0.0.1:0");
-    assert_eq!(
-        transport.send(to, 0, &[]),
-        Err(SendError::Unreachable)
-    );
+    assert_eq!(transport.send(to, 0, &[]), Err(SendError::Unreachable));
     let large = Bytes::from(vec![0; MAX_ENVELOPE_LEN + 1]);
     let len = large.len();
     assert_eq!(

@@ -13,7 +13,7 @@ use super::request::{Given, RequestOptions, Tries};
 use super::{Router, Target};
 use crate::delivery::{Answered, Delivery, Outcome, Refusal, ReplyTo};
 use crate::error::{Error, ErrorKind};
-use crate::exchange::{AskError, Message, PendingAnswer, Question};
+use crate::exchange::{AskError, PendingAnswer, Question, Value};
 use crate::local::Found;
 use crate::telemetry::Retry;
 use crate::transport::SendError;
@@ -126,7 +126,7 @@ impl<A: Agent> Router<A> {
                     budget: expires.saturating_sub(tries.begun_at),
                     lane: hash,
                     relay: course.relay(),
-                    payload: Message(&message),
+                    payload: Value(&message),
                 };
                 let owner = self
                     .core

@@ -6,13 +6,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use jido_core::{
     Agent, AgentKey, AnswerStatus, Ask, EnvelopeError, Epoch, Incarnation, Operation, Renewal,
-    Revision, decode_payload, encode_payload,
+    Revision, decode_payload,
 };
 
 use super::{Router, Target};
 use crate::activation::Errand;
 use crate::delivery::{Delivery, Refusal, ReplyTo};
-use crate::exchange::{AnswerPort, AskHandler};
+use crate::exchange::{AnswerPort, AskHandler, Value};
 use crate::local::Found;
 use crate::placement::PlacementPolicy;
 use crate::runtime;
@@ -25,13 +25,12 @@ impl<A: Agent> AskHandler for Router<A> {
                 let key = key.clone();
                 self.deliver_asked(&key, ask, port);
             }
-            (Operation::Stats, _) => match encode_payload(&self.stats_here()) {
-                Ok(bytes) => port.ok(Epoch::ZERO, Revision::ZERO, bytes),
-                Err(error) => port.failed(&error.into()),
-            },
+            (Operation::Stats, _) => {
+                port.ok(Epoch::ZERO, Revision::ZERO, &Value(&self.stats_here()));
+            }
             (Operation::Lookup, Some(key)) => {
                 if self.local.contains(key.as_str()) {
-                    port.ok(Epoch::ZERO, Revision::ZERO, Bytes::new());
+                    port.ok(Epoch::ZERO, Revision::ZERO, &Bytes::new());
                 } else {
                     port.refused(AnswerStatus::NotOwner, None, Bytes::new());
                 }
@@ -43,7 +42,7 @@ impl<A: Agent> AskHandler for Router<A> {
             (Operation::Attach, Some(key)) => self.attach_asked(key, from, &ask, port),
             (Operation::Detach, Some(key)) => {
                 self.detached(key, from);
-                port.ok(Epoch::ZERO, Revision::ZERO, Bytes::new());
+                port.ok(Epoch::ZERO, Revision::ZERO, &Bytes::new());
             }
             (Operation::HandOver, Some(key)) => self.hand_over_asked(key, &ask, port),
             (Operation::Misplaced, _) => self.misplaced_asked(&ask, port),
@@ -51,7 +50,7 @@ impl<A: Agent> AskHandler for Router<A> {
             (Operation::Renew, _) => match Renewal::decode(ask.payload) {
                 Ok(renewal) => {
                     let missing = self.renewed(from, renewal);
-                    port.ok(Epoch::ZERO, Revision::ZERO, missing.encode());
+                    port.ok(Epoch::ZERO, Revision::ZERO, &missing.encode());
                 }
                 Err(error) => unreadable(port, &error),
             },
@@ -206,7 +205,7 @@ impl<A: Agent> Router<A> {
         let key = key.clone();
         runtime::spawn(async move {
             match router.run_here(&key, errand).await {
-                Ok(()) => port.ok(Epoch::ZERO, Revision::ZERO, Bytes::new()),
+                Ok(()) => port.ok(Epoch::ZERO, Revision::ZERO, &Bytes::new()),
                 Err(refusal) => refusal.answer(port),
             }
         });

@@ -9,7 +9,6 @@ use arc_swap::Guard;
 use bytes::Bytes;
 use jido_core::{
     Agent, AgentKey, AnswerStatus, Ask, Epoch, Incarnation, Operation, Revision, decode_payload,
-    encode_payload,
 };
 use jido_storage::is_planted;
 
@@ -19,7 +18,7 @@ use super::errands::{Tried, errand_answer};
 use crate::activation::Errand;
 use crate::delivery::Refusal;
 use crate::error::Error;
-use crate::exchange::AnswerPort;
+use crate::exchange::{AnswerPort, Value};
 use crate::runtime;
 
 /// How many keys one answer tells.
@@ -92,10 +91,7 @@ impl<A: Agent> Router<A> {
         };
         runtime::spawn(async move {
             let keys = router.misplaced_here(after.as_ref(), limit.min(PAGE)).await;
-            match encode_payload(&keys) {
-                Ok(bytes) => port.ok(Epoch::ZERO, Revision::ZERO, bytes),
-                Err(error) => port.failed(&error.into()),
-            }
+            port.ok(Epoch::ZERO, Revision::ZERO, &Value(&keys));
         });
     }
 
@@ -114,7 +110,7 @@ impl<A: Agent> Router<A> {
             match Box::pin(router.hand_over(&key, to)).await {
                 Ok(ended) => {
                     let ended = Bytes::copy_from_slice(&[ended as u8]);
-                    port.ok(Epoch::ZERO, Revision::ZERO, ended);
+                    port.ok(Epoch::ZERO, Revision::ZERO, &ended);
                 }
                 Err(error) => port.failed(&error),
             }

@@ -132,8 +132,10 @@ pub(super) fn decode(correlation: u64, mut bytes: Bytes) -> Result<Answer, Envel
         None
     } else {
         let len = usize::from(bytes.try_get_u8().map_err(short)?);
-        let name = text(&mut bytes, len, MAX_NAME_LEN)?;
-        Some(NodeName::new(name).map_err(|_| EnvelopeError::Malformed("bad node name"))?)
+        let name = text(&mut bytes, len, MAX_NAME_LEN, |name| {
+            NodeName::new(name).map_err(|_| EnvelopeError::Malformed("bad node name"))
+        });
+        Some(name?)
     };
     Ok(Answer {
         correlation,

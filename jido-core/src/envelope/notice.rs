@@ -94,7 +94,7 @@ fn decode_labels(bytes: &mut Bytes) -> Result<Notice, EnvelopeError> {
     let sets: [Set; 3] = [Labels::with_zone, Labels::with_region, Labels::with_version];
     for set in sets {
         let len = usize::from(bytes.try_get_u8().map_err(short)?);
-        let label = text(bytes, len, MAX_NAME_LEN)?;
+        let label = text(bytes, len, MAX_NAME_LEN, |label| Ok(label.to_owned()))?;
         if !label.is_empty() {
             labels = set(labels, label).map_err(refused)?;
         }

@@ -2,8 +2,8 @@
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use super::{EnvelopeError, text};
-use crate::{AgentKey, MAX_KEY_LEN};
+use super::{EnvelopeError, agent_key};
+use crate::AgentKey;
 
 /// The payload of [`Attach`](super::Operation::Attach), without keys, and of
 /// [`Renew`](super::Operation::Renew); the answer to the latter has the same form and
@@ -44,9 +44,7 @@ impl Renewal {
         let mut keys = Vec::new();
         while bytes.has_remaining() {
             let len = usize::from(bytes.try_get_u16().map_err(short)?);
-            let key = text(&mut bytes, len, MAX_KEY_LEN)?;
-            let key = AgentKey::new(key).map_err(|_| EnvelopeError::Malformed("bad agent key"))?;
-            keys.push(key);
+            keys.push(agent_key(&mut bytes, len)?);
         }
         Ok(Self { for_ms, keys })
     }

@@ -28,7 +28,12 @@ pub(super) fn decode(bytes: &mut Bytes) -> Result<TraceContext, EnvelopeError> {
     let parent_id = bytes.try_get_u64().map_err(short)?;
     let flags = bytes.try_get_u8().map_err(short)?;
     let len = usize::from(bytes.try_get_u16().map_err(short)?);
-    let state = text(bytes, len, MAX_TRACE_STATE_LEN)?;
+    let state = text(
+        bytes,
+        len,
+        MAX_TRACE_STATE_LEN,
+        |state| Ok(state.to_owned()),
+    )?;
     let context = TraceContext::new(trace_id, parent_id, flags)
         .map_err(|_| EnvelopeError::Malformed("bad trace"))?;
     if state.is_empty() {
