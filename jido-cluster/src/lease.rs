@@ -49,6 +49,14 @@ const LOOKS: u32 = 9;
 /// Every how many looks a lease is renewed.
 const RENEWED_EVERY: u32 = 3;
 
+/// For how many looks storage is waited for. What takes longer may never come, as by a connection
+/// that is cut without a word, and when a renewal is given up there is still time for another.
+const PATIENCE: u32 = 2;
+
+/// How long it is waited for at the least: by who holds a lease, and by who registers, for whom
+/// connections have yet to be made.
+const LEAST_PATIENCE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(3));
+
 /// For how much of the time to live, in parts of 80, a node takes its own lease as
 /// held, counted from before the renewal was sent: a fifth less than others give it, for
 /// clocks of two machines that drift apart by up to a quarter.
@@ -97,6 +105,10 @@ impl Lease {
         &self.storage
     }
 
+    fn patience(&self) -> Duration {
+        (self.ttl / LOOKS * PATIENCE).max(LEAST_PATIENCE.0)
+    }
+
     fn note(&self, sent: Duration) {
         let sent = u64::try_from(sent.as_millis()).unwrap_or(u64::MAX);
         self.renewed_ms.store(sent, Ordering::Release);
@@ -126,6 +138,7 @@ impl Lease {
 async fn register(core: &Core, storage: &dyn Storage, ttl: Duration) -> Result<Duration, Error> {
     let mut watch = Watch::default();
     let mut first_beat = None;
+    let patience = (ttl / LOOKS * PATIENCE).max(LEAST_PATIENCE.1);
     loop {
         let registration = NodeRegistration {
             cluster: core.cluster.clone(),
@@ -136,7 +149,8 @@ async fn register(core: &Core, storage: &dyn Storage, ttl: Duration) -> Result<D
             at: core.environment.wall(),
         };
         let sent = core.environment.elapsed();
-        let other = match storage.register_node(registration).await? {
+        let registered = in_time(patience, storage.register_node(registration)).await?;
+        let other = match registered {
             Registration::Registered(_) => return Ok(sent),
             Registration::NameTaken(other) => other,
         };
@@ -155,9 +169,8 @@ async fn register(core: &Core, storage: &dyn Storage, ttl: Duration) -> Result<D
         }
         let now = core.environment.elapsed();
         for (life, beat) in watch.observe(now, std::slice::from_ref(&other), ttl) {
-            storage
-                .declare_dead(&core.cluster, life, Some(beat))
-                .await?;
+            let declared = storage.declare_dead(&core.cluster, life, Some(beat));
+            in_time(patience, declared).await?;
         }
         tokio::time::sleep(ttl / 20).await;
     }
@@ -201,10 +214,13 @@ async fn renew(lease: Arc<Lease>, core: std::sync::Weak<Core>) {
         }
         if looks >= RENEWED_EVERY {
             let sent = core.environment.elapsed();
-            let renewal = lease
-                .storage
-                .renew_node(&core.cluster, core.incarnation)
-                .await;
+            let renewal = lease.storage.renew_node(&core.cluster, core.incarnation);
+            // One that is counted from its receipt shows where receipts are waited for.
+            let patience = match is_planted!(LeaseFromReceipt) {
+                true => Duration::MAX,
+                false => lease.patience(),
+            };
+            let renewal = in_time(patience, renewal).await;
             core.metrics.renewed(match renewal {
                 Ok(Renewal::Renewed(_)) => RenewalEnd::Renewed,
                 Ok(Renewal::Dead) => RenewalEnd::Dead,
@@ -237,22 +253,35 @@ async fn renew(lease: Arc<Lease>, core: std::sync::Weak<Core>) {
     }
 }
 
+/// What storage answers, unless it takes too long. It may have done it all the same, or do it
+/// later, which does no harm: a renewal that nobody heard of only makes others wait longer.
+async fn in_time<T>(
+    limit: Duration,
+    asked: impl Future<Output = Result<T, jido_storage::Error>>,
+) -> Result<T, jido_storage::Error> {
+    match tokio::time::timeout(limit, asked).await {
+        Ok(answered) => answered,
+        Err(_elapsed) => Err(jido_storage::Error::new(
+            jido_storage::ErrorKind::Unavailable,
+            format!("storage gave no answer within {} ms", limit.as_millis()),
+        )),
+    }
+}
+
 /// Looks at others' beats; answers how long until one may have stood still for too long.
 async fn watch_others(
     lease: &Lease,
     core: &Core,
     watch: &mut Watch,
 ) -> Result<Duration, jido_storage::Error> {
-    let mut records = lease.storage.nodes(&core.cluster).await?;
+    let mut records = in_time(lease.patience(), lease.storage.nodes(&core.cluster)).await?;
     records.retain(|record| record.incarnation != core.incarnation);
     let now = core.environment.elapsed();
     for (life, beat) in watch.observe(now, &records, lease.ttl) {
         tracing::info!(incarnation = %life, "a node's lease has run out");
         core.metrics.expired();
-        lease
-            .storage
-            .declare_dead(&core.cluster, life, Some(beat))
-            .await?;
+        let declared = lease.storage.declare_dead(&core.cluster, life, Some(beat));
+        in_time(lease.patience(), declared).await?;
     }
     let next = watch.next(&records, lease.ttl);
     let next = next.map_or(lease.ttl, |next| next.saturating_sub(now));

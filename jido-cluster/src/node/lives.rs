@@ -30,7 +30,7 @@ const AGENTS_END: Duration = Duration::from_secs(2);
 
 /// The pauses between tries to begin a life: the first, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// How far the node itself has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -25,6 +25,8 @@ pub(crate) enum Fault {
     Unavailable,
     /// Commits take effect and are told of 3 s later; renewals fail.
     SlowAcks,
+    /// The next renewal is never answered.
+    SilentRenewal,
     /// As `UnknownNotApplied`, and another node has had the agent in between.
     UnknownAndTaken,
 }
@@ -122,6 +124,10 @@ impl Layer for Faulty {
         self.reachable()?;
         if self.is(Fault::SlowAcks) {
             return Err(Error::new(ErrorKind::Unavailable, "failed as asked"));
+        }
+        if self.is(Fault::SilentRenewal) {
+            self.set(Fault::None);
+            std::future::pending::<()>().await;
         }
         self.inner.renew_node(cluster, life).await
     }

@@ -89,6 +89,26 @@ async fn a_leased_read_ends_with_the_lease_and_comes_back_with_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_renewal_that_is_never_answered_is_made_again_before_the_lease_ends() {
+    let storage = Faulty::new();
+    let cluster = Cluster::on(storage.clone());
+    let ttl = Duration::from_secs(9);
+    let node = cluster.node("n1").environment(TokioClock::new());
+    let node = node.lease_ttl(ttl).start().await.unwrap();
+    let handle = cluster.manager().start(&node).await.unwrap();
+    handle.call("a", Message::Add(1)).await.unwrap();
+    for _ in 0..3 {
+        storage.set(Fault::SilentRenewal);
+        let end = tokio::time::Instant::now() + 2 * ttl;
+        while tokio::time::Instant::now() < end {
+            let read = handle.call_timeout("a", Message::Get, Duration::from_millis(200));
+            assert_eq!(read.await.unwrap(), 1);
+            tokio::time::sleep(ttl / 100).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_read_that_waited_for_a_commit_looks_at_the_clock_when_it_leaves() {
     let storage = Faulty::new();
     let cluster = Cluster::on(storage.clone());

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgRow};
-use sqlx::{Connection, PgPool};
+use sqlx::query::Query;
+use sqlx::{Connection, PgPool, Postgres};
 
 use super::fault::Fault;
 use super::options::PostgresOptions;
@@ -43,6 +45,38 @@ impl LastLoss {
     }
 }
 
+/// A connection with a statement under way. Unless that has come to its end, it is closed and
+/// not given back: what still comes on it is not for others.
+struct Lent<'a> {
+    connection: Option<PoolConnection<Postgres>>,
+    last_loss: &'a LastLoss,
+}
+
+impl Lent<'_> {
+    async fn fetch_all(
+        &mut self,
+        query: Query<'static, Postgres, PgArguments>,
+    ) -> Result<Vec<PgRow>, sqlx::Error> {
+        match &mut self.connection {
+            Some(connection) => query.fetch_all(&mut **connection).await,
+            None => Err(sqlx::Error::PoolClosed),
+        }
+    }
+
+    fn give_back(mut self) {
+        drop(self.connection.take());
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            self.last_loss.note();
+            drop(connection.detach());
+        }
+    }
+}
+
 /// A database and how long it is waited for.
 #[derive(Debug, Clone)]
 pub(super) struct Database {
@@ -52,12 +86,13 @@ pub(super) struct Database {
 }
 
 impl Database {
-    /// A pool that opens connections when they are needed.
-    pub(super) fn new(options: &PostgresOptions) -> Self {
+    /// A pool that opens connections when they are needed, up to so many.
+    pub(super) fn new(options: &PostgresOptions, connections: u32) -> Self {
         let last_loss = LastLoss::default();
         let seen = last_loss.clone();
         let pool = options
             .pool_options()
+            .max_connections(connections)
             .before_acquire(move |connection, about| {
                 let doubtful = about.idle_for > IDLE || seen.is_recent();
                 Box::pin(async move { Ok(!doubtful || connection.ping().await.is_ok()) })
@@ -83,30 +118,35 @@ impl Database {
             .unwrap_or_else(|_| Err(Fault::lost("the runtime ended under a statement")))
     }
 
-    /// As [`Database::run`], for those who are in a task of their own already.
+    /// As [`Database::run`], for those who are in a task of their own already, and for what
+    /// may be left undone: when nobody waits for it any more, its connection is closed.
     pub(super) async fn run_here(
         &self,
         sql: &'static str,
         arguments: PgArguments,
     ) -> Result<Vec<PgRow>, Fault> {
         let acquired = self.pool.acquire().await;
-        let mut connection = acquired.map_err(|error| Fault::unsent(&error))?;
+        let mut connection = Lent {
+            connection: Some(acquired.map_err(|error| Fault::unsent(&error))?),
+            last_loss: &self.last_loss,
+        };
         let query = sqlx::query_with(sql, arguments);
         // All rows, to the very end: it is the server's last word that tells that the
         // transaction is committed, and it comes after the rows.
-        let answer = query.fetch_all(&mut *connection);
+        let answer = connection.fetch_all(query);
         let fault = match tokio::time::timeout(self.answer_timeout, answer).await {
-            Ok(Ok(rows)) => return Ok(rows),
+            Ok(Ok(rows)) => {
+                connection.give_back();
+                return Ok(rows);
+            }
             Ok(Err(error)) => Fault::sent(&error),
             Err(_elapsed) => Fault::lost(format!(
                 "Postgres gave no answer in {:?}",
                 self.answer_timeout
             )),
         };
-        if fault.is_lost() {
-            self.last_loss.note();
-            // Closed, not given back: what still comes on it is not for others.
-            drop(connection.detach());
+        if !fault.is_lost() {
+            connection.give_back();
         }
         Err(fault)
     }

@@ -32,6 +32,9 @@ use crate::{
 
 const MAX_COMMIT_BYTES: usize = 8 * 1024 * 1024;
 
+/// Connections for leases: one is enough, and another while an abandoned one closes.
+const LEASE_CONNECTIONS: u32 = 2;
+
 /// Keeps everything in a schema of a Postgres database: durable, and shared by all
 /// nodes that reach it. Postgres 13 or later.
 ///
@@ -75,6 +78,8 @@ const MAX_COMMIT_BYTES: usize = 8 * 1024 * 1024;
 #[derive(Clone)]
 pub struct PostgresStorage {
     appender: Appender,
+    /// For nodes' records: renewals wait for no commit.
+    leases: Database,
     options: PostgresOptions,
 }
 
@@ -94,16 +99,20 @@ impl PostgresStorage {
     pub async fn connect(options: PostgresOptions) -> Result<Self, Error> {
         migrate::prepare(&options).await?;
         let appender = Appender {
-            database: Database::new(&options),
+            database: Database::new(&options, options.max_connections),
             with_json: options.json_entries,
         };
-        Ok(Self { appender, options })
+        Ok(Self {
+            appender,
+            leases: Database::new(&options, LEASE_CONNECTIONS),
+            options,
+        })
     }
 
     /// Waits for the statements under way, and closes all connections; what is asked
     /// after that fails. Dropping the last handle closes them too, without waiting.
     pub async fn close(&self) {
-        self.appender.database.close().await;
+        tokio::join!(self.appender.database.close(), self.leases.close());
     }
 
     async fn run(&self, sql: &'static str, arguments: PgArguments) -> Result<Vec<PgRow>, Fault> {

@@ -19,7 +19,8 @@ impl PostgresStorage {
         node.check()?;
         for _attempt in 0..ATTEMPTS {
             let registered = self
-                .run(
+                .leases
+                .run_here(
                     include_str!("sql/register.sql"),
                     arguments!(
                         node.cluster.as_str(),
@@ -35,7 +36,8 @@ impl PostgresStorage {
                 return Ok(Registration::Registered(record(row, &node.cluster)?));
             }
             let in_the_way = self
-                .run(
+                .leases
+                .run_here(
                     include_str!("sql/registered.sql"),
                     arguments!(
                         node.cluster.as_str(),
@@ -65,7 +67,8 @@ impl PostgresStorage {
         incarnation: Incarnation,
     ) -> Result<Renewal, Error> {
         let rows = self
-            .run(
+            .leases
+            .run_here(
                 include_str!("sql/renew.sql"),
                 arguments!(cluster.as_str(), uuid(incarnation))?,
             )
@@ -86,7 +89,8 @@ impl PostgresStorage {
     ) -> Result<bool, Error> {
         let observed = observed.map(compared);
         let rows = self
-            .run(
+            .leases
+            .run_here(
                 include_str!("sql/declare_dead.sql"),
                 arguments!(cluster.as_str(), uuid(incarnation), observed)?,
             )
@@ -100,7 +104,8 @@ impl PostgresStorage {
 
     pub(super) async fn all_nodes(&self, cluster: &ClusterName) -> Result<Vec<NodeRecord>, Error> {
         let rows = self
-            .run(include_str!("sql/nodes.sql"), arguments!(cluster.as_str())?)
+            .leases
+            .run_here(include_str!("sql/nodes.sql"), arguments!(cluster.as_str())?)
             .await?;
         rows.iter().map(|row| record(row, cluster)).collect()
     }

@@ -169,7 +169,8 @@ impl PostgresOptions {
         self
     }
 
-    /// How many connections there are at the most, by default 10, at least 1.
+    /// How many connections there are at the most, by default 10, at least 1; and two more, on
+    /// which leases are renewed, whatever the others wait for.
     ///
     /// Commits that come while others are under way share a statement, so few
     /// connections serve many agents. All nodes' connections together have to stay
@@ -269,7 +270,6 @@ impl PostgresOptions {
     /// What the pool is made with.
     pub(super) fn pool_options(&self) -> PgPoolOptions {
         PgPoolOptions::new()
-            .max_connections(self.max_connections)
             .acquire_timeout(self.acquire_timeout)
             // A node that has gone quiet leaves its connections to others.
             .idle_timeout(Duration::from_secs(10 * 60))

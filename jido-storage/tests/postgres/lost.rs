@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use jido_storage::{AppendOutcome, Commit, ErrorKind, PostgresStorage, Storage};
+use jido_storage::{AppendOutcome, Commit, ErrorKind, PostgresStorage, Renewal, Storage};
 use jido_testkit::postgres::Shutdown;
 use tokio::task::JoinHandle;
 
@@ -154,4 +154,31 @@ async fn a_commit_goes_on_when_nobody_waits_for_it() {
         }
     };
     tokio::time::timeout(LIMIT, written).await.unwrap();
+}
+
+#[tokio::test]
+async fn renewals_wait_for_no_commit_and_an_abandoned_one_for_nobody() {
+    let server = server().await;
+    let url = server.fresh_database().await.unwrap();
+    let one = options(&url).max_connections(1);
+    let (storage, epochs) = claimed(one, &["a"]).await;
+    let mut session = Session::open(&url).await;
+    session.hold("a").await;
+    let appending = append(&storage, note("a", epochs[0], 0));
+    session.waiting(1).await;
+    let name = cluster();
+    let renew = || storage.renew_node(&name, NODE);
+    assert_eq!(renew().await.unwrap(), Renewal::Renewed(2));
+
+    // More of them than there are connections for leases.
+    session.run("select from node for update").await;
+    for _ in 0..5 {
+        let renewal = tokio::time::timeout(Duration::from_millis(100), renew()).await;
+        assert!(renewal.is_err(), "{renewal:?}");
+    }
+    assert_eq!(storage.nodes(&name).await.unwrap().len(), 1);
+    session.let_go().await;
+    assert_eq!(committed(&appending.await.unwrap()), 1);
+    // The abandoned ones may count too, if the server came to them.
+    assert!(matches!(renew().await.unwrap(), Renewal::Renewed(3..)));
 }
