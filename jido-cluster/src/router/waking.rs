@@ -114,9 +114,10 @@ impl<A: Agent> Router<A> {
                 let key = due.key.as_str();
                 let place = self.target(key, self.key_hash(key), true);
                 let runs = self.local.tell(key, ActivationMessage::Wake);
-                if runs && is_late(&due, until) {
-                    // One that knows of it would have come to it: perhaps another node
-                    // has set it, and this one has not heard that it owns the agent no more.
+                if (runs || self.local.contains(key)) && is_late(&due, until) {
+                    // One that knows of it, also while it is parked, would have come to it: perhaps
+                    // another node has set it, and this one has not heard that it owns the agent
+                    // no more.
                     drop(self.confirm_one(&due.key));
                 }
                 if !runs && !aside.holds(&due, place, now) {

@@ -79,3 +79,37 @@ async fn where_hibernation_commits_they_are_kept_with_the_rest() {
     let rung = handle.call("a", Order::Rung).await.unwrap();
     assert_eq!(rung, [("one".into(), due), ("two".into(), due + 60_000)]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_that_another_node_has_set_comes_to_an_agent_that_was_parked_meanwhile() {
+    let world = World::new();
+    // Soon enough that none that is due is met running.
+    let quiet = Duration::from_millis(100);
+    let manager = || world.manager().park_after(quiet).idle_timeout(None);
+    let (one, handle) = world.start_with("n1", manager()).await;
+    let (two, other) = world.start_with("n2", manager()).await;
+    crate::harness::met(&one, 2).await;
+    crate::harness::met(&two, 2).await;
+    let mut key = "a".to_owned();
+    while handle.owner(&key).await.unwrap().placed.as_ref() != Some(&one.me().name) {
+        key.push('a');
+    }
+    handle.call(&key, Order::Rung).await.unwrap();
+    tokio::time::sleep(seconds(30)).await;
+    assert_eq!(handle.stats().await.unwrap().parked, 1);
+
+    world.cluster.network.disconnect(one.incarnation());
+    crate::harness::met(&two, 1).await;
+    let due = world.now() + 5_000;
+    other
+        .call(&key, Order::At("one".into(), due))
+        .await
+        .unwrap();
+    // Given back, so that nobody has it but, as it thinks, the first.
+    two.drain().await;
+    world.called("one", 1).await;
+    let called = world.calls.of("one")[0];
+    assert!(called < due + 30_000, "{due}, called at {called}");
+    let rung = handle.call(&key, Order::Rung).await.unwrap();
+    assert_eq!(rung, [("one".into(), due)]);
+}
