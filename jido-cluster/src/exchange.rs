@@ -176,10 +176,9 @@ impl Exchange {
         manager: &ManagerName,
         question: Question<P>,
     ) -> Result<PendingAnswer, AskError> {
-        let mut answer = self.pending.open(to);
         let lane = question.lane;
         let ask = Ask {
-            correlation: answer.correlation(),
+            correlation: 0,
             operation: question.operation,
             verify: question.verify,
             route,
@@ -190,15 +189,16 @@ impl Exchange {
             trace: question.trace,
             payload: Bytes::new(),
         };
-        scratch::with(|envelope| {
+        let answer = scratch::with(|envelope| {
             ask.encode_into(envelope);
             let head = envelope.len();
             let written = question.payload.write(envelope);
             written.map_err(AskError::Encode)?;
             let spent = self.budgets.take(to, envelope.len() - head);
-            answer.costs(spent.ok_or(AskError::Overloaded)?);
+            let answer = self.pending.open(to, spent.ok_or(AskError::Overloaded)?);
+            Ask::correlate(envelope, answer.correlation());
             let sent = self.transport.send(to, lane, envelope);
-            sent.map_err(AskError::Send)
+            sent.map(|()| answer).map_err(AskError::Send)
         })?;
         // The session may have ended between the look-up and the send, and what
         // was pending then has been answered before this ask was there.

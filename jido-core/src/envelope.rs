@@ -186,6 +186,13 @@ impl Ask {
         out.into()
     }
 
+    /// Sets the correlation number of an ask that is written already, for whoever draws it last.
+    pub fn correlate(envelope: &mut [u8], correlation: u64) {
+        if let Some(place) = envelope.get_mut(CORRELATION) {
+            place.copy_from_slice(&correlation.to_be_bytes());
+        }
+    }
+
     /// Appends the envelope to `out`. The payload is its end, so that one that is not in
     /// [`payload`](Ask::payload) may be appended after it.
     pub fn encode_into(&self, out: &mut Vec<u8>) {
@@ -230,6 +237,9 @@ impl Ask {
         out.put_slice(&self.payload);
     }
 }
+
+/// Where it stands, after version and kind.
+const CORRELATION: std::ops::Range<usize> = 2..10;
 
 fn prefix(out: &mut Vec<u8>, kind: u8, correlation: u64) {
     out.put_u8(PROTOCOL_VERSION);

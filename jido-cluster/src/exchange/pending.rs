@@ -1,5 +1,6 @@
 //! Asks that wait for their answer.
 
+use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -25,14 +26,21 @@ const PLACE_SHIFT: u32 = u32::BITS;
 /// A table that is empty keeps no more places than these.
 const KEPT: usize = 4_096;
 
-#[derive(Debug)]
 struct Open {
     correlation: u64,
     to: Incarnation,
+    /// Its share of what may be open to the peer, until the answer is there.
+    spent: Option<Spent>,
     state: State,
 }
 
-#[derive(Debug)]
+/// What an ask leaves that has ended. Dropped, its share is given back.
+#[derive(Default)]
+struct Left {
+    waker: Option<Waker>,
+    _spent: Option<Spent>,
+}
+
 enum State {
     Waiting(Option<Waker>),
     Answered(Answer),
@@ -40,13 +48,23 @@ enum State {
     Interrupted,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Table {
     /// Those that wait, and those whose caller hasn't taken the answer yet.
     open: Slab<Open>,
     waiting: usize,
     /// Tells those apart that had a place in turn.
     opened: u32,
+}
+
+/// Without the answers, which are their askers'.
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table")
+            .field("open", &self.open.len())
+            .field("waiting", &self.waiting)
+            .finish_non_exhaustive()
+    }
 }
 
 type Shard = CachePadded<Mutex<Table>>;
@@ -61,8 +79,6 @@ pub(super) struct Pending {
 pub(crate) struct PendingAnswer {
     correlation: u64,
     shard: Arc<Shard>,
-    /// Its share of what may be open to the peer.
-    spent: Option<Spent>,
     /// Whether it is in the table.
     is_open: bool,
 }
@@ -73,14 +89,13 @@ impl Pending {
         &self.shards[(correlation >> SHARD_SHIFT) as usize]
     }
 
-    pub(super) fn open(&self, to: Incarnation) -> PendingAnswer {
+    pub(super) fn open(&self, to: Incarnation, spent: Spent) -> PendingAnswer {
         let number = runtime::thread_number() % SHARDS;
         let shard = &self.shards[number];
-        let correlation = shard.lock().open((number as u64) << SHARD_SHIFT, to);
+        let correlation = shard.lock().open((number as u64) << SHARD_SHIFT, to, spent);
         PendingAnswer {
             correlation,
             shard: shard.clone(),
-            spent: None,
             is_open: true,
         }
     }
@@ -99,9 +114,9 @@ impl Pending {
             tracing::trace!(%from, correlation, "an answer that nobody waits for");
             return;
         }
-        let waker = table.settle(correlation, State::Answered(answer));
+        let left = table.settle(correlation, State::Answered(answer));
         drop(table);
-        wake(waker);
+        left.wake();
     }
 
     /// How many wait.
@@ -118,27 +133,29 @@ impl Pending {
                 .filter(|open| open.to == peer)
                 .map(|open| open.correlation)
                 .collect();
-            let wakers: Vec<_> = asked
+            let left: Vec<_> = asked
                 .into_iter()
                 .map(|correlation| table.settle(correlation, State::Interrupted))
                 .collect();
             drop(table);
-            wakers.into_iter().for_each(wake);
+            left.into_iter().for_each(Left::wake);
         }
     }
 
     pub(super) fn interrupt_one(&self, correlation: u64) {
-        let waker = self
+        let left = self
             .shard(correlation)
             .lock()
             .settle(correlation, State::Interrupted);
-        wake(waker);
+        left.wake();
     }
 }
 
-fn wake(waker: Option<Waker>) {
-    if let Some(waker) = waker {
-        waker.wake();
+impl Left {
+    fn wake(self) {
+        if let Some(waker) = self.waker {
+            waker.wake();
+        }
     }
 }
 
@@ -149,7 +166,7 @@ fn place(correlation: u64) -> usize {
 /// Wakers and answers are given out, to be dropped when the table is not locked: with one a
 /// task may end that has asks of its own.
 impl Table {
-    fn open(&mut self, shard: u64, to: Incarnation) -> u64 {
+    fn open(&mut self, shard: u64, to: Incarnation, spent: Spent) -> u64 {
         self.opened = self.opened.wrapping_add(1);
         self.waiting += 1;
         let entry = self.open.vacant_entry();
@@ -157,6 +174,7 @@ impl Table {
         entry.insert(Open {
             correlation,
             to,
+            spent: Some(spent),
             state: State::Waiting(None),
         });
         correlation
@@ -169,15 +187,20 @@ impl Table {
     }
 
     /// Sets how an ask has ended, unless that is known.
-    fn settle(&mut self, correlation: u64, ended: State) -> Option<Waker> {
-        let open = self.get(correlation)?;
-        let State::Waiting(waker) = &mut open.state else {
-            return None;
+    fn settle(&mut self, correlation: u64, ended: State) -> Left {
+        let Some(open) = self.get(correlation) else {
+            return Left::default();
         };
-        let waker = waker.take();
+        let State::Waiting(waker) = &mut open.state else {
+            return Left::default();
+        };
+        let left = Left {
+            waker: waker.take(),
+            _spent: open.spent.take(),
+        };
         open.state = ended;
         self.waiting -= 1;
-        waker
+        left
     }
 
     /// Takes an ask off that has ended. While it hasn't, it waits on with this waker, and the
@@ -207,11 +230,6 @@ impl PendingAnswer {
     pub(super) fn correlation(&self) -> u64 {
         self.correlation
     }
-
-    /// Keeps a share of the peer's budget until the answer is taken.
-    pub(super) fn costs(&mut self, spent: Spent) {
-        self.spent = Some(spent);
-    }
 }
 
 /// Ends with the answer; with none when the session ended first, and then the ask may
@@ -225,7 +243,6 @@ impl Future for PendingAnswer {
             return Poll::Pending;
         };
         self.is_open = false;
-        self.spent = None;
         Poll::Ready(match taken.map(|open| open.state) {
             Some(State::Answered(answer)) => Some(answer),
             Some(State::Interrupted | State::Waiting(_)) | None => None,
@@ -248,9 +265,14 @@ mod tests {
     use futures_util::poll;
     use jido_core::{AnswerStatus, Epoch, Executed, Revision};
 
+    use super::super::budget::Budgets;
     use super::*;
 
     const PEER: Incarnation = Incarnation(7);
+
+    fn open(pending: &Pending, to: Incarnation) -> PendingAnswer {
+        pending.open(to, Budgets::default().take(to, 10).unwrap())
+    }
 
     fn answer(correlation: u64, code: u8) -> Answer {
         Answer {
@@ -269,7 +291,7 @@ mod tests {
     #[tokio::test]
     async fn an_answer_reaches_its_ask_alone_and_once() {
         let pending = Pending::default();
-        let mut asks: Vec<_> = (0..100).map(|_| pending.open(PEER)).collect();
+        let mut asks: Vec<_> = (0..100).map(|_| open(&pending, PEER)).collect();
         assert!(poll!(&mut asks[5]).is_pending());
         for number in (0..100_u8).rev() {
             let correlation = asks[usize::from(number)].correlation();
@@ -286,8 +308,8 @@ mod tests {
     #[tokio::test]
     async fn an_answer_that_comes_late_is_not_given_to_who_has_the_place_now() {
         let pending = Pending::default();
-        let late = pending.open(PEER).correlation();
-        let mut next = pending.open(PEER);
+        let late = open(&pending, PEER).correlation();
+        let mut next = open(&pending, PEER);
         assert_eq!(place(late), place(next.correlation()));
         pending.answer(PEER, answer(late, 1));
         pending.interrupt_one(late);
@@ -297,10 +319,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_share_is_given_back_by_the_answer_by_the_end_and_by_whoever_gives_up() {
+        let (pending, budgets) = (Pending::default(), Budgets::default());
+        let asks = [(); 3].map(|()| pending.open(PEER, budgets.take(PEER, 10).unwrap()));
+        let [answered, interrupted, given_up] = asks;
+        assert_eq!(budgets.bytes(), 30);
+        // Its caller has not looked yet.
+        pending.answer(PEER, answer(answered.correlation(), 1));
+        assert_eq!(budgets.bytes(), 20);
+        pending.interrupt_one(interrupted.correlation());
+        assert_eq!(budgets.bytes(), 10);
+        drop(given_up);
+        assert_eq!(budgets.bytes(), 0);
+    }
+
+    #[tokio::test]
     async fn the_end_of_a_session_is_told_to_those_who_wait_for_that_peer() {
         let pending = Pending::default();
         let [mut answered, mut gone, mut other] =
-            [PEER, PEER, Incarnation(8)].map(|peer| pending.open(peer));
+            [PEER, PEER, Incarnation(8)].map(|peer| open(&pending, peer));
         assert!(poll!(&mut gone).is_pending());
         pending.answer(PEER, answer(answered.correlation(), 3));
         pending.interrupt(PEER);

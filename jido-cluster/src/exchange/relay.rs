@@ -16,6 +16,7 @@ use super::{AskError, Exchange, Question};
 use crate::error::{Error, ErrorKind};
 use crate::placement;
 use crate::runtime;
+use crate::telemetry::{Trace, Whose};
 use crate::transport::SendError;
 
 /// As many copies are kept of who has asked by way of others.
@@ -82,9 +83,15 @@ impl Exchange {
             return port.refused(AnswerStatus::Unreachable, None, Bytes::new());
         };
         let by = by.name.clone();
+        let me = view.get(self.members.me()).map(|me| me.name.clone());
         drop(view);
         let budget = Duration::from_millis(u64::from(ask.budget_ms));
         let key = ask.key.as_ref().map(|key| key.as_str());
+        let trace = Trace::of_peer(ask.trace).pass_on(Whose {
+            manager: &ask.manager,
+            node: me.as_ref().unwrap_or(&by),
+            key: key.unwrap_or_default(),
+        });
         let question = Question {
             operation: ask.operation,
             // The same for all asks of a key, so that they keep their order.
@@ -92,7 +99,7 @@ impl Exchange {
             key: ask.key,
             verify: ask.verify,
             request: ask.request.map(overtaken),
-            trace: ask.trace,
+            trace: trace.context().cloned(),
             budget,
             relay: 0,
             payload: ask.payload,
@@ -105,20 +112,34 @@ impl Exchange {
                     // After its time the asker has given up. Without an answer the port
                     // says that the ask may have been executed.
                     match tokio::time::timeout(budget, answer).await {
-                        Ok(Some(answer)) => port.pass_back(answer, by),
-                        Ok(None) | Err(_) => drop(port),
+                        Ok(Some(answer)) => {
+                            trace.ended(match answer.status {
+                                AnswerStatus::Ok => "ok",
+                                AnswerStatus::Failed => "failed",
+                                _ => "refused",
+                            });
+                            port.pass_back(answer, by);
+                        }
+                        Ok(None) | Err(_) => trace.ended("unknown"),
                     }
                 });
             }
-            Err(AskError::Overloaded) => port.refused(AnswerStatus::Overloaded, None, Bytes::new()),
-            Err(AskError::Send(SendError::Unreachable)) => {
-                port.refused(AnswerStatus::Unreachable, None, Bytes::new());
+            Err(error) => {
+                trace.ended("refused");
+                match error {
+                    AskError::Overloaded => {
+                        port.refused(AnswerStatus::Overloaded, None, Bytes::new());
+                    }
+                    AskError::Send(SendError::Unreachable) => {
+                        port.refused(AnswerStatus::Unreachable, None, Bytes::new());
+                    }
+                    AskError::Send(error) => {
+                        let error = Error::new(ErrorKind::InvalidInput, error.to_string());
+                        port.failed(&error.with_executed(Executed::No));
+                    }
+                    AskError::Encode(error) => port.failed(&error.into()),
+                }
             }
-            Err(AskError::Send(error)) => {
-                let error = Error::new(ErrorKind::InvalidInput, error.to_string());
-                port.failed(&error.with_executed(Executed::No));
-            }
-            Err(AskError::Encode(error)) => port.failed(&error.into()),
         }
     }
 }

@@ -135,7 +135,6 @@ pub(super) fn alone(session: SessionId, envelope: &[u8]) -> Vec<u8> {
 }
 
 /// Packs what waits to be sent into as few frames as [`FRAME_LEN`] allows, in order.
-#[derive(Debug)]
 pub(super) struct Packer {
     session: SessionId,
     /// Those that are full, then the one that is being filled, if there is one.
@@ -146,6 +145,17 @@ pub(super) struct Packer {
     /// As long as this the last frame became that was filled: the next one begins with room
     /// for as much.
     usual: usize,
+}
+
+/// Without what the frames hold, which is their senders'.
+impl fmt::Debug for Packer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Packer")
+            .field("session", &self.session)
+            .field("frames", &self.frames.len())
+            .field("count", &self.count)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Packer {

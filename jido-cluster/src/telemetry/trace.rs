@@ -114,6 +114,13 @@ impl Trace {
         }))
     }
 
+    /// The call's way by this node to another one.
+    pub(crate) fn pass_on(&self, whose: Whose<'_>) -> Self {
+        let (parent, remote) = self.parents();
+        let span = span!("jido.relay" of whose, below parent);
+        Self::new(span, whose, remote, self.context().cloned())
+    }
+
     /// The turn of the call's message.
     pub(crate) fn handle(&self, whose: Whose<'_>) -> Self {
         let (parent, remote) = self.parents();

@@ -47,6 +47,24 @@ fn labels() -> Labels {
 }
 
 #[test]
+fn an_ask_is_given_its_number_last() {
+    let mut written = Vec::new();
+    Ask {
+        correlation: 0,
+        payload: Bytes::new(),
+        ..ask()
+    }
+    .encode_into(&mut written);
+    written.extend_from_slice(&ask().payload);
+    Ask::correlate(&mut written, ask().correlation);
+    assert_eq!(written[..], ask().encode()[..]);
+    // Of what is none, nothing is touched.
+    let mut none = [7; 9];
+    Ask::correlate(&mut none, 1);
+    assert_eq!(none, [7; 9]);
+}
+
+#[test]
 fn labels_out_of_their_range_are_refused() {
     let good = Notice::Labels(labels()).encode();
     let place = good.len() - "1.2.3".len();

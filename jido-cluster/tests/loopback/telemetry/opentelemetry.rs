@@ -134,7 +134,8 @@ async fn a_call_that_is_passed_on_and_those_that_its_agent_makes_are_of_the_same
     let [inner_call, call] = &calls[..] else {
         unreachable!()
     };
-    let (handle, inner_handle) = match handles[0].parent_span_id == id(call) {
+    let relay = exported.one("jido.relay").await;
+    let (handle, inner_handle) = match handles[0].parent_span_id == id(&relay) {
         true => (&handles[0], &handles[1]),
         false => (&handles[1], &handles[0]),
     };
@@ -142,11 +143,11 @@ async fn a_call_that_is_passed_on_and_those_that_its_agent_makes_are_of_the_same
         true => (&commits[0], &commits[1]),
         false => (&commits[1], &commits[0]),
     };
-    is_chain(&[&caller, call, handle, commit]);
+    is_chain(&[&caller, call, &relay, handle, commit]);
     is_chain(&[handle, inner_call, inner_handle, inner_commit]);
-    assert!(handle.parent_span_is_remote);
-    let nodes = [call, handle, inner_handle].map(node_of);
-    assert_eq!(nodes, ["n1", "n2", "n3"]);
+    assert!(relay.parent_span_is_remote && handle.parent_span_is_remote);
+    let nodes = [call, &relay, handle, inner_handle].map(node_of);
+    assert_eq!(nodes, ["n1", "n3", "n2", "n3"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,7 +13,7 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::{Message, SECRET, keys_on, start_many};
-use crate::harness::Cluster;
+use crate::harness::{Cluster, eventually};
 
 #[derive(Debug, Clone, Default)]
 struct Kept {
@@ -140,6 +140,30 @@ async fn a_trace_that_a_caller_tells_is_in_the_spans_of_all_nodes() {
         kept.named("jido.call").pop().unwrap().fields["outcome"],
         "agent"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_passes_a_call_on_is_in_its_trace() {
+    let (kept, _guard) = keep(LevelFilter::INFO);
+    let cluster = Cluster::new();
+    let nodes = start_many(&cluster, 3).await;
+    let (n1, h1) = &nodes[0];
+    let n3 = &nodes[2].0;
+    let key = &keys_on(h1, n3, 1).await[0];
+    h1.call(key, Message::Add).await.unwrap();
+    cluster.network.cut(n1.incarnation(), n3.incarnation());
+    eventually(|| n1.members().len() == 2).await;
+
+    let request = h1.request(key, Message::Add).trace_context(trace(7));
+    assert_eq!(request.send().await.unwrap().value, 2);
+    let last = |name: &str| {
+        let span = kept.named(name).pop().unwrap();
+        let field = |name| span.fields.get(name).cloned().unwrap_or_default();
+        [field("node"), field("trace_id"), field("outcome")]
+    };
+    assert_eq!(last("jido.relay"), ["n2", TRACE, "ok"]);
+    assert_eq!(last("jido.handle"), ["n3", TRACE, "ok"]);
+    assert_eq!(kept.named("jido.relay").len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
