@@ -19,13 +19,10 @@ use slab::Slab;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::runtime::{self, OwnedTask};
+use crate::runtime::{self, OwnedTask, SHARDS};
 
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_millis(20);
-
-/// Callers on different threads seldom meet at one lock.
-const SHARDS: usize = 16;
 
 #[derive(Debug, Default)]
 struct Shard {
@@ -164,7 +161,7 @@ impl Future for Deadline<'_> {
                 None => return Poll::Ready(()),
             }
         }
-        let number = runtime::thread_number() % SHARDS;
+        let number = runtime::shard();
         let mut shard = self.table.shards[number].lock();
         let first = shard.waiting.is_empty();
         let id = shard.next;

@@ -22,6 +22,8 @@ use jido_core::{
 };
 use parking_lot::Mutex;
 
+use crate::delivery::Refusal;
+use crate::error::{Error, ErrorKind};
 use crate::members::Members;
 use crate::placement::PlacementPolicy;
 use crate::transport::{Inbox, Peer, SendError, Transport};
@@ -47,6 +49,19 @@ pub(crate) enum AskError {
     Overloaded,
     /// The message does not serialize.
     Encode(jido_core::Error),
+}
+
+impl From<AskError> for Error {
+    fn from(error: AskError) -> Self {
+        match error {
+            AskError::Send(SendError::Unreachable) => {
+                Self::new(ErrorKind::Unavailable, "the node is out of reach")
+            }
+            AskError::Send(error) => Self::new(ErrorKind::InvalidInput, error.to_string()),
+            AskError::Overloaded => Refusal::Overloaded.into_error(),
+            AskError::Encode(error) => error.into(),
+        }
+    }
 }
 
 /// The asks that are under way.

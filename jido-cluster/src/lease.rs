@@ -53,9 +53,11 @@ const RENEWED_EVERY: u32 = 3;
 /// that is cut without a word, and when a renewal is given up there is still time for another.
 const PATIENCE: u32 = 2;
 
-/// How long it is waited for at the least: by who holds a lease, and by who registers, for whom
-/// connections have yet to be made.
-const LEAST_PATIENCE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(3));
+/// How long it is waited for at the least by who holds a lease.
+const LEAST_PATIENCE: Duration = Duration::from_millis(250);
+
+/// The same for who registers, for whom connections have yet to be made.
+const LEAST_TO_REGISTER: Duration = Duration::from_secs(3);
 
 /// For how much of the time to live, in parts of 80, a node takes its own lease as
 /// held, counted from before the renewal was sent: a fifth less than others give it, for
@@ -106,7 +108,7 @@ impl Lease {
     }
 
     fn patience(&self) -> Duration {
-        (self.ttl / LOOKS * PATIENCE).max(LEAST_PATIENCE.0)
+        patience(self.ttl).max(LEAST_PATIENCE)
     }
 
     fn note(&self, sent: Duration) {
@@ -133,12 +135,16 @@ impl Lease {
     }
 }
 
+fn patience(ttl: Duration) -> Duration {
+    ttl / LOOKS * PATIENCE
+}
+
 /// Registers this life; answers when the registration that went well was sent, from
 /// when on the lease counts.
 async fn register(core: &Core, storage: &dyn Storage, ttl: Duration) -> Result<Duration, Error> {
     let mut watch = Watch::default();
     let mut first_beat = None;
-    let patience = (ttl / LOOKS * PATIENCE).max(LEAST_PATIENCE.1);
+    let patience = patience(ttl).max(LEAST_TO_REGISTER);
     loop {
         let registration = NodeRegistration {
             cluster: core.cluster.clone(),

@@ -11,18 +11,14 @@ use crate::delivery::{Answered, Reply};
 use crate::error::{Error, ErrorKind};
 use crate::handle::{DEFAULT_CALL_TIMEOUT, Handle, MAX_CALL_TIMEOUT};
 use crate::router::{Given, RequestOptions};
-use crate::runtime;
+use crate::runtime::{self, SHARDS};
 use crate::telemetry::Trace;
 
-/// A client's requests are numbered in so many rows, so that threads seldom meet at
-/// one counter.
-const ROWS: usize = 16;
-
-/// Numbers a client's requests.
+/// Numbers a client's requests, in a row for each shard.
 #[derive(Debug)]
 pub(crate) struct Numbers {
     client: u128,
-    rows: [CachePadded<AtomicU64>; ROWS],
+    rows: [CachePadded<AtomicU64>; SHARDS],
 }
 
 impl Numbers {
@@ -34,9 +30,9 @@ impl Numbers {
     }
 
     pub(crate) fn next(&self) -> RequestId {
-        let row = runtime::thread_number() % ROWS;
+        let row = runtime::shard();
         let count = self.rows[row].fetch_add(1, Ordering::Relaxed);
-        RequestId::new(self.client, count * ROWS as u64 + row as u64)
+        RequestId::new(self.client, count * SHARDS as u64 + row as u64)
     }
 }
 

@@ -25,10 +25,17 @@ thread_local! {
     static NUMBER: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
-/// A small number of this thread, to choose a part of what is split so that threads
-/// seldom meet. It is 0 where the runtime has one thread alone, so that a run there is
-/// the same on every thread.
-pub(crate) fn thread_number() -> usize {
+/// In so many parts is split what each call changes, so that threads seldom meet at one lock or
+/// at one counter.
+pub(crate) const SHARDS: usize = 16;
+
+/// The part that is this thread's, below [`SHARDS`]. It is 0 where the runtime has one thread
+/// alone, so that a run there is the same on every thread.
+pub(crate) fn shard() -> usize {
+    thread_number() % SHARDS
+}
+
+fn thread_number() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     NUMBER.with(|mine| {
         mine.get().unwrap_or_else(|| {

@@ -37,7 +37,7 @@ impl<A: Agent> State<A> {
                 Step::Done
             }
             ActivationMessage::Deliver(delivery) => self.deliver(delivery, myself),
-            message => self.otherwise(message, myself),
+            message => Step::Other(Box::pin(self.other(message, myself.clone()))),
         }
     }
 
@@ -52,7 +52,10 @@ impl<A: Agent> State<A> {
         let running = match &mut self.phase {
             // Calls of this node are seldom repeated.
             Phase::Running(running) if !running.may_be_applied(&delivery) => running,
-            _ => return self.otherwise(ActivationMessage::Deliver(delivery), myself),
+            _ => {
+                let message = ActivationMessage::Deliver(delivery);
+                return Step::Other(Box::pin(self.other(message, myself.clone())));
+            }
         };
         match running.begin(delivery, now) {
             Some(message) => Step::Turn {
@@ -67,15 +70,6 @@ impl<A: Agent> State<A> {
         }
     }
 
-    fn otherwise<'a>(
-        &'a mut self,
-        message: ActivationMessage<A>,
-        myself: &ActorRef<ActivationMessage<A>>,
-    ) -> Step<'a, A> {
-        let myself = myself.clone();
-        Step::Other(Box::pin(async move { self.other(message, &myself).await }))
-    }
-
     /// Commits if that is due, and waits for the next message.
     pub(super) fn go_on(&mut self, myself: &ActorRef<ActivationMessage<A>>) {
         if let Phase::Running(running) = &mut self.phase {
@@ -88,7 +82,7 @@ impl<A: Agent> State<A> {
     async fn other(
         &mut self,
         message: ActivationMessage<A>,
-        myself: &ActorRef<ActivationMessage<A>>,
+        myself: ActorRef<ActivationMessage<A>>,
     ) {
         let running = match &mut self.phase {
             Phase::Running(running) => running,
@@ -145,7 +139,7 @@ impl<A: Agent> State<A> {
                 Ok(After::End) => {
                     // Whoever waits may ask for the agent again at once, so
                     // this activation is out of the way first.
-                    self.end(myself, Refusal::Stopped);
+                    self.end(&myself, Refusal::Stopped);
                     let metrics = &self.start.router.settings().metrics;
                     metrics.deactivated(errand.ends_as());
                     let _ = done.send(Ok(()));
@@ -162,13 +156,13 @@ impl<A: Agent> State<A> {
             },
         };
         let Some(refusal) = lost else {
-            return self.go_on(myself);
+            return self.go_on(&myself);
         };
         let why = match refusal {
             Refusal::NotOwner { .. } => Deactivated::Fenced,
             _ => Deactivated::Failed,
         };
         self.start.router.settings().metrics.deactivated(why);
-        self.end(myself, refusal);
+        self.end(&myself, refusal);
     }
 }

@@ -10,16 +10,12 @@ use jido_core::{Answer, AnswerStatus, Epoch, Executed, Incarnation, NodeName, Re
 use super::question::Payload;
 use super::scratch;
 use crate::error::{Error, ErrorKind};
-use crate::runtime;
+use crate::runtime::{self, SHARDS};
 use crate::transport::{SendError, Transport};
 
-/// Each thread takes asks by one of so many ways back, so that threads seldom meet at one
-/// counter.
-const WAYS: usize = 16;
-
-/// The ways back of one node. Who has one holds it, and so they tell how many are unanswered.
+/// The ways back of one node, one for each shard. Who has one holds it, and so they tell how many are unanswered.
 #[derive(Debug)]
-pub(super) struct WaysBack([Arc<CachePadded<Way>>; WAYS]);
+pub(super) struct WaysBack([Arc<CachePadded<Way>>; SHARDS]);
 
 #[derive(Debug)]
 struct Way {
@@ -36,7 +32,7 @@ impl WaysBack {
 
     /// The one of this thread.
     pub(super) fn here(&self) -> WayBack {
-        WayBack(self.0[runtime::thread_number() % WAYS].clone())
+        WayBack(self.0[runtime::shard()].clone())
     }
 
     /// How many asks of peers have been taken and not been answered yet.
@@ -116,7 +112,7 @@ impl AnswerPort {
     }
 
     /// Answers with a reply. Should that not serialize, or be too large, the answer tells of it.
-    pub(crate) fn ok(self, epoch: Epoch, revision: Revision, reply: &impl Payload) {
+    pub(crate) fn ok(mut self, epoch: Epoch, revision: Revision, reply: &impl Payload) {
         self.send(
             AnswerStatus::Ok,
             Executed::Yes,
@@ -128,7 +124,7 @@ impl AnswerPort {
         );
     }
 
-    pub(crate) fn failed(self, error: &Error) {
+    pub(crate) fn failed(mut self, error: &Error) {
         let why = Bytes::from(error.to_string());
         let (executed, code) = (error.executed(), error.kind() as u8);
         self.send(
@@ -144,7 +140,7 @@ impl AnswerPort {
 
     /// Answers that nothing was executed: the ask belongs elsewhere, or must be
     /// made again.
-    pub(crate) fn refused(self, status: AnswerStatus, hint: Option<Incarnation>, why: Bytes) {
+    pub(crate) fn refused(mut self, status: AnswerStatus, hint: Option<Incarnation>, why: Bytes) {
         self.send(
             status,
             Executed::No,
@@ -173,7 +169,7 @@ impl AnswerPort {
         reason = "the fields of an answer, each named once"
     )]
     fn send(
-        mut self,
+        &mut self,
         status: AnswerStatus,
         executed: Executed,
         code: u8,
@@ -200,20 +196,16 @@ impl AnswerPort {
 
 impl Drop for AnswerPort {
     fn drop(&mut self) {
-        if self.answered {
-            return;
+        if !self.answered {
+            self.send(
+                AnswerStatus::Stopped,
+                self.executed,
+                0,
+                Epoch::ZERO,
+                Revision::ZERO,
+                None,
+                &Bytes::from_static(b"the agent stopped before it answered"),
+            );
         }
-        let answer = Answer {
-            correlation: self.correlation,
-            status: AnswerStatus::Stopped,
-            executed: self.executed,
-            code: 0,
-            epoch: Epoch::ZERO,
-            revision: Revision::ZERO,
-            hint: None,
-            by: None,
-            payload: Bytes::from_static(b"the agent stopped before it answered"),
-        };
-        self.way.send(self.to, &answer, &Bytes::new());
     }
 }

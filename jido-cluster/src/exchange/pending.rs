@@ -11,11 +11,7 @@ use parking_lot::Mutex;
 use slab::Slab;
 
 use super::budget::Spent;
-use crate::runtime;
-
-/// Each thread opens asks in one of so many tables, so that threads seldom meet at one
-/// lock.
-const SHARDS: usize = 16;
+use crate::runtime::{self, SHARDS};
 
 /// A correlation number has its table in its highest bits, then the place in it (there is no
 /// memory for as many as fit), and counts below them: answers go by the lane of their number, so
@@ -35,10 +31,24 @@ struct Open {
 }
 
 /// What an ask leaves that has ended. Dropped, its share is given back.
-#[derive(Default)]
 struct Left {
     waker: Option<Waker>,
     _spent: Option<Spent>,
+}
+
+impl Open {
+    /// Sets how it has ended, unless that is known.
+    fn settle(&mut self, ended: State) -> Option<Left> {
+        let State::Waiting(waker) = &mut self.state else {
+            return None;
+        };
+        let left = Left {
+            waker: waker.take(),
+            _spent: self.spent.take(),
+        };
+        self.state = ended;
+        Some(left)
+    }
 }
 
 enum State {
@@ -90,7 +100,7 @@ impl Pending {
     }
 
     pub(super) fn open(&self, to: Incarnation, spent: Spent) -> PendingAnswer {
-        let number = runtime::thread_number() % SHARDS;
+        let number = runtime::shard();
         let shard = &self.shards[number];
         let correlation = shard.lock().open((number as u64) << SHARD_SHIFT, to, spent);
         PendingAnswer {
@@ -116,7 +126,7 @@ impl Pending {
         }
         let left = table.settle(correlation, State::Answered(answer));
         drop(table);
-        left.wake();
+        left.into_iter().for_each(Left::wake);
     }
 
     /// How many wait.
@@ -128,15 +138,12 @@ impl Pending {
     pub(super) fn interrupt(&self, peer: Incarnation) {
         for shard in &self.shards {
             let mut table = shard.lock();
-            let asked = table.open.iter().map(|(_, open)| open);
-            let asked: Vec<_> = asked
-                .filter(|open| open.to == peer)
-                .map(|open| open.correlation)
-                .collect();
+            let asked = table.open.iter_mut().map(|(_, open)| open);
             let left: Vec<_> = asked
-                .into_iter()
-                .map(|correlation| table.settle(correlation, State::Interrupted))
+                .filter(|open| open.to == peer)
+                .filter_map(|open| open.settle(State::Interrupted))
                 .collect();
+            table.waiting -= left.len();
             drop(table);
             left.into_iter().for_each(Left::wake);
         }
@@ -147,7 +154,7 @@ impl Pending {
             .shard(correlation)
             .lock()
             .settle(correlation, State::Interrupted);
-        left.wake();
+        left.into_iter().for_each(Left::wake);
     }
 }
 
@@ -186,21 +193,10 @@ impl Table {
         open.filter(|open| open.correlation == correlation)
     }
 
-    /// Sets how an ask has ended, unless that is known.
-    fn settle(&mut self, correlation: u64, ended: State) -> Left {
-        let Some(open) = self.get(correlation) else {
-            return Left::default();
-        };
-        let State::Waiting(waker) = &mut open.state else {
-            return Left::default();
-        };
-        let left = Left {
-            waker: waker.take(),
-            _spent: open.spent.take(),
-        };
-        open.state = ended;
+    fn settle(&mut self, correlation: u64, ended: State) -> Option<Left> {
+        let left = self.get(correlation)?.settle(ended)?;
         self.waiting -= 1;
-        left
+        Some(left)
     }
 
     /// Takes an ask off that has ended. While it hasn't, it waits on with this waker, and the

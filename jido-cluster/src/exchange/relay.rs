@@ -13,21 +13,18 @@ use jido_core::{AnswerStatus, Ask, Executed, Incarnation, RequestTry, Route};
 use parking_lot::{RwLock, RwLockReadGuard};
 
 use super::{AskError, Exchange, Question};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::placement;
-use crate::runtime;
+use crate::runtime::{self, SHARDS};
 use crate::telemetry::{Trace, Whose};
 use crate::transport::SendError;
-
-/// As many copies are kept of who has asked by way of others.
-const COPIES: usize = 16;
 
 /// Peers that have asked by way of others during their session with this node, as it is seen
 /// here: they see it over, and what still comes by it may have been overtaken by further tries.
 ///
 /// Each thread looks at a copy of its own, since each ask is looked up.
 #[derive(Debug, Default)]
-pub(super) struct Overtaken([CachePadded<RwLock<BTreeSet<Incarnation>>>; COPIES]);
+pub(super) struct Overtaken([CachePadded<RwLock<BTreeSet<Incarnation>>>; SHARDS]);
 
 impl Overtaken {
     pub(super) fn is_by_way_of_others(&self, peer: Incarnation) {
@@ -41,7 +38,7 @@ impl Overtaken {
         peer: Incarnation,
         ask: &mut Ask,
     ) -> RwLockReadGuard<'_, BTreeSet<Incarnation>> {
-        let peers = self.0[runtime::thread_number() % COPIES].read();
+        let peers = self.0[runtime::shard()].read();
         if peers.contains(&peer) {
             ask.request = ask.request.map(overtaken);
         }
@@ -79,17 +76,16 @@ impl Exchange {
         let by = view
             .get(to)
             .filter(|member| member.managers.contains(&ask.manager));
-        let Some(by) = by else {
+        let (Some(by), Some(me)) = (by, view.get(self.members.me())) else {
             return port.refused(AnswerStatus::Unreachable, None, Bytes::new());
         };
-        let by = by.name.clone();
-        let me = view.get(self.members.me()).map(|me| me.name.clone());
+        let (by, me) = (by.name.clone(), me.name.clone());
         drop(view);
         let budget = Duration::from_millis(u64::from(ask.budget_ms));
         let key = ask.key.as_ref().map(|key| key.as_str());
         let trace = Trace::of_peer(ask.trace).pass_on(Whose {
             manager: &ask.manager,
-            node: me.as_ref().unwrap_or(&by),
+            node: &me,
             key: key.unwrap_or_default(),
         });
         let question = Question {
@@ -133,11 +129,7 @@ impl Exchange {
                     AskError::Send(SendError::Unreachable) => {
                         port.refused(AnswerStatus::Unreachable, None, Bytes::new());
                     }
-                    AskError::Send(error) => {
-                        let error = Error::new(ErrorKind::InvalidInput, error.to_string());
-                        port.failed(&error.with_executed(Executed::No));
-                    }
-                    AskError::Encode(error) => port.failed(&error.into()),
+                    error => port.failed(&Error::from(error).with_executed(Executed::No)),
                 }
             }
         }

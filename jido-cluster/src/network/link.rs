@@ -300,6 +300,13 @@ mod tests {
         }
     }
 
+    /// Waits until the lane's task has nothing in hand any more.
+    async fn idle(lane: &Lane) {
+        while lane.shared.waiting.lock().is_passing {
+            yield_now().await;
+        }
+    }
+
     #[tokio::test]
     async fn a_quiet_lane_sends_at_once_and_overtakes_nothing() {
         let (told, mut frames) = mpsc::unbounded_channel();
@@ -321,22 +328,15 @@ mod tests {
             got.push(frames.recv().await.unwrap());
         }
         assert_eq!(got, [vec![0], vec![1], vec![2, 3, 4]]);
-        // The task has nothing in hand any more.
-        while lane.shared.waiting.lock().is_passing {
-            yield_now().await;
-        }
+        idle(&lane).await;
         // Whether more come again with the next one is seen then.
         send(5, 4 * second);
         send(6, 4 * second);
         assert_eq!(frames.recv().await.unwrap(), [5, 6]);
-        while lane.shared.waiting.lock().is_passing {
-            yield_now().await;
-        }
+        idle(&lane).await;
         send(7, 5 * second);
         assert_eq!(frames.recv().await.unwrap(), [7]);
-        while lane.shared.waiting.lock().is_passing {
-            yield_now().await;
-        }
+        idle(&lane).await;
         // Nobody came with that one.
         send(8, 6 * second);
         assert_eq!(lane.shared.waiting.lock().packer.count(), 0);

@@ -2,10 +2,8 @@
 
 mod fuzz;
 
-use bytes::BufMut;
+use bytes::{BufMut, Bytes};
 use jido_core::{ClusterName, Incarnation, NodeName};
-
-use bytes::Bytes;
 
 use super::frame::{Content, SessionId};
 use super::session::{Session, Stage};

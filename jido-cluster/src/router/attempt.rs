@@ -140,17 +140,11 @@ impl<A: Agent> Router<A> {
                         message,
                         answer,
                     },
-                    Err(AskError::Overloaded) => {
-                        return Err(Refusal::Overloaded.into_error());
-                    }
                     Err(AskError::Send(SendError::Unreachable)) => Attempt::Unsent {
                         message,
                         why: Why::Unreachable,
                     },
-                    Err(AskError::Send(error)) => {
-                        return Err(Error::new(ErrorKind::InvalidInput, error.to_string()));
-                    }
-                    Err(AskError::Encode(error)) => return Err(error.into()),
+                    Err(error) => return Err(error.into()),
                 }
             }
             Target::Nowhere => {

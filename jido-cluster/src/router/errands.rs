@@ -13,7 +13,7 @@ use super::request::{Wait, timed_out};
 use super::{Router, Target};
 use crate::activation::{ActivationMessage, Errand};
 use crate::delivery::Refusal;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::exchange::{AskError, Question};
 use crate::telemetry::UNTRACED;
 use crate::transport::SendError;
@@ -113,11 +113,8 @@ impl<A: Agent> Router<A> {
                 let asked = match self.core.exchange.ask(node, &self.settings.name, question) {
                     Ok(asked) => asked,
                     Err(AskError::Send(SendError::Unreachable)) => return Ok(Tried::Unreachable),
-                    Err(AskError::Send(error)) => {
-                        return Err(Error::new(ErrorKind::InvalidInput, error.to_string()));
-                    }
                     Err(AskError::Overloaded) => return Ok(Tried::Refused(Refusal::Overloaded)),
-                    Err(AskError::Encode(error)) => return Err(error.into()),
+                    Err(error) => return Err(error.into()),
                 };
                 // An errand may be run twice, so that one whose session ended is
                 // simply tried again.

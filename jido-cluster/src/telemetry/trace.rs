@@ -116,23 +116,20 @@ impl Trace {
 
     /// The call's way by this node to another one.
     pub(crate) fn pass_on(&self, whose: Whose<'_>) -> Self {
-        let (parent, remote) = self.parents();
-        let span = span!("jido.relay" of whose, below parent);
-        Self::new(span, whose, remote, self.context().cloned())
+        self.below(whose, |parent| span!("jido.relay" of whose, below parent))
     }
 
     /// The turn of the call's message.
     pub(crate) fn handle(&self, whose: Whose<'_>) -> Self {
-        let (parent, remote) = self.parents();
-        let span = span!("jido.handle" of whose, below parent);
-        Self::new(span, whose, remote, self.context().cloned())
+        self.below(whose, |parent| span!("jido.handle" of whose, below parent))
     }
 
     /// The start of the activation that the call needs.
     pub(crate) fn activate(&self, whose: Whose<'_>) -> Self {
-        let (parent, remote) = self.parents();
-        let span = span!("jido.activate" of whose, below parent);
-        Self::new(span, whose, remote, self.context().cloned())
+        self.below(
+            whose,
+            |parent| span!("jido.activate" of whose, below parent),
+        )
     }
 
     /// A commit of what messages changed: a part of the first that is followed, and the
@@ -140,20 +137,20 @@ impl Trace {
     pub(crate) fn commit<'a>(whose: Whose<'_>, messages: impl Iterator<Item = &'a Self>) -> Self {
         let mut messages = messages.filter(|trace| trace.0.is_some());
         let first = messages.next().unwrap_or(&UNTRACED);
-        let (parent, remote) = first.parents();
-        let span = span!("jido.commit" of whose, below parent);
-        for other in messages.filter_map(Self::span) {
-            span.follows_from(other);
-        }
-        Self::new(span, whose, remote, first.context().cloned())
+        first.below(whose, |parent| {
+            let span = span!("jido.commit" of whose, below parent);
+            for other in messages.filter_map(Self::span) {
+                span.follows_from(other);
+            }
+            span
+        })
     }
 
-    /// The span here, and else the one on another node, that a further one belongs below.
-    fn parents(&self) -> (Option<tracing::Id>, Option<&TraceContext>) {
-        match self.span().and_then(Span::id) {
-            Some(parent) => (Some(parent), None),
-            None => (None, self.context()),
-        }
+    /// A span below the one here, and else below the one on another node.
+    fn below(&self, whose: Whose<'_>, span: impl FnOnce(Option<tracing::Id>) -> Span) -> Self {
+        let parent = self.span().and_then(Span::id);
+        let remote = self.context().filter(|_| parent.is_none());
+        Self::new(span(parent), whose, remote, self.context().cloned())
     }
 
     /// Its span, if anybody takes it.

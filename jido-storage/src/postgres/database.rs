@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use sqlx::pool::PoolConnection;
+use scopeguard::ScopeGuard;
 use sqlx::postgres::{PgArguments, PgRow};
-use sqlx::query::Query;
-use sqlx::{Connection, PgPool, Postgres};
+use sqlx::{Connection, PgPool};
 
 use super::fault::Fault;
 use super::options::PostgresOptions;
@@ -42,38 +41,6 @@ impl LastLoss {
     fn is_recent(&self) -> bool {
         let last = *self.0.lock();
         last.is_some_and(|last| Self::now().saturating_duration_since(last) < AFTERMATH)
-    }
-}
-
-/// A connection with a statement under way. Unless that has come to its end, it is closed and
-/// not given back: what still comes on it is not for others.
-struct Lent<'a> {
-    connection: Option<PoolConnection<Postgres>>,
-    last_loss: &'a LastLoss,
-}
-
-impl Lent<'_> {
-    async fn fetch_all(
-        &mut self,
-        query: Query<'static, Postgres, PgArguments>,
-    ) -> Result<Vec<PgRow>, sqlx::Error> {
-        match &mut self.connection {
-            Some(connection) => query.fetch_all(&mut **connection).await,
-            None => Err(sqlx::Error::PoolClosed),
-        }
-    }
-
-    fn give_back(mut self) {
-        drop(self.connection.take());
-    }
-}
-
-impl Drop for Lent<'_> {
-    fn drop(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            self.last_loss.note();
-            drop(connection.detach());
-        }
     }
 }
 
@@ -126,17 +93,20 @@ impl Database {
         arguments: PgArguments,
     ) -> Result<Vec<PgRow>, Fault> {
         let acquired = self.pool.acquire().await;
-        let mut connection = Lent {
-            connection: Some(acquired.map_err(|error| Fault::unsent(&error))?),
-            last_loss: &self.last_loss,
-        };
+        let connection = acquired.map_err(|error| Fault::unsent(&error))?;
+        // Unless the statement comes to its end, it is closed and not given back: what still
+        // comes on it is not for others.
+        let mut connection = scopeguard::guard(connection, |connection| {
+            self.last_loss.note();
+            drop(connection.detach());
+        });
         let query = sqlx::query_with(sql, arguments);
         // All rows, to the very end: it is the server's last word that tells that the
         // transaction is committed, and it comes after the rows.
-        let answer = connection.fetch_all(query);
+        let answer = query.fetch_all(&mut **connection);
         let fault = match tokio::time::timeout(self.answer_timeout, answer).await {
             Ok(Ok(rows)) => {
-                connection.give_back();
+                drop(ScopeGuard::into_inner(connection));
                 return Ok(rows);
             }
             Ok(Err(error)) => Fault::sent(&error),
@@ -146,7 +116,7 @@ impl Database {
             )),
         };
         if !fault.is_lost() {
-            connection.give_back();
+            drop(ScopeGuard::into_inner(connection));
         }
         Err(fault)
     }
