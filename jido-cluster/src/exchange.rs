@@ -85,8 +85,8 @@ pub(crate) trait AskHandler: std::fmt::Debug + Send + Sync + 'static {
 
     /// A peer is a member no longer.
     fn peer_down(&self, peer: Incarnation);
-    /// There is a session again with a peer whose last one had ended.
-    fn peer_back(&self);
+    /// Others may have taken agents over that run here.
+    fn suspect(&self);
 }
 
 /// The asks and answers of one node.
@@ -240,6 +240,13 @@ impl Exchange {
         self.peer_down(incarnation);
     }
 
+    /// Others may have taken agents over that run here, unnoticed.
+    pub(crate) fn suspect(&self) {
+        for handler in self.handlers.load().values() {
+            handler.suspect();
+        }
+    }
+
     /// Waits until all asks that were taken are answered, and all that were made.
     pub(crate) async fn settled(&self) {
         while self.ways.unanswered() > 0 || !self.pending.is_empty() {
@@ -307,10 +314,9 @@ impl Inbox for Exchange {
         self.overtaken.forget(incarnation);
         let comes_back = self.members.is_gone(incarnation);
         self.members.joined(peer);
+        // It may have taken agents over while there was none.
         if comes_back {
-            for handler in self.handlers.load().values() {
-                handler.peer_back();
-            }
+            self.suspect();
         }
         let view = self.members.view();
         let me = view.get(self.members.me());

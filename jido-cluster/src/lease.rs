@@ -234,6 +234,10 @@ async fn renew(lease: Arc<Lease>, core: std::sync::Weak<Core>) {
             });
             match renewal {
                 Ok(Renewal::Renewed(_)) => {
+                    // Before it is held again: what was noticed by its end stays so.
+                    if !lease.is_held(core.environment.elapsed()) {
+                        core.exchange.suspect();
+                    }
                     lease.note(match is_planted!(LeaseFromReceipt) {
                         true => core.environment.elapsed(),
                         false => sent,

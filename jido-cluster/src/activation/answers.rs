@@ -76,40 +76,41 @@ impl<A: Agent> Running<A> {
             }
             reads => reads,
         };
+        let now = || self.router.core().environment.elapsed();
         match reads {
             Reads::Local => held.answer(self.epoch, self.revision),
+            Reads::Strict => self.confirm_read(held),
             // The state was looked at; now the clock.
-            Reads::Leased
-                if is_planted!(LeaseNotChecked)
-                    || settings
-                        .lease
-                        .is_held(self.router.core().environment.elapsed()) =>
-            {
-                held.answer(self.epoch, self.revision);
+            Reads::Leased if !is_planted!(LeaseNotChecked) && !settings.lease.is_held(now()) => {
+                held.unsure(&Refusal::unsettled(
+                    "the owner's lease has run out and is not renewed yet",
+                ));
             }
-            Reads::Leased => held.unsure(&Refusal::unsettled(
-                "the owner's lease has run out and is not renewed yet",
-            )),
-            Reads::Strict if is_planted!(ReadNotConfirmed) => {
-                held.answer(self.epoch, self.revision);
-            }
-            Reads::Strict => {
-                let (epoch, revision) = (self.epoch, self.revision);
-                let router = self.router.clone();
-                let key = self.id.key.clone();
-                let then = move |verdict| match verdict {
-                    Verdict::Owner => held.answer(epoch, revision),
-                    Verdict::Lost => {
-                        // Before the message is tried again, so that another takes it.
-                        router.lost(&key, epoch);
-                        held.unsure(&Refusal::NotOwner { hint: None });
-                    }
-                    Verdict::Failed(error) => held.unsure(&Refusal::unsettled(error.to_string())),
-                };
-                let confirmations = self.router.confirmations();
-                confirmations.confirm(self.id.clone(), epoch, then);
-            }
+            // After the clock: a lease that ended is held again only once this is known.
+            Reads::Leased if self.router.is_suspicious() => self.confirm_read(held),
+            Reads::Leased => held.answer(self.epoch, self.revision),
         }
+    }
+
+    /// Sends a reply once storage has confirmed that the agent has no newer owner.
+    fn confirm_read(&self, held: Held<A>) {
+        let (epoch, revision) = (self.epoch, self.revision);
+        if is_planted!(ReadNotConfirmed) {
+            return held.answer(epoch, revision);
+        }
+        let router = self.router.clone();
+        let key = self.id.key.clone();
+        let then = move |verdict| match verdict {
+            Verdict::Owner => held.answer(epoch, revision),
+            Verdict::Lost => {
+                // Before the message is tried again, so that another takes it.
+                router.lost(&key, epoch);
+                held.unsure(&Refusal::NotOwner { hint: None });
+            }
+            Verdict::Failed(error) => held.unsure(&Refusal::unsettled(error.to_string())),
+        };
+        let confirmations = self.router.confirmations();
+        confirmations.confirm(self.id.clone(), epoch, then);
     }
 
     /// Whether no answer leaves that a newer owner would have given otherwise.

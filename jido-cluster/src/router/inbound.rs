@@ -68,8 +68,10 @@ impl<A: Agent> AskHandler for Router<A> {
         self.forget_member(peer);
     }
 
-    fn peer_back(&self) {
-        self.suspicion.arise();
+    fn suspect(&self) {
+        if self.may_be_overtaken() {
+            self.suspicion.arise();
+        }
     }
 }
 

@@ -2,9 +2,11 @@
 //!
 //! With [`Takeover::OnDisconnect`] another node takes an agent over once it has lost its session
 //! to this one, which goes on and hears of it only when it commits. So as soon as a node
-//! is back, this one asks storage whose its agents are; and also of an agent whose reminder
+//! is back, or the own lease is after it had ended, this one asks storage whose its agents are,
+//! and its lease says nothing of them until storage has told; and also of an agent whose reminder
 //! it should have sent long ago.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jido_core::{Agent, AgentKey, Epoch};
@@ -24,11 +26,22 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Told when agents may have been taken over.
 #[derive(Debug, Default)]
-pub(super) struct Suspicion(Notify);
+pub(super) struct Suspicion {
+    /// How often it arose.
+    arisen: AtomicU64,
+    /// How often it had when all agents were confirmed last.
+    settled: AtomicU64,
+    arises: Notify,
+}
 
 impl Suspicion {
     pub(super) fn arise(&self) {
-        self.0.notify_one();
+        self.arisen.fetch_add(1, Ordering::Release);
+        self.arises.notify_one();
+    }
+
+    fn arisen(&self) -> u64 {
+        self.arisen.load(Ordering::Acquire)
     }
 }
 
@@ -36,18 +49,34 @@ impl<A: Agent> Router<A> {
     /// Confirms agents for as long as the task is kept; none where nobody takes agents
     /// over whose owner may still be there.
     pub(crate) fn suspecting(&self) -> Option<OwnedTask> {
-        if self.settings.takeover != Takeover::OnDisconnect {
+        if !self.may_be_overtaken() {
             return None;
         }
         let router = self.me.upgrade()?;
         Some(OwnedTask::spawn(async move {
             while !router.is_closed() {
-                router.suspicion.0.notified().await;
+                let Suspicion {
+                    settled, arises, ..
+                } = &router.suspicion;
+                arises.notified().await;
+                let arisen = router.suspicion.arisen();
                 while !router.is_closed() && !Box::pin(router.confirm_all()).await {
                     tokio::time::sleep(PAUSE).await;
                 }
+                settled.store(arisen, Ordering::Release);
             }
         }))
+    }
+
+    /// Whether others take agents over whose owner may still be there.
+    pub(super) fn may_be_overtaken(&self) -> bool {
+        self.settings.takeover == Takeover::OnDisconnect
+    }
+
+    /// Whether others may have taken agents over that run here, and storage has not yet told
+    /// which.
+    pub(crate) fn is_suspicious(&self) -> bool {
+        self.suspicion.settled.load(Ordering::Acquire) != self.suspicion.arisen()
     }
 
     /// Confirms every agent of this node; answers whether storage has told of all.

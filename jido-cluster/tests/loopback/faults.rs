@@ -33,7 +33,7 @@ pub(crate) enum Fault {
 
 #[derive(Debug)]
 pub(crate) struct Faulty {
-    inner: MemoryStorage,
+    inner: Arc<MemoryStorage>,
     fault: AtomicU8,
     /// How often many records were asked for at once.
     pub(crate) heads: AtomicU8,
@@ -41,8 +41,17 @@ pub(crate) struct Faulty {
 
 impl Faulty {
     pub(crate) fn new() -> Arc<Self> {
+        Self::of(Arc::new(MemoryStorage::shared()))
+    }
+
+    /// Another way to the same storage, with faults of its own.
+    pub(crate) fn beside(&self) -> Arc<Self> {
+        Self::of(self.inner.clone())
+    }
+
+    fn of(inner: Arc<MemoryStorage>) -> Arc<Self> {
         Arc::new(Self {
-            inner: MemoryStorage::shared(),
+            inner,
             fault: AtomicU8::new(0),
             heads: AtomicU8::new(0),
         })
@@ -117,7 +126,7 @@ pub(crate) fn slow() -> Arc<dyn Storage> {
 #[async_trait]
 impl Layer for Faulty {
     fn inner(&self) -> &dyn Storage {
-        &self.inner
+        &*self.inner
     }
 
     async fn renew_node(&self, cluster: &ClusterName, life: Incarnation) -> Result<Renewal, Error> {

@@ -1,5 +1,6 @@
 //! What an owner answers that may not be one any more.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -11,6 +12,8 @@ use crate::harness::{Cluster, Counter, Message, TokioClock, key_on, met};
 /// The request under which the cut-off owner's successor adds.
 const REQUEST: (u128, u64) = (7, 7);
 
+const TTL: Duration = Duration::from_secs(10);
+
 /// What a cut-off owner says whose key was taken over and added to.
 async fn read_of_a_cut_off_owner(reads: Reads) -> i64 {
     let (nodes, key) = cut_off_owner(reads).await;
@@ -20,10 +23,21 @@ async fn read_of_a_cut_off_owner(reads: Reads) -> i64 {
 /// Two nodes, the second of which is cut off after the first took this key over and
 /// added 10 to the 1 of it, under [`REQUEST`].
 async fn cut_off_owner(reads: Reads) -> (Vec<(Node, Handle<Counter>)>, String) {
-    let cluster = Cluster::new();
+    let storage = Faulty::new();
+    cut_off_owner_on([storage.clone(), storage], reads).await
+}
+
+/// The same, where each node has its own way to storage.
+async fn cut_off_owner_on(
+    storages: [Arc<Faulty>; 2],
+    reads: Reads,
+) -> (Vec<(Node, Handle<Counter>)>, String) {
+    let mut cluster = Cluster::new();
     let mut nodes = Vec::new();
-    for name in ["n1", "n2"] {
-        let node = cluster.node(name).start().await.unwrap();
+    for (name, storage) in ["n1", "n2"].into_iter().zip(storages) {
+        cluster.storage = storage;
+        let node = cluster.node(name).environment(TokioClock::new());
+        let node = node.lease_ttl(TTL).start().await.unwrap();
         let handle = cluster.manager().reads(reads).start(&node).await.unwrap();
         nodes.push((node, handle));
     }
@@ -86,6 +100,30 @@ async fn a_leased_read_ends_with_the_lease_and_comes_back_with_it() {
         storage.set(Fault::None);
     };
     assert_eq!(tokio::join!(waiting, heals).0.unwrap(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_whose_lease_ended_answers_nothing_from_before_once_it_is_renewed() {
+    let storage = Faulty::new();
+    let own = storage.beside();
+    let (nodes, key) = cut_off_owner_on([storage, own.clone()], Reads::Leased).await;
+    let read = || nodes[1].1.call_timeout(&key, Message::Get, TTL / 100);
+    assert_eq!(read().await.unwrap(), 1, "the lease has not ended");
+    own.set(Fault::Unavailable);
+    while read().await.is_ok() {
+        tokio::time::sleep(TTL / 100).await;
+    }
+    // Nobody has declared it dead by now, and the other is still cut off.
+    own.set(Fault::None);
+    let first = loop {
+        match read().await {
+            Ok(first) => break first,
+            Err(_not_yet) => tokio::time::sleep(TTL / 100).await,
+        }
+    };
+    assert_eq!(first, 11);
+    assert_eq!(nodes[1].0.members().len(), 1);
+    assert!(nodes[1].0.ready().await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]
