@@ -82,6 +82,12 @@ pub struct NodeOptions {
     #[arg(long, env = "JIDO_TAKEOVER", value_enum, default_value = "after-lease")]
     pub takeover: TakeoverOption,
 
+    /// How sure the node is that it owns a counter when it answers a read: strict by default
+    /// where counters are taken over on disconnect, so that no read is stale; else leased where the
+    /// storage is shared, and local where it isn't.
+    #[arg(long, env = "JIDO_READS", value_enum)]
+    pub reads: Option<ReadsOption>,
+
     /// How often keys that run elsewhere than they are placed are looked for: at least 10ms, 30s by default.
     #[arg(long, env = "JIDO_REBALANCE_INTERVAL", value_name = "DURATION", value_parser = positive)]
     pub rebalance_interval: Option<Duration>,
@@ -98,6 +104,17 @@ pub enum TakeoverOption {
     AfterLease,
     /// As soon as the session to it is gone.
     OnDisconnect,
+}
+
+/// How sure the node is that it owns a counter when it answers a read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReadsOption {
+    /// Its lease runs.
+    Leased,
+    /// Storage has confirmed it.
+    Strict,
+    /// It took the counter once.
+    Local,
 }
 
 /// Said at the end of the help.
@@ -161,6 +178,7 @@ mod tests {
         let options = parse(&[]).unwrap();
         assert_eq!(options.storage, "memory");
         assert_eq!(options.takeover, TakeoverOption::AfterLease);
+        assert_eq!(options.reads, None);
         assert!(options.seeds.is_empty());
     }
 
@@ -213,6 +231,7 @@ mod tests {
             (["--idle-timeout", "0s"], "--idle-timeout"),
             (["--lease-ttl", "soon"], "--lease-ttl"),
             (["--takeover", "never"], "--takeover"),
+            (["--reads", "often"], "--reads"),
             (["--rebalance-interval", "0ms"], "--rebalance-interval"),
             (["--max-migrations", "0"], "--max-migrations"),
             (["--max-migrations", "10001"], "--max-migrations"),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jido_cluster::placement::ZoneAware;
-use jido_cluster::{Error, ErrorKind, InstanceManager, Node, Takeover};
+use jido_cluster::{Error, ErrorKind, InstanceManager, Node, Reads, Takeover};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
@@ -15,7 +15,7 @@ use tracing_subscriber::EnvFilter;
 use super::counter::Counter;
 use super::http::router;
 use super::metrics::Metrics;
-use super::options::{NodeOptions, TakeoverOption};
+use super::options::{NodeOptions, ReadsOption, TakeoverOption};
 use super::security::Reloader;
 use super::state::{Serving, State};
 use super::stores::{self, StoreError};
@@ -211,6 +211,17 @@ async fn start(options: &NodeOptions) -> Result<(Serving, Reloader), Failure> {
             TakeoverOption::AfterLease => Takeover::AfterLease,
             TakeoverOption::OnDisconnect => Takeover::OnDisconnect,
         });
+    let reads = match (options.reads, options.takeover) {
+        (Some(ReadsOption::Leased), _) => Some(Reads::Leased),
+        (Some(ReadsOption::Local), _) => Some(Reads::Local),
+        (Some(ReadsOption::Strict), _) | (None, TakeoverOption::OnDisconnect) => {
+            Some(Reads::Strict)
+        }
+        (None, TakeoverOption::AfterLease) => None,
+    };
+    if let Some(reads) = reads {
+        counters = counters.reads(reads);
+    }
     if !options.preferred_zones.is_empty() {
         counters = counters.placement(ZoneAware::any_of(&options.preferred_zones));
     }

@@ -57,7 +57,7 @@ async fn a_paused_owner_neither_commits_nor_answers_and_begins_a_new_life() {
     })
     .await;
 
-    cluster.pause("n1").unwrap();
+    cluster.pause("n1").await.unwrap();
     // What is asked of it meanwhile waits in its sockets, and is what it does first.
     let mut late = JoinSet::new();
     for number in 0..40 {

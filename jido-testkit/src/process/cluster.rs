@@ -157,13 +157,15 @@ impl ProcessCluster {
         Ok(())
     }
 
-    /// Pauses a node (SIGSTOP): it keeps its connections and does nothing.
+    /// Pauses a node (SIGSTOP), and waits until all of its threads have stopped: it keeps its
+    /// connections and does nothing.
     ///
     /// # Errors
     ///
-    /// [`NoSuchNode`](ErrorKind::NoSuchNode) when it does not run.
-    pub fn pause(&mut self, name: &str) -> Result<(), Error> {
-        self.node(name)?.signal(Signal::STOP)
+    /// [`NoSuchNode`](ErrorKind::NoSuchNode) when it does not run, or
+    /// [`TooSlow`](ErrorKind::TooSlow) when it has not stopped in 10 s.
+    pub async fn pause(&mut self, name: &str) -> Result<(), Error> {
+        self.node(name)?.pause().await
     }
 
     /// Has a paused node go on (SIGCONT).

@@ -7,7 +7,7 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use tokio::process::{Child, Command};
 
 use super::client::DemoClient;
@@ -22,6 +22,13 @@ const POLL: Duration = Duration::from_millis(50);
 /// How long the end of a killed process is waited for. The system ends it within
 /// milliseconds, unless it hangs in a disk that is gone.
 const REAP: Duration = Duration::from_secs(5);
+
+/// How long the threads of a paused process may take to stop: one that waits for a disk does
+/// so when it has it.
+const STOP: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether they have.
+const STOP_POLL: Duration = Duration::from_millis(1);
 
 /// What every node of a cluster is started with.
 #[derive(Clone)]
@@ -140,13 +147,39 @@ impl ProcessNode {
         }
     }
 
-    pub(super) fn signal(&self, signal: Signal) -> Result<(), Error> {
-        let pid = self
-            .pid()
+    fn running(&self) -> Result<Pid, Error> {
+        self.pid()
             .and_then(|pid| i32::try_from(pid).ok())
             .and_then(Pid::from_raw)
-            .ok_or_else(|| self.error(ErrorKind::NoSuchNode, "does not run"))?;
-        kill_process(pid, signal).map_err(|cause| {
+            .ok_or_else(|| self.error(ErrorKind::NoSuchNode, "does not run"))
+    }
+
+    /// Stops the process. The signal alone is not enough: until one of its threads takes it, others
+    /// go on.
+    pub(super) async fn pause(&self) -> Result<(), Error> {
+        self.signal(Signal::STOP)?;
+        let pid = self.running()?;
+        let deadline = now() + STOP;
+        // Looked at and left, so that the process's end is still there to be waited for.
+        let look = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        loop {
+            match waitid(WaitId::Pid(pid), look) {
+                Ok(Some(_stopped)) => return Ok(()),
+                Ok(None) if now() > deadline => {
+                    let what = format!("had not stopped after {STOP:?}");
+                    return Err(self.error_with_log(ErrorKind::TooSlow, &what));
+                }
+                Ok(None) => tokio::time::sleep(STOP_POLL).await,
+                Err(cause) => {
+                    let what = format!("could not be waited for: {cause}");
+                    return Err(self.error(ErrorKind::Machine, &what).caused_by(cause));
+                }
+            }
+        }
+    }
+
+    pub(super) fn signal(&self, signal: Signal) -> Result<(), Error> {
+        kill_process(self.running()?, signal).map_err(|cause| {
             self.error(
                 ErrorKind::Machine,
                 &format!("could not be signalled: {cause}"),

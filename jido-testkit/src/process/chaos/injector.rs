@@ -131,7 +131,7 @@ impl Injector {
     /// Pauses nodes for longer than their leases last. They must go on by themselves.
     async fn hold(&mut self, victims: &[String]) -> Result<(), Error> {
         for victim in victims {
-            self.stage.cluster.pause(victim)?;
+            self.stage.cluster.pause(victim).await?;
         }
         self.pause((self.lease_ttl.mul_f64(1.5), self.lease_ttl * 3))
             .await;
