@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use jido_storage::{AppendOutcome, Commit, ErrorKind, PostgresStorage, Renewal, Storage};
-use jido_testkit::postgres::Shutdown;
+use jido_testkit::postgres::{Shutdown, TemporaryPostgres};
 use tokio::task::JoinHandle;
 
 use crate::fixture::*;
@@ -61,11 +61,16 @@ async fn a_connection_that_is_ended_under_a_commit_leaves_it_unknown() {
 #[tokio::test]
 async fn stops_of_the_server_are_survived() {
     for how in [Shutdown::Immediate, Shutdown::Fast] {
-        let mut server = own_server().await;
+        let server = TemporaryPostgres::builder().own();
+        let server = server.setting("max_prepared_transactions", "1");
+        let mut server = server.start().await.unwrap();
         let (storage, epochs) = claimed(options(server.url()), &["a", "b"]).await;
         assert_eq!(committed(&storage.append(note("b", epochs[1], 0)).await), 1);
         let mut session = Session::open(server.url()).await;
         session.hold("a").await;
+        // What holds the row is then no process that the server may stop before that one which
+        // waits for it.
+        session.run("prepare transaction 'held'").await;
         let appending = append(&storage, note("a", epochs[0], 0));
         session.waiting(1).await;
         server.stop(how).await.unwrap();
@@ -88,6 +93,8 @@ async fn stops_of_the_server_are_survived() {
         );
 
         server.start_again().await.unwrap();
+        let mut session = Session::open(server.url()).await;
+        session.run("rollback prepared 'held'").await;
         let (epoch, revision) = settled(&storage, "a").await;
         assert_eq!(revision, 0, "it waited for the row when the server stopped");
         assert_eq!(committed(&storage.append(note("a", epoch, 0)).await), 1);
