@@ -312,12 +312,7 @@ impl Inbox for Exchange {
         let _changing = self.changing.lock();
         let incarnation = peer.incarnation;
         self.overtaken.forget(incarnation);
-        let comes_back = self.members.is_gone(incarnation);
         self.members.joined(peer);
-        // It may have taken agents over while there was none.
-        if comes_back {
-            self.suspect();
-        }
         let view = self.members.view();
         let me = view.get(self.members.me());
         let labels = me.map(|me| &me.labels);

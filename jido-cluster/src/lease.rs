@@ -37,8 +37,8 @@ pub enum Takeover {
     AfterLease,
     /// As soon as the session to its owner is gone, too. Writes stay fenced: an
     /// owner that is cut off but runs on can commit nothing any more. Until it
-    /// notices, it may answer reads from a state that is no longer the latest: it does when it
-    /// commits, when its lease ends, or when the other node is back.
+    /// notices that a session has ended, or its lease has, it may answer leased reads from a
+    /// state that is no longer the latest.
     OnDisconnect,
 }
 
@@ -74,6 +74,8 @@ pub(crate) struct Lease {
     /// When the last renewal that went well was sent, in milliseconds of the
     /// environment's clock.
     renewed_ms: AtomicU64,
+    /// Of how many sessions that ended storage tells that the peer is dead, or there is another.
+    parted: AtomicU64,
     ttl: Duration,
 }
 
@@ -96,6 +98,7 @@ impl Lease {
         let lease = Arc::new(Self {
             storage,
             renewed_ms: AtomicU64::new(0),
+            parted: AtomicU64::new(0),
             ttl,
         });
         lease.note(sent);
@@ -121,6 +124,24 @@ impl Lease {
     pub(crate) fn is_held(&self, now: Duration) -> bool {
         let renewed = Duration::from_millis(self.renewed_ms.load(Ordering::Acquire));
         now.saturating_sub(renewed) < parts(self.ttl, HELD)
+    }
+
+    /// Whether this node has no session with another that has gone on, as far as storage has
+    /// told: that one may take agents over meanwhile.
+    pub(crate) fn may_be_cut_off(&self, core: &Core) -> bool {
+        self.parted.load(Ordering::Acquire) != core.members.partings()
+    }
+
+    /// Takes in who is up, which was read after so many sessions had ended.
+    fn look_for_parted(&self, core: &Core, parted: u64, records: &[NodeRecord]) {
+        let is_away = |record: &NodeRecord| {
+            record.state == NodeState::Up && core.members.is_gone(record.incarnation)
+        };
+        if parted != self.parted.load(Ordering::Acquire) && !records.iter().any(is_away) {
+            // Whoever is back, or dead by now, may have taken agents over before.
+            core.exchange.suspect();
+            self.parted.store(parted, Ordering::Release);
+        }
     }
 
     /// Ends this life in storage, so that nobody waits for the lease to run out.
@@ -284,7 +305,9 @@ async fn watch_others(
     core: &Core,
     watch: &mut Watch,
 ) -> Result<Duration, jido_storage::Error> {
+    let parted = core.members.partings();
     let mut records = in_time(lease.patience(), lease.storage.nodes(&core.cluster)).await?;
+    lease.look_for_parted(core, parted, &records);
     records.retain(|record| record.incarnation != core.incarnation);
     let now = core.environment.elapsed();
     for (life, beat) in watch.observe(now, &records, lease.ttl) {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use jido_core::{Incarnation, Labels, ManagerName, NodeName};
@@ -205,6 +206,8 @@ pub(crate) struct Members {
     me: Incarnation,
     view: ArcSwap<View>,
     state: Mutex<State>,
+    /// How many sessions have ended.
+    partings: AtomicU64,
     changed: Notify,
 }
 
@@ -231,6 +234,7 @@ impl Members {
                 policies: Policies::new(),
                 gone: BTreeSet::new(),
             }),
+            partings: AtomicU64::new(0),
             changed: Notify::new(),
         }
     }
@@ -280,6 +284,13 @@ impl Members {
                 state.gone.pop_first();
             }
         });
+        // Last, so that whoever has counted it finds the life among those that are gone.
+        self.partings.fetch_add(1, Ordering::Release);
+    }
+
+    /// How many sessions have ended by now, of lives that may go on.
+    pub(crate) fn partings(&self) -> u64 {
+        self.partings.load(Ordering::Acquire)
     }
 
     /// How a manager's keys are placed from now on.

@@ -18,7 +18,9 @@ pub enum Reads {
     /// [`Takeover::AfterLease`](crate::Takeover::AfterLease) such a reply is never
     /// stale, as long as clocks of two machines drift apart by less than a quarter;
     /// with [`OnDisconnect`](crate::Takeover::OnDisconnect) that of an owner which is cut
-    /// off may be, until its lease ends. The default where storage is shared.
+    /// off may be, until it notices that a session has ended: from then on, and until the
+    /// other node is back or dead, replies are confirmed as with [`Strict`](Self::Strict).
+    /// The default where storage is shared.
     Leased,
     /// Storage confirms, after the message was handled, that the agent has no newer
     /// owner: never stale, whatever clocks do, for one read of storage that the

@@ -1,10 +1,11 @@
 //! Agents that may have been taken over are confirmed, and end where they were.
 //!
 //! With [`Takeover::OnDisconnect`] another node takes an agent over once it has lost its session
-//! to this one, which goes on and hears of it only when it commits. So as soon as a node
-//! is back, or the own lease is after it had ended, this one asks storage whose its agents are,
-//! and its lease says nothing of them until storage has told; and also of an agent whose reminder
-//! it should have sent long ago.
+//! to this one, which goes on and hears of it only when it commits. So while there is no session
+//! with another that may go on, and where the own lease has ended, a lease says nothing of an
+//! agent's owner. Once each of the others is back or dead, and the lease renewed, this node asks
+//! storage whose its agents are. It also does of an agent whose reminder it should have sent long
+//! ago.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -73,10 +74,12 @@ impl<A: Agent> Router<A> {
         self.settings.takeover == Takeover::OnDisconnect
     }
 
-    /// Whether others may have taken agents over that run here, and storage has not yet told
-    /// which.
+    /// Whether others may be taking agents over that run here, or have, and storage has not yet
+    /// told which.
     pub(crate) fn is_suspicious(&self) -> bool {
-        self.suspicion.settled.load(Ordering::Acquire) != self.suspicion.arisen()
+        self.may_be_overtaken()
+            && (self.settings.lease.may_be_cut_off(&self.core)
+                || self.suspicion.settled.load(Ordering::Acquire) != self.suspicion.arisen())
     }
 
     /// Confirms every agent of this node; answers whether storage has told of all.

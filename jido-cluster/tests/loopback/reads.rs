@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use jido_cluster::{Executed, Handle, Node, Reads, RequestId};
+use async_trait::async_trait;
+use bytes::Bytes;
+use jido_cluster::transport::{Inbox, Peer, SendError, Transport};
+use jido_cluster::{Error, Executed, Handle, Incarnation, Node, Reads, RequestId};
 
 use crate::faults::{Fault, Faulty};
 use crate::harness::{Cluster, Counter, Message, TokioClock, key_on, met};
@@ -23,21 +26,10 @@ async fn read_of_a_cut_off_owner(reads: Reads) -> i64 {
 /// Two nodes, the second of which is cut off after the first took this key over and
 /// added 10 to the 1 of it, under [`REQUEST`].
 async fn cut_off_owner(reads: Reads) -> (Vec<(Node, Handle<Counter>)>, String) {
-    let storage = Faulty::new();
-    cut_off_owner_on([storage.clone(), storage], reads).await
-}
-
-/// The same, where each node has its own way to storage.
-async fn cut_off_owner_on(
-    storages: [Arc<Faulty>; 2],
-    reads: Reads,
-) -> (Vec<(Node, Handle<Counter>)>, String) {
-    let mut cluster = Cluster::new();
+    let cluster = Cluster::new();
     let mut nodes = Vec::new();
-    for (name, storage) in ["n1", "n2"].into_iter().zip(storages) {
-        cluster.storage = storage;
-        let node = cluster.node(name).environment(TokioClock::new());
-        let node = node.lease_ttl(TTL).start().await.unwrap();
+    for name in ["n1", "n2"] {
+        let node = cluster.node(name).start().await.unwrap();
         let handle = cluster.manager().reads(reads).start(&node).await.unwrap();
         nodes.push((node, handle));
     }
@@ -60,8 +52,96 @@ async fn cut_off_owner_on(
 async fn a_strict_read_is_never_stale_where_a_local_one_is() {
     assert_eq!(read_of_a_cut_off_owner(Reads::Strict).await, 11);
     assert_eq!(read_of_a_cut_off_owner(Reads::Local).await, 1);
-    // As the docs say: its lease has not ended.
-    assert_eq!(read_of_a_cut_off_owner(Reads::Leased).await, 1);
+    // As the docs say: it knows that it has no session with the other.
+    assert_eq!(read_of_a_cut_off_owner(Reads::Leased).await, 11);
+}
+
+#[tokio::test(start_paused = true)]
+async fn leased_reads_are_confirmed_while_another_that_goes_on_is_away() {
+    let storage = Faulty::new();
+    let cluster = Cluster::on(storage.clone());
+    let mut nodes = Vec::new();
+    for name in ["n1", "n2"] {
+        let node = cluster.node(name).environment(TokioClock::new());
+        let node = node.lease_ttl(TTL).start().await.unwrap();
+        let handle = cluster.manager().start(&node).await.unwrap();
+        nodes.push((node, handle));
+    }
+    let (n1, (n2, handle)) = (&nodes[0].0, &nodes[1]);
+    met(n2, 2).await;
+    let key = key_on(&nodes[0].1, n2).await;
+    handle.call(&key, Message::Add(1)).await.unwrap();
+    let confirmed = async || {
+        let before = storage.heads.load(Ordering::SeqCst);
+        assert_eq!(handle.call(&key, Message::Get).await.unwrap(), 1);
+        storage.heads.load(Ordering::SeqCst) != before
+    };
+    assert!(!confirmed().await);
+    let (a, b) = (n1.incarnation(), n2.incarnation());
+    cluster.network.cut(a, b);
+    met(n2, 1).await;
+    for _ in 0..10 {
+        assert!(confirmed().await);
+        tokio::time::sleep(TTL).await;
+    }
+    // Until it is back.
+    cluster.network.heal(a, b);
+    met(n2, 2).await;
+    assert!(confirmed().await);
+    tokio::time::sleep(TTL).await;
+    assert!(!confirmed().await);
+    // Or is dead.
+    n1.halt().await;
+    met(n2, 1).await;
+    assert!(confirmed().await);
+    tokio::time::sleep(2 * TTL).await;
+    assert!(!confirmed().await);
+}
+
+/// A transport whose node doesn't hear that a session has ended.
+#[derive(Debug)]
+struct Unaware<T>(T);
+
+#[derive(Debug)]
+struct UnawareInbox(Arc<dyn Inbox>);
+
+impl Inbox for UnawareInbox {
+    fn peer_up(&self, peer: Peer) {
+        self.0.peer_up(peer);
+    }
+
+    fn peer_down(&self, _: Incarnation) {}
+
+    fn deliver(&self, from: Incarnation, envelope: Bytes) {
+        self.0.deliver(from, envelope);
+    }
+}
+
+#[async_trait]
+impl<T: Transport> Transport for Unaware<T> {
+    async fn start(&self, inbox: Arc<dyn Inbox>) -> Result<(), Error> {
+        self.0.start(Arc::new(UnawareInbox(inbox))).await
+    }
+
+    fn address(&self) -> String {
+        self.0.address()
+    }
+
+    fn send(&self, to: Incarnation, lane: u64, envelope: &[u8]) -> Result<(), SendError> {
+        self.0.send(to, lane, envelope)
+    }
+
+    fn discovered(&self, peer: Peer) {
+        self.0.discovered(peer);
+    }
+
+    fn is_settled(&self) -> bool {
+        self.0.is_settled()
+    }
+
+    async fn stop(&self) {
+        self.0.stop().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -106,24 +186,37 @@ async fn a_leased_read_ends_with_the_lease_and_comes_back_with_it() {
 async fn an_owner_whose_lease_ended_answers_nothing_from_before_once_it_is_renewed() {
     let storage = Faulty::new();
     let own = storage.beside();
-    let (nodes, key) = cut_off_owner_on([storage, own.clone()], Reads::Leased).await;
-    let read = || nodes[1].1.call_timeout(&key, Message::Get, TTL / 100);
-    assert_eq!(read().await.unwrap(), 1, "the lease has not ended");
+    let (first, second) = (Cluster::on(storage), Cluster::on(own.clone()));
+    let network = first.network.transports();
+    let other = first.node("n1").environment(TokioClock::new());
+    let other = other.lease_ttl(TTL).start().await.unwrap();
+    let successor = first.manager().start(&other).await.unwrap();
+    let node = second.node("n2").environment(TokioClock::new());
+    let node = node.transport(move |name, life| Unaware(network(name, life)));
+    let node = node.lease_ttl(TTL).start().await.unwrap();
+    let handle = second.manager().start(&node).await.unwrap();
+    met(&other, 2).await;
+    let key = key_on(&successor, &node).await;
+    handle.call(&key, Message::Add(1)).await.unwrap();
+    first.network.cut(node.incarnation(), other.incarnation());
+    met(&other, 1).await;
+    assert_eq!(successor.call(&key, Message::Add(10)).await.unwrap(), 11);
+    let read = || handle.call_timeout(&key, Message::Get, TTL / 100);
+    assert_eq!(read().await.unwrap(), 1, "nothing has told it");
     own.set(Fault::Unavailable);
     while read().await.is_ok() {
         tokio::time::sleep(TTL / 100).await;
     }
-    // Nobody has declared it dead by now, and the other is still cut off.
+    // Nobody has declared it dead by now.
     own.set(Fault::None);
-    let first = loop {
+    let refused = loop {
         match read().await {
-            Ok(first) => break first,
-            Err(_not_yet) => tokio::time::sleep(TTL / 100).await,
+            Ok(stale) => panic!("it answered {stale}"),
+            Err(error) if node.ready().await.is_ok() => break error,
+            Err(_) => tokio::time::sleep(TTL / 100).await,
         }
     };
-    assert_eq!(first, 11);
-    assert_eq!(nodes[1].0.members().len(), 1);
-    assert!(nodes[1].0.ready().await.is_ok());
+    assert!(refused.is_retryable(), "{refused}");
 }
 
 #[tokio::test(start_paused = true)]
