@@ -61,12 +61,10 @@ async fn an_owner_hears_that_it_is_none_any_more_once_the_other_node_is_back() {
     met(&theirs.0, 1).await;
     assert_eq!(theirs.1.call(&key, Message::Add(10)).await.unwrap(), 11);
     // Nobody calls the former owner, by which it would find out.
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(mine.1.stats().await.unwrap().total, 1);
     cluster.network.heal(a, b);
     met(&mine.0, 2).await;
-    let both = mine.1.stats().await.unwrap();
-    assert_eq!(both.by_node.into_values().collect::<Vec<_>>(), [1, 1]);
     while mine.1.stats().await.unwrap().total > 1 {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
