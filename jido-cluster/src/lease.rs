@@ -8,6 +8,7 @@
 //! The steps of leases are modelled in `jido-testkit/tests/model/life.rs`: whoever
 //! changes one changes the other.
 
+mod parting;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ use crate::node::Core;
 use crate::runtime::OwnedTask;
 use crate::telemetry::RenewalEnd;
 use crate::transport::Peer;
+use parting::Partings;
 use watch::{TTL_METADATA, Watch, parts};
 
 /// When a node may take an agent over from another.
@@ -74,8 +76,8 @@ pub(crate) struct Lease {
     /// When the last renewal that went well was sent, in milliseconds of the
     /// environment's clock.
     renewed_ms: AtomicU64,
-    /// Of how many sessions that ended storage tells that the peer is dead, or there is another.
-    parted: AtomicU64,
+    /// How many sessions had ended when all of their peers were dead, or back for a while.
+    rejoined: AtomicU64,
     ttl: Duration,
 }
 
@@ -98,7 +100,7 @@ impl Lease {
         let lease = Arc::new(Self {
             storage,
             renewed_ms: AtomicU64::new(0),
-            parted: AtomicU64::new(0),
+            rejoined: AtomicU64::new(0),
             ttl,
         });
         lease.note(sent);
@@ -126,22 +128,10 @@ impl Lease {
         now.saturating_sub(renewed) < parts(self.ttl, HELD)
     }
 
-    /// Whether this node has no session with another that has gone on, as far as storage has
-    /// told: that one may take agents over meanwhile.
+    /// Whether this node has, or had a moment ago, no session with another that goes on, as far
+    /// as storage has told: that one may be taking agents over.
     pub(crate) fn may_be_cut_off(&self, core: &Core) -> bool {
-        self.parted.load(Ordering::Acquire) != core.members.partings()
-    }
-
-    /// Takes in who is up, which was read after so many sessions had ended.
-    fn look_for_parted(&self, core: &Core, parted: u64, records: &[NodeRecord]) {
-        let is_away = |record: &NodeRecord| {
-            record.state == NodeState::Up && core.members.is_gone(record.incarnation)
-        };
-        if parted != self.parted.load(Ordering::Acquire) && !records.iter().any(is_away) {
-            // Whoever is back, or dead by now, may have taken agents over before.
-            core.exchange.suspect();
-            self.parted.store(parted, Ordering::Release);
-        }
+        self.rejoined.load(Ordering::Acquire) != core.members.partings()
     }
 
     /// Ends this life in storage, so that nobody waits for the lease to run out.
@@ -223,7 +213,7 @@ fn metadata(core: &Core, ttl: Duration) -> BTreeMap<String, String> {
 }
 
 async fn renew(lease: Arc<Lease>, core: std::sync::Weak<Core>) {
-    let mut watch = Watch::default();
+    let (mut watch, mut partings) = (Watch::default(), Partings::default());
     let mut look = lease.ttl / LOOKS;
     let mut looks = 0;
     let mut slept = Duration::ZERO;
@@ -274,7 +264,7 @@ async fn renew(lease: Arc<Lease>, core: std::sync::Weak<Core>) {
             core.metrics.lapsed();
         }
         was_held = is_held;
-        match watch_others(&lease, &core, &mut watch).await {
+        match watch_others(&lease, &core, &mut watch, &mut partings).await {
             Ok(next) => look = next,
             Err(error) => {
                 look = lease.ttl;
@@ -304,12 +294,21 @@ async fn watch_others(
     lease: &Lease,
     core: &Core,
     watch: &mut Watch,
+    partings: &mut Partings,
 ) -> Result<Duration, jido_storage::Error> {
+    // Before the records are read, so that they tell of each of these peers.
     let parted = core.members.partings();
     let mut records = in_time(lease.patience(), lease.storage.nodes(&core.cluster)).await?;
-    lease.look_for_parted(core, parted, &records);
     records.retain(|record| record.incarnation != core.incarnation);
     let now = core.environment.elapsed();
+    let mut up = records.iter().filter(|other| other.state == NodeState::Up);
+    let any_away = up.any(|other| core.members.is_gone(other.incarnation));
+    if partings.observe(now, parted, any_away, lease.ttl / LOOKS)
+        && lease.rejoined.load(Ordering::Acquire) != parted
+    {
+        core.exchange.suspect();
+        lease.rejoined.store(parted, Ordering::Release);
+    }
     for (life, beat) in watch.observe(now, &records, lease.ttl) {
         tracing::info!(incarnation = %life, "a node's lease has run out");
         core.metrics.expired();

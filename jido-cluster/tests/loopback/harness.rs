@@ -97,6 +97,21 @@ impl Cluster {
         (node, handle)
     }
 
+    /// Nodes `n1` and `n2` that have met, whose leases go by tokio's clock.
+    pub(crate) async fn start_pair(&self, ttl: Duration) -> [(Node, Handle<Counter>); 2] {
+        let start = async |name| {
+            let node = self.node(name).environment(TokioClock::new());
+            let node = node.lease_ttl(ttl).start().await.unwrap();
+            let handle = self.manager().start(&node).await.unwrap();
+            (node, handle)
+        };
+        let pair = [start("n1").await, start("n2").await];
+        for (node, _) in &pair {
+            met(node, 2).await;
+        }
+        pair
+    }
+
     /// Nodes `n1`, `n2`, … that have all met.
     pub(crate) async fn start_many(&self, count: usize) -> Vec<(Node, Handle<Counter>)> {
         let mut nodes = Vec::new();

@@ -51,8 +51,7 @@ async fn an_owner_that_was_cut_off_can_commit_nothing_any_more() {
 #[tokio::test(start_paused = true)]
 async fn an_owner_hears_that_it_is_none_any_more_once_the_other_node_is_back() {
     let cluster = Cluster::new();
-    let nodes = cluster.start_many(2).await;
-    let (mine, theirs) = (&nodes[0], &nodes[1]);
+    let [mine, theirs] = cluster.start_pair(Duration::from_secs(3)).await;
     let key = key_on(&theirs.1, &mine.0).await;
     mine.1.call(&key, Message::Add(1)).await.unwrap();
     let (a, b) = (mine.0.incarnation(), theirs.0.incarnation());

@@ -60,16 +60,8 @@ async fn a_strict_read_is_never_stale_where_a_local_one_is() {
 async fn leased_reads_are_confirmed_while_another_that_goes_on_is_away() {
     let storage = Faulty::new();
     let cluster = Cluster::on(storage.clone());
-    let mut nodes = Vec::new();
-    for name in ["n1", "n2"] {
-        let node = cluster.node(name).environment(TokioClock::new());
-        let node = node.lease_ttl(TTL).start().await.unwrap();
-        let handle = cluster.manager().start(&node).await.unwrap();
-        nodes.push((node, handle));
-    }
-    let (n1, (n2, handle)) = (&nodes[0].0, &nodes[1]);
-    met(n2, 2).await;
-    let key = key_on(&nodes[0].1, n2).await;
+    let [(n1, other), (n2, handle)] = cluster.start_pair(TTL).await;
+    let key = key_on(&other, &n2).await;
     handle.call(&key, Message::Add(1)).await.unwrap();
     let confirmed = async || {
         let before = storage.heads.load(Ordering::SeqCst);
@@ -79,19 +71,19 @@ async fn leased_reads_are_confirmed_while_another_that_goes_on_is_away() {
     assert!(!confirmed().await);
     let (a, b) = (n1.incarnation(), n2.incarnation());
     cluster.network.cut(a, b);
-    met(n2, 1).await;
+    met(&n2, 1).await;
     for _ in 0..10 {
         assert!(confirmed().await);
         tokio::time::sleep(TTL).await;
     }
     // Until it is back.
     cluster.network.heal(a, b);
-    met(n2, 2).await;
+    met(&n2, 2).await;
     tokio::time::sleep(TTL).await;
     assert!(!confirmed().await);
     // Or is dead.
     n1.halt().await;
-    met(n2, 1).await;
+    met(&n2, 1).await;
     assert!(confirmed().await);
     tokio::time::sleep(2 * TTL).await;
     assert!(!confirmed().await);
