@@ -91,7 +91,9 @@ pub fn check(key: &str, diary: &Diary, times: Times) -> Found {
                 first,
                 at,
             } => reader.set(*committed, id, what, first, at),
-            Reminded::Cancelled { name, was_set, at } => reader.cancelled(name, was_set, at),
+            Reminded::Cancelled { name, was_set, at } => {
+                reader.cancelled(*committed, name, was_set, at);
+            }
             Reminded::Came { id, due, at } => reader.came(*committed, id, due, at),
             Reminded::Scheduled { .. } | Reminded::Echoed { .. } => {}
         }
@@ -127,12 +129,17 @@ impl Reader<'_> {
         }
     }
 
-    fn cancelled(&mut self, name: u8, was_set: bool, at: u64) {
+    /// What a wall clock that is right shows at a time since the start, or a little less.
+    fn right(&self, since: Duration) -> u64 {
+        self.times.start + since.as_millis() as u64 + 1
+    }
+
+    fn cancelled(&mut self, committed: Duration, name: u8, was_set: bool, at: u64) {
         let current = self.current.remove(&name);
         match (current, was_set) {
             (Some(_), true) => self.count("reminder: cancelled"),
             (None, false) => {}
-            (Some(current), false) if self.is_skipped(&current, at) => {
+            (Some(current), false) if self.is_skipped(&current, committed) => {
                 self.count("reminder: too late, and skipped");
             }
             (current, _) => {
@@ -143,9 +150,9 @@ impl Reader<'_> {
     }
 
     /// Whether the only occurrence of a reminder may have been dropped as too late by a
-    /// time of the wall clock.
-    fn is_skipped(&self, current: &Current, by: u64) -> bool {
-        let late = by.saturating_sub(current.next);
+    /// time since the start. Any node may have done so, by its own clock.
+    fn is_skipped(&self, current: &Current, by: Duration) -> bool {
+        let late = self.right(by).saturating_sub(current.next);
         current.what.missed == Missed::Skip
             && current.what.interval().is_none()
             && Duration::from_millis(late) + self.times.off > SKIP_AFTER
@@ -153,7 +160,7 @@ impl Reader<'_> {
 
     fn came(&mut self, committed: Duration, id: u64, due: u64, at: u64) {
         self.count("reminder: came");
-        let right = self.times.start + committed.as_millis() as u64 + 1;
+        let right = self.right(committed);
         let told = format!("the occurrence of {due} of operation {id}'s, at {at}");
         if at < due || right + (self.times.off.as_millis() as u64) < due {
             self.report(EARLY, format!("{told}, {committed:?} after the start"));
@@ -232,7 +239,6 @@ impl Reader<'_> {
     /// What is stored in the end is what is still to come.
     fn end(&mut self, stored: &BTreeMap<String, u64>) {
         let current = std::mem::take(&mut self.current);
-        let ended = self.times.start + self.times.ended.as_millis() as u64;
         for (name, due) in stored {
             let is_set = current.keys().any(|set| Reminding::title(*set) == *name);
             if !is_set {
@@ -242,7 +248,7 @@ impl Reader<'_> {
         for (name, current) in current {
             let told = format!("r{name} of operation {}", current.id);
             let Some(due) = stored.get(&Reminding::title(name)).copied() else {
-                match self.is_skipped(&current, ended) {
+                match self.is_skipped(&current, self.times.ended) {
                     true => self.count("reminder: too late, and skipped"),
                     false => self.report(KEPT, format!("{told} is not stored: {current:?}")),
                 }

@@ -148,6 +148,26 @@ fn what_was_missed_comes_as_the_reminder_says() {
 }
 
 #[test]
+fn whether_one_was_skipped_is_judged_by_the_fastest_clock_and_not_by_who_cancels_it() {
+    let told = |when| {
+        // By a clock that is ahead, and then by one that is behind.
+        let (_, set) = set_as(7, reminding(When::Once(when), Missed::Skip), 1_500);
+        let cancelled = Reminded::Cancelled {
+            name: 0,
+            was_set: false,
+            at: wall(600),
+        };
+        [
+            (Duration::from_millis(1_000), set),
+            (Duration::from_millis(1_100), cancelled),
+        ]
+    };
+    let counts = accepts(&told(-60_222), None);
+    assert_eq!(counts["reminder: too late, and skipped"], 1);
+    refuses(&told(-59_000), None, "kept");
+}
+
+#[test]
 fn what_comes_twice_or_too_early_or_off_schedule_is_refused() {
     let once = reminding(ONCE, Missed::All);
     refuses(
