@@ -7,7 +7,6 @@ use jido_storage::is_planted;
 use super::running::Running;
 use crate::delivery::{Answered, Delivery, Refusal};
 use crate::error::{Error, ErrorKind};
-use crate::lease::Takeover;
 use crate::reads::{Reads, Verdict};
 
 /// A reply, or the failure of a message, and who waits for it.
@@ -76,12 +75,13 @@ impl<A: Agent> Running<A> {
             }
             reads => reads,
         };
-        let now = || self.router.core().environment.elapsed();
+        let clock = &self.router.core().environment;
+        let lease = &settings.lease;
         match reads {
             Reads::Local => held.answer(self.epoch, self.revision),
             Reads::Strict => self.confirm_read(held),
             // The state was looked at; now the clock.
-            Reads::Leased if !is_planted!(LeaseNotChecked) && !settings.lease.is_held(now()) => {
+            Reads::Leased if !is_planted!(LeaseNotChecked) && !lease.is_held(clock.elapsed()) => {
                 held.unsure(&Refusal::unsettled(
                     "the owner's lease has run out and is not renewed yet",
                 ));
@@ -115,10 +115,9 @@ impl<A: Agent> Running<A> {
 
     /// Whether no answer leaves that a newer owner would have given otherwise.
     fn reads_are_fresh(&self) -> bool {
-        let settings = self.router.settings();
-        match settings.reads {
+        match self.router.settings().reads {
             Reads::Strict => true,
-            Reads::Leased => settings.takeover == Takeover::AfterLease,
+            Reads::Leased => !self.router.takes_over_on_disconnect(),
             Reads::Local => false,
         }
     }

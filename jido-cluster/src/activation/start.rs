@@ -11,7 +11,6 @@ use super::replay;
 use super::running::Running;
 use crate::delivery::Refusal;
 use crate::error::Error;
-use crate::lease::Takeover;
 use crate::local::Parked;
 use crate::reminders::Listing;
 use crate::router::Router;
@@ -142,7 +141,7 @@ pub(super) async fn claim<A: Agent>(router: &Router<A>, id: &AgentId) -> Result<
             ClaimOutcome::Claimed(epoch) => return Ok(epoch),
             ClaimOutcome::Held { owner, .. }
                 if take_from.is_none()
-                    && router.settings().takeover == Takeover::OnDisconnect
+                    && router.takes_over_on_disconnect()
                     && core.members.is_gone(owner) =>
             {
                 take_from = Some(owner);

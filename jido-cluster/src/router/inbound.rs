@@ -69,7 +69,7 @@ impl<A: Agent> AskHandler for Router<A> {
     }
 
     fn suspect(&self) {
-        if self.may_be_overtaken() {
+        if self.takes_over_on_disconnect() {
             self.suspicion.arise();
         }
     }

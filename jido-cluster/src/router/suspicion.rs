@@ -50,34 +50,35 @@ impl<A: Agent> Router<A> {
     /// Confirms agents for as long as the task is kept; none where nobody takes agents
     /// over whose owner may still be there.
     pub(crate) fn suspecting(&self) -> Option<OwnedTask> {
-        if !self.may_be_overtaken() {
+        if !self.takes_over_on_disconnect() {
             return None;
         }
         let router = self.me.upgrade()?;
         Some(OwnedTask::spawn(async move {
+            let suspicion = &router.suspicion;
             while !router.is_closed() {
-                let Suspicion {
-                    settled, arises, ..
-                } = &router.suspicion;
-                arises.notified().await;
-                let arisen = router.suspicion.arisen();
-                while !router.is_closed() && !Box::pin(router.confirm_all()).await {
+                suspicion.arises.notified().await;
+                let arisen = suspicion.arisen();
+                while !router.is_closed() {
+                    if Box::pin(router.confirm_all()).await {
+                        suspicion.settled.store(arisen, Ordering::Release);
+                        break;
+                    }
                     tokio::time::sleep(PAUSE).await;
                 }
-                settled.store(arisen, Ordering::Release);
             }
         }))
     }
 
-    /// Whether others take agents over whose owner may still be there.
-    pub(super) fn may_be_overtaken(&self) -> bool {
+    /// Whether agents are taken over whose owner may still be there: by this node as by others.
+    pub(crate) fn takes_over_on_disconnect(&self) -> bool {
         self.settings.takeover == Takeover::OnDisconnect
     }
 
     /// Whether others may be taking agents over that run here, or have, and storage has not yet
     /// told which.
     pub(crate) fn is_suspicious(&self) -> bool {
-        self.may_be_overtaken()
+        self.takes_over_on_disconnect()
             && (self.settings.lease.may_be_cut_off(&self.core)
                 || self.suspicion.settled.load(Ordering::Acquire) != self.suspicion.arisen())
     }
