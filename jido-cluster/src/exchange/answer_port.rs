@@ -13,7 +13,8 @@ use crate::error::{Error, ErrorKind};
 use crate::runtime::{self, SHARDS};
 use crate::transport::{SendError, Transport};
 
-/// The ways back of one node, one for each shard. Who has one holds it, and so they tell how many are unanswered.
+/// The ways back of one node, one for each shard. Who has one holds it, and so they tell how many
+/// are unanswered.
 #[derive(Debug)]
 pub(super) struct WaysBack([Arc<CachePadded<Way>>; SHARDS]);
 

@@ -129,7 +129,7 @@ impl Reader<'_> {
         }
     }
 
-    /// What a wall clock that is right shows at a time since the start, or a little less.
+    /// What a wall clock that is right shows at a time since the start, rounded up.
     fn right(&self, since: Duration) -> u64 {
         self.times.start + since.as_millis() as u64 + 1
     }
