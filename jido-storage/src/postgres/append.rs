@@ -8,9 +8,10 @@ use sqlx::postgres::PgRow;
 
 use super::MAX_COMMIT_BYTES;
 use super::batch::arguments_of;
-use super::database::Database;
+use super::database::{Database, arguments};
 use super::fault::{Fault, Remedy};
 use super::row::{Of, Reader};
+use super::statement;
 use crate::{AppendOutcome, Commit, Error, ErrorKind};
 
 /// A statement takes this many commits at the most, and this many bytes of payload
@@ -72,47 +73,104 @@ impl Appender {
     /// any of them.
     async fn append_batch(&self, batch: &[Placed<'_>]) -> Vec<(usize, AppendOutcome)> {
         let fault = match self.try_append(batch).await {
-            Ok(rows) => return outcomes(batch, &rows),
+            Ok(rows) => return self.outcomes(batch, &rows).await,
             Err(fault) => fault,
         };
         let apart = matches!(fault.remedy(), Some(Remedy::Again | Remedy::Apart));
         if apart && batch.len() > 1 {
             let alone = batch.iter().map(|placed| self.append_alone(*placed));
-            return join_all(alone).await;
+            return join_all(alone).await.into_iter().flatten().collect();
         }
         if let (Some(Remedy::Again), [placed]) = (fault.remedy(), batch) {
-            return vec![self.append_alone(*placed).await];
+            return self.append_alone(*placed).await;
         }
         batch.iter().map(|(at, _)| (*at, ended(&fault))).collect()
     }
 
     /// Appends one commit, again while others are in its way.
-    async fn append_alone(&self, placed: Placed<'_>) -> (usize, AppendOutcome) {
+    async fn append_alone(&self, placed: Placed<'_>) -> Vec<(usize, AppendOutcome)> {
         let batch = [placed];
         let mut attempt = 1;
         loop {
             match self.try_append(&batch).await {
-                Ok(rows) => {
-                    let outcome = outcomes(&batch, &rows).pop();
-                    return outcome.unwrap_or_else(|| {
-                        let error = incomplete("a commit's outcome");
-                        (placed.0, AppendOutcome::Unknown(error))
-                    });
-                }
+                Ok(rows) => return self.outcomes(&batch, &rows).await,
                 Err(fault) if fault.remedy() == Some(Remedy::Again) && attempt < ATTEMPTS => {
                     attempt += 1;
                 }
-                Err(fault) => return (placed.0, ended(&fault)),
+                Err(fault) => return vec![(placed.0, ended(&fault))],
             }
         }
     }
 
     async fn try_append(&self, batch: &[Placed<'_>]) -> Result<Vec<PgRow>, Fault> {
-        let commits: Vec<&Commit> = batch.iter().map(|(_, commit)| *commit).collect();
-        let arguments = arguments_of(&commits, self.with_json)?;
+        let commits = batch.iter().map(|(_, commit)| *commit);
+        let arguments = arguments_of(commits.clone(), self.with_json)?;
         self.database
-            .run_here(include_str!("sql/append.sql"), arguments)
+            .run_here(statement::append(commits), arguments)
             .await
+    }
+
+    /// What the statement's row says about each commit. The statement has ended well, so
+    /// what can't be read here is committed or not, and nobody knows.
+    async fn outcomes(&self, batch: &[Placed<'_>], rows: &[PgRow]) -> Vec<(usize, AppendOutcome)> {
+        let committed = match committed(batch.len(), rows) {
+            Ok(committed) => committed,
+            Err(error) => {
+                let message = error.to_string();
+                let unknown = |kind| AppendOutcome::Unknown(Error::new(kind, &*message));
+                let all = batch.iter().map(|(at, _)| (*at, unknown(error.kind())));
+                return all.collect();
+            }
+        };
+        let mut outcomes = Vec::with_capacity(batch.len());
+        let mut refused = Vec::new();
+        for (placed, committed) in batch.iter().zip(committed) {
+            let (at, commit) = *placed;
+            if committed {
+                let now = commit.expected.0 + u64::from(commit.advances_revision());
+                outcomes.push((at, AppendOutcome::Committed(Revision(now))));
+            } else {
+                refused.push(*placed);
+            }
+        }
+        if !refused.is_empty() {
+            outcomes.extend(self.refusals(&refused).await);
+        }
+        outcomes
+    }
+
+    /// Why commits were refused, by how their agents stand now. They wrote nothing,
+    /// whatever is found or not.
+    async fn refusals(&self, refused: &[Placed<'_>]) -> Vec<(usize, AppendOutcome)> {
+        let texts = |of: fn(&AgentId) -> &str| {
+            let ids = refused.iter().map(|(_, commit)| of(&commit.id));
+            ids.collect::<Vec<_>>()
+        };
+        let arguments = arguments!(
+            texts(|id| id.cluster.as_str()),
+            texts(|id| id.manager.as_str()),
+            texts(|id| id.key.as_str()),
+        );
+        let looked = async {
+            let sql = include_str!("sql/standing.sql");
+            let rows = self.database.run_here(sql, arguments?).await?;
+            let mut found: BTreeMap<u64, PgRow> = BTreeMap::new();
+            for row in rows {
+                found.insert(Reader::new(&row, Of::Batch).number("ord")?, row);
+            }
+            Ok::<_, Error>(found)
+        };
+        let found = looked.await;
+        let judged = (1..).zip(refused).map(|(ord, (at, commit))| {
+            let outcome = match found.as_ref().map(|found| found.get(&ord)) {
+                // It has never been claimed.
+                Ok(None) => Ok(AppendOutcome::Fenced { epoch: Epoch::ZERO }),
+                Ok(Some(row)) => judge(commit, row),
+                Err(error) => Err(Error::new(error.kind(), error.to_string())),
+            };
+            (*at, outcome.unwrap_or_else(AppendOutcome::Failed))
+        });
+        judged.collect()
     }
 }
 
@@ -144,55 +202,45 @@ pub(super) fn ended(fault: &Fault) -> AppendOutcome {
     }
 }
 
-/// What the statement's rows say about each commit. The statement has ended well, so
-/// what can't be read here is committed or not, and nobody knows.
-fn outcomes(batch: &[Placed<'_>], rows: &[PgRow]) -> Vec<(usize, AppendOutcome)> {
-    let mut found: BTreeMap<u64, &PgRow> = BTreeMap::new();
-    for row in rows {
-        let reader = Reader::new(row, Of::Batch);
-        match reader.number("ord") {
-            Ok(ord) => {
-                found.insert(ord, row);
-            }
-            Err(error) => {
-                let message = error.to_string();
-                let unknown = |kind| AppendOutcome::Unknown(Error::new(kind, &*message));
-                let all = batch.iter().map(|(at, _)| (*at, unknown(error.kind())));
-                return all.collect();
-            }
-        }
+/// Which of so many commits were made, in their order.
+fn committed(count: usize, rows: &[PgRow]) -> Result<Vec<bool>, Error> {
+    let row = rows
+        .first()
+        .ok_or_else(|| incomplete("a batch's outcome"))?;
+    let row = Reader::new(row, Of::Batch);
+    let mut committed = vec![false; count];
+    for ord in row
+        .get::<Option<Vec<i64>>>("committed")?
+        .into_iter()
+        .flatten()
+    {
+        let at = usize::try_from(ord.wrapping_sub(1)).ok();
+        let made = at.and_then(|at| committed.get_mut(at));
+        *made.ok_or_else(|| row.corrupt("committed"))? = true;
     }
-    (1..)
-        .zip(batch)
-        .map(|(ord, (at, commit))| {
-            let outcome = match found.get(&ord) {
-                // It has never been claimed.
-                None => AppendOutcome::Fenced { epoch: Epoch::ZERO },
-                Some(row) => judge(commit, row).unwrap_or_else(AppendOutcome::Unknown),
-            };
-            (*at, outcome)
-        })
-        .collect()
+    Ok(committed)
 }
 
-/// The outcome of a commit by the agent's row as it was when its lock was taken.
+/// Why a commit was refused, by the agent's row as it is since.
 fn judge(commit: &Commit, row: &PgRow) -> Result<AppendOutcome, Error> {
     let row = Reader::new(row, Of::Agent(&commit.id));
-    if row.get::<Option<i64>>("revision")?.is_some() {
-        return Ok(AppendOutcome::Committed(Revision(row.number("revision")?)));
-    }
     let epoch = Epoch(row.number("epoch")?);
     if epoch != commit.epoch || !row.get::<bool>("owned")? {
         return Ok(AppendOutcome::Fenced { epoch });
     }
-    let actual = Revision(row.number("found")?);
+    let actual = Revision(row.number("revision")?);
     if actual != commit.expected {
         return Ok(AppendOutcome::Conflict { actual });
     }
-    Ok(match commit.check_covers(Seq(row.number("thread_len")?)) {
-        Err(error) => AppendOutcome::Failed(error),
-        Ok(()) => AppendOutcome::Failed(incomplete("a commit that passes")),
-    })
+    commit.check_covers(Seq(row.number("thread_len")?))?;
+    // Its owner has had two commits under way, or doesn't know what it owns.
+    Err(Error::new(
+        ErrorKind::Unavailable,
+        format!(
+            "agent {} was changed while a commit of it was refused: try again",
+            commit.id
+        ),
+    ))
 }
 
 /// What only a fault in a statement of ours could bring about.

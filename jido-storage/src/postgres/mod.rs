@@ -12,6 +12,7 @@ mod nodes;
 mod options;
 mod read;
 mod row;
+mod statement;
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -41,10 +42,11 @@ const LEASE_CONNECTIONS: u32 = 2;
 /// # How it works
 ///
 /// Each operation is one statement in a transaction of its own (a claim of an owned
-/// agent is two), so no client that is paused or cut off holds a lock. An append locks
-/// the agents' rows first, looks at epochs and revisions as they are then, and writes
-/// what passes; a batch of commits of different agents shares a statement, its rows
-/// locked in the order of their ids. A commit that is at fault fails alone: a batch
+/// agent is two), so no client that is paused or cut off holds a lock. An append updates
+/// the agents' rows first, those whose epochs and revisions are what they have to be once
+/// it has their locks, and writes what belongs to them; a batch of commits of different
+/// agents shares a statement, its rows locked in the order of their ids. Why a commit was
+/// refused is looked up afterwards. A commit that is at fault fails alone: a batch
 /// that Postgres refuses because of one is tried again commit by commit.
 ///
 /// `synchronous_commit` is `on` and the isolation `read committed`, whatever the

@@ -14,6 +14,7 @@ mod errors;
 mod fixture;
 mod heads;
 mod lost;
+mod plans;
 mod race;
 mod reminders;
 mod roles;

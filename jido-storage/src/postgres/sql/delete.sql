@@ -12,13 +12,13 @@ with locked as materialized (
         wake_at = null, reminders = null, floor = 0,
         updated_at = $5
     from locked l
-    where a.id = l.id and l.passes
+    where a.id = any(array[l.id]) and l.passes
     returning a.id, a.life, a.thread, a.revision
 ), entries as (
     -- What was committed while this statement waited for the lock can't be seen
     -- here. It belongs to an earlier life and thread, and nobody reads it.
-    delete from entry e using updated u where e.agent = u.id and e.thread < u.thread
+    delete from entry e using updated u where e.agent = any(array[u.id]) and e.thread < u.thread
 ), requests as (
-    delete from request r using updated u where r.agent = u.id and r.life < u.life
+    delete from request r using updated u where r.agent = any(array[u.id]) and r.life < u.life
 )
 select l.epoch, u.revision from locked l left join updated u on u.id = l.id

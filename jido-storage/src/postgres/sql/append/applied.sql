@@ -1,0 +1,18 @@
+, forgotten as (
+    delete from request r using (
+        select u.id, u.life, f.client, f.seq
+        from updated u cross join lateral unnest(u.forget) as f
+        -- So that they are known before requests are looked up.
+        offset 0
+    ) as f
+    where r.agent = any(array[f.id]) and r.life = f.life
+        and r.client = f.client and r.seq = f.seq
+    returning 1
+), applied as (
+    insert into request (agent, life, client, seq, issued_at, revision, reply)
+    select u.id, u.life, r.client, r.seq, r.issued_at, u.revision, r.reply
+    from updated u cross join lateral unnest(u.requests) as r
+    -- Counting makes all that is forgotten go first.
+    where (select count(*) from forgotten) >= 0
+    on conflict do nothing
+)

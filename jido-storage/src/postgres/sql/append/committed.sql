@@ -1,0 +1,1 @@
+select array_agg(ord) as committed from updated
