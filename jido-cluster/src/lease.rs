@@ -212,12 +212,24 @@ fn metadata(core: &Core, ttl: Duration) -> BTreeMap<String, String> {
     metadata
 }
 
+/// Whether the lease was held when it was looked at last.
+struct Held(bool);
+
+impl Held {
+    /// It is not, which counts once.
+    fn lost(&mut self, core: &Core) {
+        if std::mem::take(&mut self.0) {
+            core.metrics.lapsed();
+        }
+    }
+}
+
 async fn renew(lease: Arc<Lease>, core: std::sync::Weak<Core>) {
     let (mut watch, mut partings) = (Watch::default(), Partings::default());
     let mut look = lease.ttl / LOOKS;
     let mut looks = 0;
     let mut slept = Duration::ZERO;
-    let mut was_held = true;
+    let mut held = Held(true);
     loop {
         let pause = look
             .min((lease.ttl / LOOKS).saturating_sub(slept))
@@ -248,6 +260,7 @@ async fn renew(lease: Arc<Lease>, core: std::sync::Weak<Core>) {
                     // Before it is held again: what was noticed by its end stays so.
                     if !lease.is_held(core.environment.elapsed()) {
                         core.exchange.suspect();
+                        held.lost(&core);
                     }
                     lease.note(match is_planted!(LeaseFromReceipt) {
                         true => core.environment.elapsed(),
@@ -259,11 +272,10 @@ async fn renew(lease: Arc<Lease>, core: std::sync::Weak<Core>) {
                 Err(error) => tracing::warn!(%error, "the lease was not renewed"),
             }
         }
-        let is_held = lease.is_held(core.environment.elapsed());
-        if was_held && !is_held {
-            core.metrics.lapsed();
+        match lease.is_held(core.environment.elapsed()) {
+            true => held = Held(true),
+            false => held.lost(&core),
         }
-        was_held = is_held;
         match watch_others(&lease, &core, &mut watch, &mut partings).await {
             Ok(next) => look = next,
             Err(error) => {

@@ -1,5 +1,6 @@
 //! What a node tells of itself, and how a call is followed.
 
+mod lapses;
 mod metrics;
 #[cfg(feature = "opentelemetry")]
 mod opentelemetry;
