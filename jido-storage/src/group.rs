@@ -16,10 +16,11 @@ use tokio::sync::oneshot;
 pub use self::driver::GroupDriver;
 use self::lane::{Deletion, Item, Lane, Waiting};
 pub use self::options::GroupOptions;
+use crate::batches::BatchWatchers;
 use crate::{
-    AgentRecord, AppendOutcome, Batching, Capabilities, ClaimOutcome, ClaimRequest, Commit,
-    CommittedRequest, DirectoryPage, DirectoryQuery, Due, DueQuery, Error, ErrorKind, Loaded,
-    NodeRecord, NodeRegistration, Registration, Renewal, Storage,
+    AgentRecord, AppendOutcome, BatchWatcher, Batching, Capabilities, ClaimOutcome, ClaimRequest,
+    Commit, CommittedRequest, DirectoryPage, DirectoryQuery, Due, DueQuery, Error, ErrorKind,
+    Loaded, NodeRecord, NodeRegistration, Registration, Renewal, Storage,
 };
 
 /// Stands in front of an adapter and makes commits that come at once share a
@@ -66,6 +67,7 @@ use crate::{
 pub struct GroupCommitter {
     storage: Arc<dyn Storage>,
     lanes: Vec<Arc<Lane>>,
+    watchers: Arc<BatchWatchers>,
 }
 
 impl GroupCommitter {
@@ -86,11 +88,17 @@ impl GroupCommitter {
         let lanes: Vec<_> = (0..options.lanes_for(&capabilities)?)
             .map(|_| Arc::new(Lane::new(limits)))
             .collect();
+        let watchers = Arc::<BatchWatchers>::default();
         let drivers = lanes
             .iter()
-            .map(|lane| GroupDriver::new(storage.clone(), lane.clone()))
+            .map(|lane| GroupDriver::new(storage.clone(), lane.clone(), watchers.clone()))
             .collect();
-        Ok((Self { storage, lanes }, drivers))
+        let group = Self {
+            storage,
+            lanes,
+            watchers,
+        };
+        Ok((group, drivers))
     }
 
     /// Takes no more commits and deletions: those that wait, and all that come,
@@ -100,11 +108,6 @@ impl GroupCommitter {
         for lane in &self.lanes {
             lane.close();
         }
-    }
-
-    /// How many commits and deletions wait for a batch, in all lanes.
-    pub fn queued(&self) -> usize {
-        self.lanes.iter().map(|lane| lane.len()).sum()
     }
 
     /// The lane of an agent, always the same one, so that its commits keep their order.
@@ -248,5 +251,15 @@ impl Storage for GroupCommitter {
 
     async fn due(&self, query: DueQuery) -> Result<Vec<Due>, Error> {
         self.storage.due(query).await
+    }
+
+    /// Commits and deletions, in all lanes.
+    fn queued(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.len()).sum()
+    }
+
+    /// Batches of commits and deletions, each before it goes to the adapter.
+    fn watch_batches(&self, watcher: &Arc<dyn BatchWatcher>) {
+        self.watchers.add(watcher);
     }
 }

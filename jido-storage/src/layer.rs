@@ -1,14 +1,15 @@
 //! Storages that change a part of what another does.
 
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use jido_core::{AgentId, ClusterName, Entry, Epoch, Incarnation, RequestId, Seq, Timestamp};
 
 use crate::{
-    AgentRecord, AppendOutcome, Capabilities, ClaimOutcome, ClaimRequest, Commit, CommittedRequest,
-    DirectoryPage, DirectoryQuery, Due, DueQuery, Error, Loaded, NodeRecord, NodeRegistration,
-    Registration, Renewal, Storage,
+    AgentRecord, AppendOutcome, BatchWatcher, Capabilities, ClaimOutcome, ClaimRequest, Commit,
+    CommittedRequest, DirectoryPage, DirectoryQuery, Due, DueQuery, Error, Loaded, NodeRecord,
+    NodeRegistration, Registration, Renewal, Storage,
 };
 
 /// A storage over another one: what it does not define, the inner one does. Whatever is a
@@ -137,6 +138,16 @@ pub trait Layer: fmt::Debug + Send + Sync + 'static {
     async fn due(&self, query: DueQuery) -> Result<Vec<Due>, Error> {
         self.inner().due(query).await
     }
+
+    /// As [`Storage::queued`].
+    fn queued(&self) -> usize {
+        self.inner().queued()
+    }
+
+    /// As [`Storage::watch_batches`].
+    fn watch_batches(&self, watcher: &Arc<dyn BatchWatcher>) {
+        self.inner().watch_batches(watcher);
+    }
 }
 
 #[async_trait]
@@ -213,5 +224,13 @@ impl<L: Layer> Storage for L {
 
     async fn due(&self, query: DueQuery) -> Result<Vec<Due>, Error> {
         Layer::due(self, query).await
+    }
+
+    fn queued(&self) -> usize {
+        Layer::queued(self)
+    }
+
+    fn watch_batches(&self, watcher: &Arc<dyn BatchWatcher>) {
+        Layer::watch_batches(self, watcher);
     }
 }

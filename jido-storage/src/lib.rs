@@ -14,6 +14,7 @@
 //!
 //! This crate knows nothing of actors, of a network, or of how a cluster decides.
 
+mod batches;
 mod commit;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -40,6 +41,7 @@ mod storage;
 
 #[cfg(feature = "foundationdb")]
 pub use self::foundationdb::{FoundationDbOptions, FoundationDbStorage};
+pub use batches::BatchWatcher;
 pub use commit::{AppendOutcome, Commit, Erase, RequestRecord};
 pub use error::{Error, ErrorKind};
 pub use group::{GroupCommitter, GroupDriver, GroupOptions};

@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use jido_core::{AgentId, ClusterName, Entry, Epoch, Incarnation, RequestId, Seq, Timestamp};
 
 use crate::{
-    AgentRecord, AppendOutcome, ClaimOutcome, ClaimRequest, Commit, CommittedRequest,
+    AgentRecord, AppendOutcome, BatchWatcher, ClaimOutcome, ClaimRequest, Commit, CommittedRequest,
     DirectoryPage, DirectoryQuery, Due, DueQuery, Error, Loaded, NodeRecord, NodeRegistration,
     Registration, Renewal,
 };
@@ -176,4 +177,14 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// one time in an order that the adapter keeps from page to page. Fewer than asked
     /// for come only at the end.
     async fn due(&self, query: DueQuery) -> Result<Vec<Due>, Error>;
+
+    /// How many operations wait for a batch that this storage makes of them itself, by
+    /// default 0: for who watches it.
+    fn queued(&self) -> usize {
+        0
+    }
+
+    /// Tells a watcher of every batch that this storage makes itself, for as long as whoever
+    /// gave it keeps it; by default of none.
+    fn watch_batches(&self, _watcher: &Arc<dyn BatchWatcher>) {}
 }

@@ -82,8 +82,8 @@ pub(crate) struct Core {
     lease_ttl: Duration,
     group_commit: GroupOptions,
     storages: tokio::sync::Mutex<Vec<Held>>,
-    /// Those before the storages, to be looked at.
-    groups: Mutex<Vec<Weak<GroupCommitter>>>,
+    /// Who makes the batches of each, to be looked at.
+    makers: Mutex<Vec<Weak<dyn Storage>>>,
     managers: Mutex<Vec<Arc<dyn Managed>>>,
     life: Watched<Life>,
     /// Why the node isn't well, by its own signals.
@@ -107,7 +107,7 @@ impl Core {
             lease_ttl: makings.lease_ttl,
             group_commit: makings.group_commit.clone(),
             storages: tokio::sync::Mutex::default(),
-            groups: Mutex::default(),
+            makers: Mutex::default(),
             managers: Mutex::default(),
             life: Watched::new(Life::Up),
             ailment: Mutex::default(),
@@ -128,6 +128,8 @@ impl Core {
             return Ok((held.lease.clone(), commits.clone()));
         }
         let commits = self.grouped(storage)?;
+        commits.watch_batches(self.metrics.batches());
+        self.makers.lock().push(Arc::downgrade(&commits));
         let held = Lease::hold(self, storage.clone(), self.lease_ttl).await?;
         let lease = held.lease.clone();
         storages.push(Held {
@@ -144,14 +146,10 @@ impl Core {
         }
         let (group, drivers) = GroupCommitter::new(storage.clone(), &self.group_commit)?;
         for driver in drivers {
-            let sizes = self.metrics.batches();
-            let driver = driver.on_batch(move |size| sizes.record(size as f64));
             // Ends by itself, once nobody has the committer any more.
             runtime::spawn(driver.run());
         }
-        let group = Arc::new(group);
-        self.groups.lock().push(Arc::downgrade(&group));
-        Ok(group)
+        Ok(Arc::new(group))
     }
 
     /// The time since something began, for a metric.
@@ -169,9 +167,9 @@ impl Core {
             open_bytes,
             unanswered,
         } = self.exchange.load();
-        let groups = self.groups.lock().clone();
-        let groups = groups.iter().filter_map(Weak::upgrade);
-        let commit_queue = groups.map(|group| group.queued()).sum();
+        let makers = self.makers.lock().clone();
+        let makers = makers.iter().filter_map(Weak::upgrade);
+        let commit_queue = makers.map(|maker| maker.queued()).sum();
         self.metrics.publish(NodeCounts {
             members: self.members.view().members().len(),
             asks_open: open,

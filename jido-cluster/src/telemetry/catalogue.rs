@@ -129,9 +129,9 @@ metrics_of_a_node! {
     FENCES = "jido_fences_total", Counter of Count, MANAGER,
         "Activations on this node that learned that their agent has a newer owner";
     COMMIT_BATCH = "jido_commit_batch_size", Histogram of Count, NODE,
-        "Commits and deletions in a batch of the group committer";
+        "Operations in a batch: commits and deletions; with LMDB also claims, renewals and all else that is written";
     COMMIT_QUEUE = "jido_commit_queue", Gauge of Count, NODE,
-        "Commits and deletions that wait for a batch of the group committer";
+        "Operations that wait for a batch";
     REMINDERS = "jido_reminders_total", Counter of Count, &["manager", "node", "outcome"],
         "Occurrences of reminders that agents on this node came to";
     REMINDERS_WOKEN = "jido_reminders_woken_total", Counter of Count, MANAGER,

@@ -1,6 +1,9 @@
 //! What is counted of a node.
 
+use std::sync::Arc;
+
 use jido_core::NodeName;
+use jido_storage::BatchWatcher;
 use metrics::{Counter, Gauge, Histogram};
 
 use super::catalogue::{self, Counters};
@@ -40,7 +43,7 @@ pub(crate) struct NodeMetrics {
     renewals: Counters<{ RenewalEnd::TEXTS.len() }>,
     lapses: Counter,
     expired: Counter,
-    batch: Histogram,
+    batches: Arc<dyn BatchWatcher>,
     members: Gauge,
     asks_open: Gauge,
     asks_open_bytes: Gauge,
@@ -55,6 +58,16 @@ pub(crate) struct NodeMetrics {
     heartbeats_received: Counter,
 }
 
+/// Where the sizes of batches go.
+#[derive(Debug)]
+struct BatchSizes(Histogram);
+
+impl BatchWatcher for BatchSizes {
+    fn batch(&self, operations: usize) {
+        self.0.record(operations as f64);
+    }
+}
+
 impl NodeMetrics {
     /// Looks up what is counted, with the recorder that is installed by now.
     pub(crate) fn new(node: &NodeName) -> Self {
@@ -66,7 +79,7 @@ impl NodeMetrics {
             renewals: Counters::new(&catalogue::LEASE_RENEWALS, own, RenewalEnd::TEXTS),
             lapses: counter(catalogue::LEASE_LAPSES),
             expired: counter(catalogue::LEASES_EXPIRED),
-            batch: catalogue::COMMIT_BATCH.histogram(own),
+            batches: Arc::new(BatchSizes(catalogue::COMMIT_BATCH.histogram(own))),
             members: gauge(catalogue::MEMBERS),
             asks_open: gauge(catalogue::ASKS_OPEN),
             asks_open_bytes: gauge(catalogue::ASKS_OPEN_BYTES),
@@ -96,9 +109,9 @@ impl NodeMetrics {
         self.expired.increment(1);
     }
 
-    /// Where the sizes of batches go.
-    pub(crate) fn batches(&self) -> Histogram {
-        self.batch.clone()
+    /// Who is told of batches.
+    pub(crate) fn batches(&self) -> &Arc<dyn BatchWatcher> {
+        &self.batches
     }
 
     pub(crate) fn publish(&self, counts: NodeCounts) {

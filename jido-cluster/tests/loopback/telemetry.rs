@@ -1,5 +1,7 @@
 //! What a node tells of itself, and how a call is followed.
 
+#[cfg(feature = "lmdb")]
+mod batches;
 mod lapses;
 mod metrics;
 #[cfg(feature = "opentelemetry")]

@@ -10,6 +10,7 @@ use futures_util::FutureExt;
 use futures_util::future::{join, join_all};
 
 use super::lane::{Batch, Deletion, Lane, Waiting, answer};
+use crate::batches::BatchWatchers;
 use crate::{Commit, Storage};
 
 /// Drives one lane of a [`GroupCommitter`](crate::GroupCommitter).
@@ -20,32 +21,27 @@ use crate::{Commit, Storage};
 pub struct GroupDriver {
     storage: Arc<dyn Storage>,
     lane: Arc<Lane>,
-    on_batch: Option<Box<dyn Fn(usize) + Send + Sync>>,
+    watchers: Arc<BatchWatchers>,
 }
 
 impl GroupDriver {
-    pub(super) fn new(storage: Arc<dyn Storage>, lane: Arc<Lane>) -> Self {
+    pub(super) fn new(
+        storage: Arc<dyn Storage>,
+        lane: Arc<Lane>,
+        watchers: Arc<BatchWatchers>,
+    ) -> Self {
         Self {
             storage,
             lane,
-            on_batch: None,
+            watchers,
         }
-    }
-
-    /// Calls this with the size of each batch, in commits and deletions, before it goes to the
-    /// adapter: for who counts them. It must neither block nor panic.
-    pub fn on_batch(mut self, hook: impl Fn(usize) + Send + Sync + 'static) -> Self {
-        self.on_batch = Some(Box::new(hook));
-        self
     }
 
     /// Commits one batch after the other, until the committer is closed or dropped
     /// and the last batch has ended.
     pub async fn run(self) {
         while let Some(batch) = self.lane.next_batch().await {
-            if let Some(hook) = &self.on_batch {
-                hook(batch.len());
-            }
+            self.watchers.tell(batch.len());
             let Batch { commits, deletions } = batch;
             let deletions = deletions
                 .into_iter()

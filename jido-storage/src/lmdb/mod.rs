@@ -39,9 +39,9 @@ use self::queue::Queue;
 use self::tables::Tables;
 use crate::record_codec as codec;
 use crate::{
-    AgentRecord, AppendOutcome, Batching, Capabilities, ClaimOutcome, ClaimRequest, Commit,
-    CommittedRequest, DirectoryPage, DirectoryQuery, Due, DueQuery, Error, ErrorKind, Loaded,
-    NodeRecord, NodeRegistration, Registration, Renewal, Sharing, Storage,
+    AgentRecord, AppendOutcome, BatchWatcher, Batching, Capabilities, ClaimOutcome, ClaimRequest,
+    Commit, CommittedRequest, DirectoryPage, DirectoryQuery, Due, DueQuery, Error, ErrorKind,
+    Loaded, NodeRecord, NodeRegistration, Registration, Renewal, Sharing, Storage,
 };
 
 const MAX_COMMIT_BYTES: usize = 8 * 1024 * 1024;
@@ -353,5 +353,15 @@ impl Storage for LmdbStorage {
 
     async fn due(&self, query: DueQuery) -> Result<Vec<Due>, Error> {
         self.read(|tables, txn| tables.due(txn, &query)).await
+    }
+
+    /// All that is written, of commits, claims and leases.
+    fn queued(&self) -> usize {
+        self.handle.queue.len()
+    }
+
+    /// The write transactions, with all that is written.
+    fn watch_batches(&self, watcher: &Arc<dyn BatchWatcher>) {
+        self.handle.queue.watchers.add(watcher);
     }
 }

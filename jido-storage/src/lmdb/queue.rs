@@ -6,6 +6,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::job::Job;
+use crate::batches::BatchWatchers;
 use crate::{Error, ErrorKind};
 
 /// Jobs that may wait.
@@ -42,6 +43,8 @@ impl Last {
 pub(super) struct Queue {
     state: Mutex<State>,
     ready: Condvar,
+    /// Who is told of the writer's batches.
+    pub(super) watchers: BatchWatchers,
 }
 
 #[derive(Default)]

@@ -74,6 +74,7 @@ impl Writer {
             expected: self.queue.len() + batch.len(),
             took: begun.elapsed(),
         };
+        self.queue.watchers.tell(batch.len());
         tracing::trace!(operations = batch.len(), took = ?last.took, "wrote a batch");
         settle(&self.env, batch, outcome);
         last
