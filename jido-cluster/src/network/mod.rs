@@ -24,6 +24,7 @@ mod handshake;
 mod heartbeat;
 mod hello;
 mod link;
+mod lookout;
 mod options;
 mod proof;
 mod server;

@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 
 use super::connection::Connection;
 use super::frame::SessionId;
+use super::lookout::Lookout;
 
 /// Bytes that are read at once: the session layer itself reads length by length,
 /// in pieces of 8 KiB.
@@ -115,6 +116,7 @@ fn halves(
     let read = CutRead {
         inner: read,
         switch: switch.clone(),
+        lookout: Lookout::default(),
     };
     let write = CutWrite {
         inner: write,
@@ -129,6 +131,7 @@ fn halves(
 struct CutRead<R> {
     inner: R,
     switch: Switch,
+    lookout: Lookout,
 }
 
 impl<R: AsyncRead + Unpin> AsyncRead for CutRead<R> {
@@ -143,8 +146,12 @@ impl<R: AsyncRead + Unpin> AsyncRead for CutRead<R> {
         }
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.inner).poll_read(cx, buffer);
-        if buffer.filled().len() > before {
+        let len = buffer.filled().len() - before;
+        if len > 0 {
             self.switch.0.heard.fetch_add(1, Ordering::Relaxed);
+            self.lookout.came(len);
+        } else if read.is_pending() {
+            self.lookout.nothing(cx);
         }
         read
     }

@@ -1,0 +1,145 @@
+//! Whether a reader that has nothing to read goes to sleep at once.
+//!
+//! To be woken costs a thread tens of microseconds where processors are virtual, as much as all
+//! else that a call to another node costs. Where few messages are under way the next one is often
+//! there by then: so where reads are short the reader looks again for a while, whenever its worker
+//! would go to sleep. Where they are long there is enough to do until the next, on processors that
+//! others need. And where looking was in vain it is tried more and more seldom: what it costs is
+//! bounded.
+
+use std::future::Future;
+use std::pin::pin;
+use std::task::Context;
+
+/// A read of at most so many bytes is short: a handful of messages.
+const SHORT: usize = 1_000;
+
+/// Looks of one reader for one read, each of less than a microsecond: longer than an answer takes
+/// whose sender has to be woken, so that two who look come to do so at the same time.
+const LOOKS: u32 = 300;
+
+/// Reads after which looking is tried again at the latest, where it has been in vain.
+const SELDOM: u32 = 64;
+
+/// When one reader looks again.
+#[derive(Debug, Default)]
+pub(super) struct Lookout {
+    looks: Looks,
+    /// The bytes of a read, on the average of the last ones.
+    usual: usize,
+    /// How many reads are waited for without, since it was in vain the last time.
+    pause: u32,
+    /// How many of them are left.
+    left: u32,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Looks {
+    #[default]
+    None,
+    /// Since the last read.
+    Some(u32),
+}
+
+impl Lookout {
+    /// So many bytes were read.
+    pub(super) fn came(&mut self, len: usize) {
+        if matches!(self.looks, Looks::Some(1..)) {
+            self.pause = 0;
+        }
+        self.usual = (7 * self.usual + len) / 8;
+        self.looks = match self.usual <= SHORT && self.left == 0 {
+            true => Looks::Some(0),
+            false => Looks::None,
+        };
+        self.left = self.left.saturating_sub(1);
+    }
+
+    /// There is nothing to read. Has the task polled again soon, if it is to look again.
+    pub(super) fn nothing(&mut self, cx: &mut Context<'_>) {
+        match &mut self.looks {
+            Looks::None => {}
+            Looks::Some(looks) if *looks < LOOKS => {
+                *looks += 1;
+                // Once the worker has looked for what is ready elsewhere.
+                let _pending = pin!(tokio::task::yield_now()).poll(cx);
+            }
+            Looks::Some(_) => {
+                self.looks = Looks::None;
+                self.pause = (self.pause * 2).clamp(1, SELDOM);
+                self.left = self.pause;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::task::noop_waker_ref;
+
+    use super::*;
+
+    /// How often it looks for a read that never comes.
+    fn looks(lookout: &mut Lookout) -> u32 {
+        let mut count = 0;
+        loop {
+            let before = matches!(lookout.looks, Looks::Some(_));
+            lookout.nothing(&mut Context::from_waker(noop_waker_ref()));
+            match before && lookout.looks != Looks::None {
+                true => count += 1,
+                false => return count,
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reader_looks_again_where_reads_are_short() {
+        let mut lookout = Lookout::default();
+        assert_eq!(looks(&mut lookout), 0, "before anything came");
+        lookout.came(SHORT);
+        assert_eq!(looks(&mut lookout), LOOKS);
+        assert_eq!(looks(&mut lookout), 0, "more than once for one read");
+        for _ in 0..100 {
+            lookout.came(2 * SHORT);
+        }
+        assert_eq!(looks(&mut lookout), 0);
+        // One of them says nothing yet of the others.
+        lookout.came(1);
+        assert_eq!(looks(&mut lookout), 0);
+        for _ in 0..10 {
+            lookout.came(1);
+        }
+        assert_eq!(looks(&mut lookout), LOOKS);
+    }
+
+    #[tokio::test]
+    async fn what_is_in_vain_is_done_ever_more_seldom_until_it_helps() {
+        let mut lookout = Lookout::default();
+        let mut pauses = Vec::new();
+        for _ in 0..10 {
+            let mut pause = 0;
+            loop {
+                lookout.came(100);
+                match looks(&mut lookout) {
+                    0 => pause += 1,
+                    _ => break pauses.push(pause),
+                }
+            }
+        }
+        assert_eq!(pauses, [0, 1, 2, 4, 8, 16, 32, 64, 64, 64]);
+        // Once something comes while it looks, it looks every time.
+        while lookout.looks == Looks::None {
+            lookout.came(100);
+        }
+        for _ in 0..3 {
+            lookout.nothing(&mut Context::from_waker(noop_waker_ref()));
+            lookout.came(100);
+            assert_eq!(lookout.looks, Looks::Some(0));
+        }
+        assert_eq!(looks(&mut lookout), LOOKS);
+        lookout.came(100);
+        assert_eq!(looks(&mut lookout), 0);
+        lookout.came(100);
+        assert_eq!(looks(&mut lookout), LOOKS, "one read is left out again");
+    }
+}
