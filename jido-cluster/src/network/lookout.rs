@@ -24,7 +24,8 @@ const SELDOM: u32 = 64;
 /// When one reader looks again.
 #[derive(Debug, Default)]
 pub(super) struct Lookout {
-    looks: Looks,
+    /// Looks since the last read; none where it does not look.
+    looks: Option<u32>,
     /// The bytes of a read, on the average of the last ones.
     usual: usize,
     /// How many reads are waited for without, since it was in vain the last time.
@@ -33,39 +34,28 @@ pub(super) struct Lookout {
     left: u32,
 }
 
-#[derive(Debug, Default, PartialEq, Eq)]
-enum Looks {
-    #[default]
-    None,
-    /// Since the last read.
-    Some(u32),
-}
-
 impl Lookout {
     /// So many bytes were read.
     pub(super) fn came(&mut self, len: usize) {
-        if matches!(self.looks, Looks::Some(1..)) {
+        if matches!(self.looks, Some(1..)) {
             self.pause = 0;
         }
         self.usual = (7 * self.usual + len) / 8;
-        self.looks = match self.usual <= SHORT && self.left == 0 {
-            true => Looks::Some(0),
-            false => Looks::None,
-        };
+        self.looks = (self.usual <= SHORT && self.left == 0).then_some(0);
         self.left = self.left.saturating_sub(1);
     }
 
     /// There is nothing to read. Has the task polled again soon, if it is to look again.
     pub(super) fn nothing(&mut self, cx: &mut Context<'_>) {
         match &mut self.looks {
-            Looks::None => {}
-            Looks::Some(looks) if *looks < LOOKS => {
+            None => {}
+            Some(looks) if *looks < LOOKS => {
                 *looks += 1;
                 // Once the worker has looked for what is ready elsewhere.
                 let _pending = pin!(tokio::task::yield_now()).poll(cx);
             }
-            Looks::Some(_) => {
-                self.looks = Looks::None;
+            Some(_) => {
+                self.looks = None;
                 self.pause = (self.pause * 2).clamp(1, SELDOM);
                 self.left = self.pause;
             }
@@ -83,11 +73,11 @@ mod tests {
     fn looks(lookout: &mut Lookout) -> u32 {
         let mut count = 0;
         loop {
-            let before = matches!(lookout.looks, Looks::Some(_));
+            let before = lookout.looks;
             lookout.nothing(&mut Context::from_waker(noop_waker_ref()));
-            match before && lookout.looks != Looks::None {
-                true => count += 1,
-                false => return count,
+            match before.and(lookout.looks) {
+                Some(_) => count += 1,
+                None => return count,
             }
         }
     }
@@ -128,13 +118,13 @@ mod tests {
         }
         assert_eq!(pauses, [0, 1, 2, 4, 8, 16, 32, 64, 64, 64]);
         // Once something comes while it looks, it looks every time.
-        while lookout.looks == Looks::None {
+        while lookout.looks.is_none() {
             lookout.came(100);
         }
         for _ in 0..3 {
             lookout.nothing(&mut Context::from_waker(noop_waker_ref()));
             lookout.came(100);
-            assert_eq!(lookout.looks, Looks::Some(0));
+            assert_eq!(lookout.looks, Some(0));
         }
         assert_eq!(looks(&mut lookout), LOOKS);
         lookout.came(100);
