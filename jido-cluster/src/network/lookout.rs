@@ -2,17 +2,16 @@
 //!
 //! To be woken costs a thread tens of microseconds where processors are virtual, as much as all
 //! else that a call to another node costs. Where few messages are under way the next one is often
-//! there by then: so where reads are short the reader looks again for a while, whenever its worker
-//! would go to sleep. Where they are long there is enough to do until the next, on processors that
-//! others need. And where looking was in vain it is tried more and more seldom: what it costs is
+//! there by then: so there the reader looks again for a while, whenever its worker would go to
+//! sleep. Where many are there is enough to do meanwhile, on processors that others need. And where looking was in vain it is tried more and more seldom: what it costs is
 //! bounded.
 
 use std::future::Future;
 use std::pin::pin;
 use std::task::Context;
 
-/// A read of at most so many bytes is short: a handful of messages.
-const SHORT: usize = 1_000;
+/// Bytes of a handful of messages and of the answers to them.
+const FEW: usize = 2_000;
 
 /// Looks of one reader for one read, each of less than a microsecond: longer than an answer takes
 /// whose sender has to be woken, so that two who look come to do so at the same time.
@@ -26,7 +25,7 @@ const SELDOM: u32 = 64;
 pub(super) struct Lookout {
     /// Looks since the last read; none where it does not look.
     looks: Option<u32>,
-    /// The bytes of a read, on the average of the last ones.
+    /// The bytes that come with a read and go before it, on the average of the last ones.
     usual: usize,
     /// How many reads are waited for without, since it was in vain the last time.
     pause: u32,
@@ -35,13 +34,13 @@ pub(super) struct Lookout {
 }
 
 impl Lookout {
-    /// So many bytes were read.
+    /// Something was read: so many bytes with those that were sent since the read before.
     pub(super) fn came(&mut self, len: usize) {
         if matches!(self.looks, Some(1..)) {
             self.pause = 0;
         }
-        self.usual = (7 * self.usual + len) / 8;
-        self.looks = (self.usual <= SHORT && self.left == 0).then_some(0);
+        self.usual = self.usual.saturating_mul(7).saturating_add(len) / 8;
+        self.looks = (self.usual <= FEW && self.left == 0).then_some(0);
         self.left = self.left.saturating_sub(1);
     }
 
@@ -83,14 +82,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_reader_looks_again_where_reads_are_short() {
+    async fn a_reader_looks_again_where_little_comes_and_goes() {
         let mut lookout = Lookout::default();
         assert_eq!(looks(&mut lookout), 0, "before anything came");
-        lookout.came(SHORT);
+        lookout.came(FEW);
         assert_eq!(looks(&mut lookout), LOOKS);
         assert_eq!(looks(&mut lookout), 0, "more than once for one read");
         for _ in 0..100 {
-            lookout.came(2 * SHORT);
+            lookout.came(2 * FEW);
         }
         assert_eq!(looks(&mut lookout), 0);
         // One of them says nothing yet of the others.
