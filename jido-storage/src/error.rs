@@ -68,6 +68,12 @@ impl Error {
         self
     }
 
+    /// The same once more, for another caller, without what caused it.
+    #[cfg(any(feature = "foundationdb", feature = "lmdb", feature = "postgres"))]
+    pub(crate) fn copy(&self) -> Self {
+        Self::new(self.kind, &*self.message)
+    }
+
     /// What the caller does next.
     pub fn kind(&self) -> ErrorKind {
         self.kind

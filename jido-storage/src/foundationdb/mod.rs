@@ -181,12 +181,8 @@ fn check(layout: &Layout, commit: &Commit, limit: usize) -> Result<(), Error> {
 /// The outcome of each of some commits of which nothing was written.
 fn failed(error: &Error, commits: usize) -> Vec<AppendOutcome> {
     (0..commits)
-        .map(|_| AppendOutcome::Failed(copy(error)))
+        .map(|_| AppendOutcome::Failed(error.copy()))
         .collect()
-}
-
-fn copy(error: &Error) -> Error {
-    Error::new(error.kind(), error.to_string())
 }
 
 /// The outcomes of commits that shared a transaction.
@@ -201,7 +197,7 @@ fn outcomes_of(
         Err(Ended::Unknown(error, would_be)) => would_be
             .into_iter()
             .map(|outcome| match outcome {
-                AppendOutcome::Committed(_) => AppendOutcome::Unknown(copy(&error)),
+                AppendOutcome::Committed(_) => AppendOutcome::Unknown(error.copy()),
                 refused => refused,
             })
             .collect(),

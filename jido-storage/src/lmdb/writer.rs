@@ -97,7 +97,7 @@ fn settle(env: &Environment, mut batch: Vec<Box<dyn Job>>, mut outcome: Result<(
         match outcome {
             Ok(()) => return batch.into_iter().for_each(Job::done),
             Err(Stopped::Begin(error)) => {
-                return batch.into_iter().for_each(|job| job.fail(again(&error)));
+                return batch.into_iter().for_each(|job| job.fail(error.copy()));
             }
             Err(Stopped::Lost(error)) => {
                 let lost = || {
@@ -120,7 +120,7 @@ fn settle(env: &Environment, mut batch: Vec<Box<dyn Job>>, mut outcome: Result<(
                         }
                         Ok(false) => {}
                         Err(error) => {
-                            return batch.into_iter().for_each(|job| job.fail(again(&error)));
+                            return batch.into_iter().for_each(|job| job.fail(error.copy()));
                         }
                     }
                 }
@@ -202,14 +202,9 @@ fn write_in_reserve(env: &Environment, mut batch: Vec<Box<dyn Job>>) {
     for job in batch {
         match &outcome {
             Ok(()) => job.done(),
-            Err(Stopped::Begin(error)) => job.fail(again(error)),
+            Err(Stopped::Begin(error)) => job.fail(error.copy()),
             Err(Stopped::Undone(error)) => job.fail(env.definite(error, "writing")),
             Err(Stopped::Lost(error)) => job.lose(env.definite(error, "committing")),
         }
     }
-}
-
-/// The same error once more, for another job.
-fn again(error: &Error) -> Error {
-    Error::new(error.kind(), error.to_string())
 }

@@ -8,8 +8,9 @@ use sqlx::postgres::PgRow;
 
 use super::MAX_COMMIT_BYTES;
 use super::batch::arguments_of;
-use super::database::{Database, arguments};
+use super::database::Database;
 use super::fault::{Fault, Remedy};
+use super::lookup::rows_of;
 use super::row::{Of, Reader};
 use super::statement;
 use crate::{AppendOutcome, Commit, Error, ErrorKind};
@@ -116,10 +117,8 @@ impl Appender {
         let committed = match committed(batch.len(), rows) {
             Ok(committed) => committed,
             Err(error) => {
-                let message = error.to_string();
-                let unknown = |kind| AppendOutcome::Unknown(Error::new(kind, &*message));
-                let all = batch.iter().map(|(at, _)| (*at, unknown(error.kind())));
-                return all.collect();
+                let unknown = |(at, _): &Placed<'_>| (*at, AppendOutcome::Unknown(error.copy()));
+                return batch.iter().map(unknown).collect();
             }
         };
         let mut outcomes = Vec::with_capacity(batch.len());
@@ -142,31 +141,19 @@ impl Appender {
     /// Why commits were refused, by how their agents stand now. They wrote nothing,
     /// whatever is found or not.
     async fn refusals(&self, refused: &[Placed<'_>]) -> Vec<(usize, AppendOutcome)> {
-        let texts = |of: fn(&AgentId) -> &str| {
-            let ids = refused.iter().map(|(_, commit)| of(&commit.id));
-            ids.collect::<Vec<_>>()
-        };
-        let arguments = arguments!(
-            texts(|id| id.cluster.as_str()),
-            texts(|id| id.manager.as_str()),
-            texts(|id| id.key.as_str()),
-        );
-        let looked = async {
-            let sql = include_str!("sql/standing.sql");
-            let rows = self.database.run_here(sql, arguments?).await?;
-            let mut found: BTreeMap<u64, PgRow> = BTreeMap::new();
-            for row in rows {
-                found.insert(Reader::new(&row, Of::Batch).number("ord")?, row);
+        let ids: Vec<&AgentId> = refused.iter().map(|(_, commit)| &commit.id).collect();
+        let rows = match rows_of(&self.database, &ids).await {
+            Ok(rows) => rows,
+            Err(error) => {
+                let failed = |(at, _): &Placed<'_>| (*at, AppendOutcome::Failed(error.copy()));
+                return refused.iter().map(failed).collect();
             }
-            Ok::<_, Error>(found)
         };
-        let found = looked.await;
-        let judged = (1..).zip(refused).map(|(ord, (at, commit))| {
-            let outcome = match found.as_ref().map(|found| found.get(&ord)) {
+        let judged = refused.iter().zip(rows).map(|((at, commit), row)| {
+            let outcome = match row {
                 // It has never been claimed.
-                Ok(None) => Ok(AppendOutcome::Fenced { epoch: Epoch::ZERO }),
-                Ok(Some(row)) => judge(commit, row),
-                Err(error) => Err(Error::new(error.kind(), error.to_string())),
+                None => Ok(AppendOutcome::Fenced { epoch: Epoch::ZERO }),
+                Some(row) => judge(commit, &row),
             };
             (*at, outcome.unwrap_or_else(AppendOutcome::Failed))
         });
@@ -225,7 +212,7 @@ fn committed(count: usize, rows: &[PgRow]) -> Result<Vec<bool>, Error> {
 fn judge(commit: &Commit, row: &PgRow) -> Result<AppendOutcome, Error> {
     let row = Reader::new(row, Of::Agent(&commit.id));
     let epoch = Epoch(row.number("epoch")?);
-    if epoch != commit.epoch || !row.get::<bool>("owned")? {
+    if epoch != commit.epoch || row.incarnation("owner")?.is_none() {
         return Ok(AppendOutcome::Fenced { epoch });
     }
     let actual = Revision(row.number("revision")?);

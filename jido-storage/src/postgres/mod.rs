@@ -7,6 +7,7 @@ mod database;
 mod due;
 mod fault;
 mod json;
+mod lookup;
 mod migrate;
 mod nodes;
 mod options;

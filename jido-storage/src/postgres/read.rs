@@ -10,6 +10,7 @@ use sqlx::types::Uuid;
 use super::PostgresStorage;
 use super::batch::seq_of;
 use super::database::arguments;
+use super::lookup::rows_of;
 use super::row::{Of, Reader, clamped};
 use crate::{
     AgentRecord, CommittedRequest, Cursor, DirectoryPage, DirectoryQuery, Error, ErrorKind, Loaded,
@@ -21,8 +22,6 @@ const PAGE_BYTES: i64 = 1024 * 1024;
 const PAGE_ENTRIES: usize = 4096;
 /// Agents after which a page of the directory ends.
 const PAGE_AGENTS: usize = 1024;
-/// Agents that one statement looks up at the most: what it holds is bounded by it.
-const LOOKUPS: usize = 1024;
 /// Begins a cursor of this adapter.
 const CURSOR: u8 = b'P';
 
@@ -38,35 +37,22 @@ impl PostgresStorage {
         rows.first().map(record).transpose()
     }
 
-    /// The records of many agents, a statement for every [`LOOKUPS`] of them.
+    /// The records of many agents.
     pub(super) async fn find_all(
         &self,
         ids: &[AgentId],
     ) -> Result<Vec<Option<AgentRecord>>, Error> {
-        let mut heads = Vec::with_capacity(ids.len());
-        for ids in ids.chunks(LOOKUPS) {
-            let texts = |of: fn(&AgentId) -> &str| ids.iter().map(of).collect::<Vec<_>>();
-            let rows = self
-                .run(
-                    include_str!("sql/heads.sql"),
-                    arguments!(
-                        texts(|id| id.cluster.as_str()),
-                        texts(|id| id.manager.as_str()),
-                        texts(|id| id.key.as_str()),
-                    )?,
-                )
-                .await?;
-            let mut found = vec![None; ids.len()];
-            for row in &rows {
-                let row = Reader::new(row, Of::Lookups);
-                let at = usize::try_from(row.number("ord")?.wrapping_sub(1)).ok();
-                let place = at.and_then(|at| Some((ids.get(at)?, found.get_mut(at)?)));
-                let (id, head) = place.ok_or_else(|| row.corrupt("ord"))?;
-                *head = Some(Reader::new(row.row(), Of::Agent(id)).agent(id.clone())?);
+        let asked: Vec<&AgentId> = ids.iter().collect();
+        let rows = rows_of(&self.appender.database, &asked).await?;
+        let record = |(id, row): (&AgentId, Option<PgRow>)| {
+            let Some(row) = row else { return Ok(None) };
+            let row = reader(&row, id);
+            match row.get::<bool>("deleted")? {
+                true => Ok(None),
+                false => row.agent(id.clone()).map(Some),
             }
-            heads.append(&mut found);
-        }
-        Ok(heads)
+        };
+        ids.iter().zip(rows).map(record).collect()
     }
 
     pub(super) async fn load_agent(&self, id: &AgentId) -> Result<Option<Loaded>, Error> {

@@ -76,11 +76,6 @@ impl<'a> Reader<'a> {
         Self { row, what }
     }
 
-    /// The row, for another reader of it.
-    pub(super) fn row(&self) -> &'a PgRow {
-        self.row
-    }
-
     /// An error about a column that can't be read.
     pub(super) fn corrupt(&self, column: &str) -> Error {
         Error::new(
