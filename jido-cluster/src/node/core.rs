@@ -128,9 +128,9 @@ impl Core {
             return Ok((held.lease.clone(), commits.clone()));
         }
         let commits = self.grouped(storage)?;
+        let held = Lease::hold(self, storage.clone(), self.lease_ttl).await?;
         commits.watch_batches(self.metrics.batches());
         self.makers.lock().push(Arc::downgrade(&commits));
-        let held = Lease::hold(self, storage.clone(), self.lease_ttl).await?;
         let lease = held.lease.clone();
         storages.push(Held {
             held,

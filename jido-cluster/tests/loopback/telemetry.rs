@@ -6,6 +6,7 @@ mod lapses;
 mod metrics;
 #[cfg(feature = "opentelemetry")]
 mod opentelemetry;
+mod read;
 mod spans;
 
 use std::sync::{Arc, OnceLock};

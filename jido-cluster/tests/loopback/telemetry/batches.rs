@@ -1,12 +1,59 @@
 //! A storage that makes batches itself tells of them as the group committer does.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use async_trait::async_trait;
 use futures_util::future::join_all;
-use jido_cluster::storage::LmdbStorage;
+use jido_cluster::storage::{
+    Error, ErrorKind, LmdbStorage, MemoryStorage, NodeRegistration, Registration, Storage,
+};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 
+use super::read::Read;
 use crate::harness::{Cluster, Message};
+
+/// Five operations wait in it, and it can't be registered in at first.
+#[derive(Debug)]
+struct Waiting {
+    inner: MemoryStorage,
+    is_away: AtomicBool,
+}
+
+#[async_trait]
+impl jido_cluster::storage::Layer for Waiting {
+    fn inner(&self) -> &dyn Storage {
+        &self.inner
+    }
+
+    async fn register_node(&self, node: NodeRegistration) -> Result<Registration, Error> {
+        match self.is_away.swap(false, Ordering::Relaxed) {
+            true => Err(Error::new(ErrorKind::Unavailable, "as the test wants it")),
+            false => self.inner.register_node(node).await,
+        }
+    }
+
+    fn queued(&self) -> usize {
+        5
+    }
+}
+
+#[tokio::test]
+async fn what_waits_is_counted_once_whatever_a_start_came_to() {
+    let recorder = DebuggingRecorder::new();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let cluster = Cluster::on(Arc::new(Waiting {
+        inner: MemoryStorage::shared(),
+        is_away: AtomicBool::new(true),
+    }));
+    let node = cluster.node("n1").start().await.unwrap();
+    cluster.manager().start(&node).await.unwrap_err();
+    let _handle = cluster.manager().start(&node).await.unwrap();
+    node.publish_metrics().await;
+    let mut read = Read::new(&recorder);
+    read.read();
+    assert_eq!(read.sum("jido_commit_queue", &[]), 5.0);
+}
 
 #[tokio::test]
 async fn batches_of_lmdb_are_counted() {

@@ -1,6 +1,6 @@
 //! Every metric moves when what it tells of happens, and the page that lists them is right.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,9 +16,10 @@ use jido_cluster::telemetry::{METRICS, Metric, MetricKind};
 use jido_cluster::{
     AgentId, AgentKey, ClusterName, Handle, Incarnation, ManagerName, Node, Timestamp,
 };
-use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
+use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use tokio::sync::Semaphore;
 
+use super::read::Read;
 use super::{Message, SECRET, Told, keys_on, start, start_many};
 use crate::harness::{Cluster, eventually};
 
@@ -67,51 +68,6 @@ impl jido_cluster::storage::Layer for Held {
             true => Err(Error::new(ErrorKind::Unavailable, "as the test wants it")),
             false => self.inner.renew_node(cluster, life).await,
         }
-    }
-}
-
-type Series = (String, BTreeMap<String, String>);
-
-/// What was told so far: the sum of a counter, the largest value of a gauge, how many values of
-/// a histogram.
-struct Read {
-    snapshotter: Snapshotter,
-    told: BTreeMap<Series, f64>,
-}
-
-impl Read {
-    fn new(recorder: &DebuggingRecorder) -> Self {
-        Self {
-            snapshotter: recorder.snapshotter(),
-            told: BTreeMap::new(),
-        }
-    }
-
-    fn read(&mut self) {
-        // A snapshot takes what it gives.
-        for (key, _, _, value) in self.snapshotter.snapshot().into_vec() {
-            let (_, key) = key.into_parts();
-            let labels = key.labels();
-            let labels = labels.map(|label| (label.key().to_owned(), label.value().to_owned()));
-            let series = (key.name().to_owned(), labels.collect());
-            let told = self.told.entry(series).or_default();
-            match value {
-                DebugValue::Counter(count) => *told += count as f64,
-                DebugValue::Gauge(value) => *told = told.max(value.into_inner()),
-                DebugValue::Histogram(values) => *told += values.len() as f64,
-            }
-        }
-    }
-
-    /// The sum over all series of a name that have these labels among theirs.
-    fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        let has = |all: &BTreeMap<String, String>| {
-            let mut labels = labels.iter();
-            labels.all(|(key, value)| all.get(*key).map(String::as_str) == Some(*value))
-        };
-        let series = self.told.iter();
-        let series = series.filter(|((told, all), _)| told == name && has(all));
-        series.map(|(_, value)| value).sum()
     }
 }
 
