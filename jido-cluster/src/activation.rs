@@ -43,7 +43,6 @@ use crate::telemetry::{Deactivated, Trace};
 
 pub use pipeline::Durability;
 use running::Running;
-use step::Step;
 pub(crate) use window::Limits as RequestLimits;
 
 /// What an activation is told. Never leaves the node.
@@ -278,22 +277,11 @@ impl<A: Agent> Actor for Activation<A> {
         message: Self::Msg,
         state: &mut State<A>,
     ) -> impl Future<Output = Result<(), ActorProcessingErr>> + Send {
-        // Not an `async fn`: ractor moves what is returned about, and that is to be small.
-        let step = state.step(message, &myself);
+        // Not an `async fn`: what it returns is to be small.
+        let rest = state.step(message, myself);
         async move {
-            match step {
-                Step::Done => {}
-                Step::Turn {
-                    state,
-                    message,
-                    now,
-                } => {
-                    if let Phase::Running(running) = &mut state.phase {
-                        running.turn(message, now).await;
-                    }
-                    state.go_on(&myself);
-                }
-                Step::Other(other) => other.await,
+            if let Some(rest) = rest {
+                rest.await;
             }
             Ok(())
         }

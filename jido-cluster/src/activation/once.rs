@@ -1,7 +1,5 @@
 //! A further try of a request meets what the one before it left behind.
 
-use std::time::Duration;
-
 use jido_core::{Agent, Executed};
 use jido_storage::is_planted;
 
@@ -59,12 +57,12 @@ impl<A: Agent> Running<A> {
     }
 
     /// Takes up the tries that waited for the commit that has ended.
-    pub(super) async fn resume_waiting(&mut self, now: Duration) {
+    pub(super) async fn resume_waiting(&mut self) {
         for delivery in std::mem::take(&mut self.waiting) {
             let delivery = self.repeated(delivery).await;
-            if let Some(message) = delivery.and_then(|delivery| self.begin(delivery, now)) {
-                let now = self.router.core().deadlines.now();
-                self.turn(message, now).await;
+            let now = self.router.core().deadlines.now();
+            if let Some(begun) = delivery.and_then(|delivery| self.begin(delivery, now)) {
+                self.turn(begun).await;
             }
         }
     }

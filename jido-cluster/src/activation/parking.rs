@@ -39,11 +39,9 @@ impl<A: Agent> Running<A> {
             revision: parked.revision,
             thread_len: parked.thread_len,
             forgetting: Forgotten::default(),
-            copy: None,
             waiting: Vec::new(),
             appending: 0,
             in_flight: None,
-            delivery: None,
             own: Own::default(),
             router,
         }

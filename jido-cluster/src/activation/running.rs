@@ -60,6 +60,16 @@ struct Checked {
     reminders: Option<Listing>,
 }
 
+/// A message that is being handled.
+pub(super) struct Begun<A: Agent> {
+    message: A::Message,
+    delivery: Delivery<A>,
+    /// The message, should what it did be undone and its sender have no copy.
+    copy: Option<Bytes>,
+    /// Since when, as `Deadlines` has it.
+    at: Duration,
+}
+
 pub(super) struct Running<A: Agent> {
     pub(super) router: Arc<Router<A>>,
     pub(super) id: AgentId,
@@ -83,9 +93,6 @@ pub(super) struct Running<A: Agent> {
     pub(super) window: Option<Window>,
     /// What the commit in flight drops from the window.
     pub(super) forgetting: Forgotten,
-    /// The message that is being handled.
-    pub(super) delivery: Option<Delivery<A>>,
-    pub(super) copy: Option<Bytes>,
     /// Tries of requests whose effect is on its way to storage.
     pub(super) waiting: Vec<Delivery<A>>,
     /// What it is sent by itself.
@@ -118,11 +125,9 @@ impl<A: Agent> Running<A> {
             thread_len: record.thread_len,
             starting: false,
             forgetting: Forgotten::default(),
-            copy: None,
             waiting: Vec::new(),
             appending: 0,
             in_flight: None,
-            delivery: None,
             own: Own::default(),
             router: start.router.clone(),
         }
@@ -136,10 +141,7 @@ impl<A: Agent> Running<A> {
 
     /// Takes a message from the mailbox; none if there is nothing to handle. `now` is
     /// that of `Deadlines`.
-    ///
-    /// Apart from [`turn`](Running::turn), so that the delivery waits here and not in
-    /// a future, which ractor moves about.
-    pub(super) fn begin(&mut self, mut delivery: Delivery<A>, now: Duration) -> Option<A::Message> {
+    pub(super) fn begin(&self, mut delivery: Delivery<A>, now: Duration) -> Option<Begun<A>> {
         if now > delivery.deadline() {
             delivery.finish(Err(Error::new(
                 ErrorKind::Timeout,
@@ -151,17 +153,26 @@ impl<A: Agent> Running<A> {
             .trace()
             .handle(self.router.whose(self.id.key.as_str()));
         delivery.follow(turn);
-        self.copy = self.window.as_ref().and_then(|_| delivery.copy());
-        let message = delivery.begin();
-        self.delivery = Some(delivery);
-        message
+        let copy = self.window.as_ref().and_then(|_| delivery.copy());
+        let message = delivery.begin()?;
+        Some(Begun {
+            message,
+            delivery,
+            copy,
+            at: now,
+        })
     }
 
-    /// Handles the message that was begun, at this time of `Deadlines`.
-    pub(super) async fn turn(&mut self, message: A::Message, began: Duration) {
-        let request = self.delivery.as_ref().and_then(Delivery::request);
-        let trace = self.delivery.as_ref().map(Delivery::trace).cloned();
-        let trace = trace.unwrap_or_default();
+    /// Handles a message that was begun.
+    pub(super) async fn turn(&mut self, begun: Begun<A>) {
+        let Begun {
+            message,
+            delivery,
+            copy,
+            at,
+        } = begun;
+        let request = delivery.request();
+        let trace = delivery.trace().clone();
         let mut ctx = context(&self.router, &self.id, self.epoch, self.revision, request)
             .with_reminders(self.pipeline.reminders(), None)
             .with_trace(trace.context())
@@ -178,20 +189,18 @@ impl<A: Agent> Running<A> {
                 Box::pin(trace.handling(handling.catch_unwind())).await
             }
         };
-        self.told(&handled, &trace, began);
+        self.told(&handled, &trace, at);
         let effects = ctx.into_effects();
-        self.end_turn(handled, effects);
+        self.end_turn(delivery, copy, handled, effects);
     }
 
     fn end_turn(
         &mut self,
+        delivery: Delivery<A>,
+        copy: Option<Bytes>,
         handled: Result<Result<A::Reply, AgentError>, Box<dyn std::any::Any + Send>>,
         effects: Effects,
     ) {
-        let Some(delivery) = self.delivery.take() else {
-            return;
-        };
-        let copy = self.copy.take();
         let Effects {
             entries,
             reminders,

@@ -1,7 +1,5 @@
 //! What an activation does about what it is told.
 
-use std::time::Duration;
-
 use futures_util::future::BoxFuture;
 use jido_core::Agent;
 use ractor::ActorRef;
@@ -11,41 +9,32 @@ use super::{ActivationMessage, Phase, State};
 use crate::delivery::{Delivery, Refusal};
 use crate::telemetry::Deactivated;
 
-/// What is left to do.
-pub(super) enum Step<'a, A: Agent> {
-    Done,
-    /// The turn of a message that has been begun.
-    Turn {
-        state: &'a mut State<A>,
-        message: A::Message,
-        now: Duration,
-    },
-    /// Something rarer, for which turns pay no larger future.
-    Other(BoxFuture<'a, ()>),
-}
+/// What is left to do, in a box: ractor moves what its handler returns about, and
+/// memory that was given back just now is nearer than that of an agent among thousands.
+pub(super) type Rest<'a> = BoxFuture<'a, ()>;
 
 impl<A: Agent> State<A> {
-    /// Does what needs no waiting.
+    /// Does what needs no waiting, and gives what does.
     pub(super) fn step<'a>(
         &'a mut self,
         message: ActivationMessage<A>,
-        myself: &ActorRef<ActivationMessage<A>>,
-    ) -> Step<'a, A> {
+        myself: ActorRef<ActivationMessage<A>>,
+    ) -> Option<Rest<'a>> {
         match message {
-            ActivationMessage::Errand(errand, done) if self.is_done(errand, myself) => {
+            ActivationMessage::Errand(errand, done) if self.is_done(errand, &myself) => {
                 let _ = done.send(Ok(()));
-                Step::Done
+                None
             }
             ActivationMessage::Deliver(delivery) => self.deliver(delivery, myself),
-            message => Step::Other(Box::pin(self.other(message, myself.clone()))),
+            message => Some(Box::pin(self.other(message, myself))),
         }
     }
 
     fn deliver<'a>(
         &'a mut self,
         delivery: Delivery<A>,
-        myself: &ActorRef<ActivationMessage<A>>,
-    ) -> Step<'a, A> {
+        myself: ActorRef<ActivationMessage<A>>,
+    ) -> Option<Rest<'a>> {
         let now = self.start.router.core().deadlines.now();
         self.start.gauge.take();
         self.start.gauge.used(now);
@@ -54,20 +43,19 @@ impl<A: Agent> State<A> {
             Phase::Running(running) if !running.may_be_applied(&delivery) => running,
             _ => {
                 let message = ActivationMessage::Deliver(delivery);
-                return Step::Other(Box::pin(self.other(message, myself.clone())));
+                return Some(Box::pin(self.other(message, myself)));
             }
         };
-        match running.begin(delivery, now) {
-            Some(message) => Step::Turn {
-                state: self,
-                message,
-                now,
-            },
-            None => {
-                self.go_on(myself);
-                Step::Done
+        let Some(begun) = running.begin(delivery, now) else {
+            self.go_on(&myself);
+            return None;
+        };
+        Some(Box::pin(async move {
+            if let Phase::Running(running) = &mut self.phase {
+                running.turn(begun).await;
             }
-        }
+            self.go_on(&myself);
+        }))
     }
 
     /// Commits if that is due, and waits for the next message.
@@ -106,14 +94,14 @@ impl<A: Agent> State<A> {
             ActivationMessage::Deliver(delivery) => {
                 let now = deadlines.now();
                 let delivery = running.repeated(delivery).await;
-                if let Some(message) = delivery.and_then(|delivery| running.begin(delivery, now)) {
-                    running.turn(message, now).await;
+                if let Some(begun) = delivery.and_then(|delivery| running.begin(delivery, now)) {
+                    running.turn(begun).await;
                 }
                 None
             }
             ActivationMessage::CommitEnded => match running.commit_ended().await {
                 Ok(()) => {
-                    running.resume_waiting(deadlines.now()).await;
+                    running.resume_waiting().await;
                     None
                 }
                 Err(refusal) => Some(refusal),
