@@ -15,7 +15,11 @@ const VERSION: u8 = 1;
 const HEADER_LEN: usize = 18;
 /// A frame holds envelopes up to this many bytes, header and all; a larger
 /// envelope is a frame of its own.
-pub(super) const FRAME_LEN: usize = 1024 * 1024;
+///
+/// The session layer reads a frame in pieces of 8 KiB to a buffer that doubles, and passes it on
+/// when it is whole: what is in long frames is copied again and waits longer. Much shorter ones
+/// cost more than they save, since each has its own way through the layer.
+pub(super) const FRAME_LEN: usize = 64 * 1024;
 
 /// Names one session. The dialer draws it, and both ends know it before the
 /// session layer sees the stream, so that every frame tells which session it
@@ -142,8 +146,8 @@ pub(super) struct Packer {
     is_open: bool,
     /// How much has been packed since frames were last taken.
     count: usize,
-    /// As long as this the last frame became that was filled: the next one begins with room
-    /// for as much.
+    /// So long the last frames became, those of before counting less and less: the next one
+    /// begins with room for as much.
     usual: usize,
 }
 
@@ -177,10 +181,11 @@ impl Packer {
     pub(super) fn push(&mut self, envelope: &[u8]) {
         self.count += 1;
         let len = 4 + envelope.len();
-        if let Some(frame) = self.frames.last_mut().filter(|_| self.is_open)
-            && frame.len() + len <= FRAME_LEN
-        {
-            return add(frame, envelope);
+        if let Some(frame) = self.frames.last_mut().filter(|_| self.is_open) {
+            if frame.len() + len <= FRAME_LEN {
+                return add(frame, envelope);
+            }
+            self.usual = frame.len().min(FRAME_LEN);
         }
         let mut frame = header(self.session, Content::ENVELOPES, len.max(self.usual));
         add(&mut frame, envelope);
@@ -208,7 +213,8 @@ impl Packer {
         if self.is_open
             && let Some(frame) = self.frames.last()
         {
-            self.usual = frame.len();
+            let len = frame.len().min(FRAME_LEN);
+            self.usual = len.max(self.usual - self.usual / 8);
         }
         self.is_open = false;
         self.count = 0;
@@ -296,7 +302,7 @@ mod tests {
 
     #[test]
     fn small_envelopes_share_a_frame() {
-        assert_eq!(pack(&envelopes(&[64; 1000])).len(), 1);
+        assert_eq!(pack(&envelopes(&[64; 900])).len(), 1);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The real transport: sessions between nodes over TCP.
 //!
 //! Sessions are those of `ractor_cluster`, and our envelopes travel over them in
-//! frames of up to 1 MiB between two gateway actors a node. Connections are
+//! frames of up to 64 KiB between two gateway actors a node. Connections are
 //! accepted and dialed here: the two ends say hello, then the session layer does
 //! its handshake over the cookie.
 //!
