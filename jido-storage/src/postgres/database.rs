@@ -1,75 +1,37 @@
-//! The pool of connections, and how a statement is run.
+//! How a statement is run.
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use parking_lot::Mutex;
 use scopeguard::ScopeGuard;
 use sqlx::postgres::{PgArguments, PgRow};
-use sqlx::{Connection, PgPool};
+use tokio::sync::RwLock;
 
 use super::fault::Fault;
 use super::options::PostgresOptions;
-use crate::ErrorKind;
-
-/// A connection that was idle for so long is asked whether it lives before it is used.
-/// A busy one is not: it costs a round trip.
-const IDLE: Duration = Duration::from_secs(1);
-
-/// For so long after a connection was lost all others are asked too: most often it
-/// was the server that went.
-const AFTERMATH: Duration = Duration::from_secs(10);
-
-/// When a connection was lost last.
-#[derive(Debug, Default, Clone)]
-struct LastLoss(Arc<Mutex<Option<Instant>>>);
-
-impl LastLoss {
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "it says whether to ask a connection, and decides nothing else"
-    )]
-    fn now() -> Instant {
-        Instant::now()
-    }
-
-    fn note(&self) {
-        *self.0.lock() = Some(Self::now());
-    }
-
-    fn is_recent(&self) -> bool {
-        let last = *self.0.lock();
-        last.is_some_and(|last| Self::now().saturating_duration_since(last) < AFTERMATH)
-    }
-}
+use super::pool::Connections;
+use crate::{Error, ErrorKind};
 
 /// A database and how long it is waited for.
 #[derive(Debug, Clone)]
 pub(super) struct Database {
-    pool: PgPool,
+    connections: Connections,
     answer_timeout: Duration,
-    last_loss: LastLoss,
+    /// Held shared by every statement, and alone by who waits for them to end.
+    under_way: Arc<RwLock<()>>,
 }
 
 impl Database {
-    /// A pool that opens connections when they are needed, up to so many.
-    pub(super) fn new(options: &PostgresOptions, connections: u32) -> Self {
-        let last_loss = LastLoss::default();
-        let seen = last_loss.clone();
-        let pool = options
-            .pool_options()
-            .max_connections(connections)
-            .before_acquire(move |connection, about| {
-                let doubtful = about.idle_for > IDLE || seen.is_recent();
-                Box::pin(async move { Ok(!doubtful || connection.ping().await.is_ok()) })
-            })
-            .connect_lazy_with(options.connect_options());
-        Self {
-            pool,
+    /// One that opens connections when they are needed, up to so many.
+    pub(super) fn new(options: &PostgresOptions, connections: u32) -> Result<Self, Error> {
+        let connect = options.connect_options();
+        let (most, timeout) = (connections as usize, options.acquire_timeout);
+        Ok(Self {
+            connections: Connections::new(connect, most, timeout)?,
             answer_timeout: options.answer_timeout(),
-            last_loss,
-        }
+            under_way: Arc::default(),
+        })
     }
 
     /// Runs a statement in a transaction of its own, to its end, also when nobody
@@ -92,13 +54,13 @@ impl Database {
         sql: &'static str,
         arguments: PgArguments,
     ) -> Result<Vec<PgRow>, Fault> {
-        let acquired = self.pool.acquire().await;
+        let _under_way = self.under_way.read().await;
+        let acquired = self.connections.acquire().await;
         let connection = acquired.map_err(|error| Fault::unsent(&error))?;
         // Unless the statement comes to its end, it is closed and not given back: what still
         // comes on it is not for others.
         let mut connection = scopeguard::guard(connection, |connection| {
-            self.last_loss.note();
-            drop(connection.detach());
+            self.connections.lost(connection);
         });
         let query = sqlx::query_with(sql, arguments);
         // All rows, to the very end: it is the server's last word that tells that the
@@ -123,11 +85,12 @@ impl Database {
 
     /// Waits for what is under way and closes all connections.
     pub(super) async fn close(&self) {
-        self.pool.close().await;
+        self.connections.close();
+        let _none_under_way = self.under_way.write().await;
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.pool.is_closed()
+        self.connections.is_closed()
     }
 }
 

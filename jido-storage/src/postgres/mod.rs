@@ -11,6 +11,7 @@ mod lookup;
 mod migrate;
 mod nodes;
 mod options;
+mod pool;
 mod read;
 mod row;
 mod statement;
@@ -19,6 +20,7 @@ use std::fmt;
 use std::num::NonZeroUsize;
 
 use async_trait::async_trait;
+use futures_util::future::join;
 use jido_core::{AgentId, ClusterName, Entry, Epoch, Incarnation, RequestId, Seq, Timestamp};
 use sqlx::postgres::{PgArguments, PgRow};
 
@@ -102,12 +104,12 @@ impl PostgresStorage {
     pub async fn connect(options: PostgresOptions) -> Result<Self, Error> {
         migrate::prepare(&options).await?;
         let appender = Appender {
-            database: Database::new(&options, options.max_connections),
+            database: Database::new(&options, options.max_connections)?,
             with_json: options.json_entries,
         };
         Ok(Self {
             appender,
-            leases: Database::new(&options, LEASE_CONNECTIONS),
+            leases: Database::new(&options, LEASE_CONNECTIONS)?,
             options,
         })
     }
@@ -115,7 +117,7 @@ impl PostgresStorage {
     /// Waits for the statements under way, and closes all connections; what is asked
     /// after that fails. Dropping the last handle closes them too, without waiting.
     pub async fn close(&self) {
-        tokio::join!(self.appender.database.close(), self.leases.close());
+        join(self.appender.database.close(), self.leases.close()).await;
     }
 
     async fn run(&self, sql: &'static str, arguments: PgArguments) -> Result<Vec<PgRow>, Fault> {

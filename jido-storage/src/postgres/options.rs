@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::ConnectOptions;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use url::Url;
 
 use crate::{Error, ErrorKind};
@@ -221,7 +221,7 @@ impl PostgresOptions {
         self.statement_timeout.saturating_add(ANSWER)
     }
 
-    /// What connections of the pool are opened with.
+    /// What connections for statements are opened with.
     pub(super) fn connect_options(&self) -> PgConnectOptions {
         self.base().options([
             ("lock_timeout", milliseconds(self.lock_timeout)),
@@ -265,19 +265,6 @@ impl PostgresOptions {
             ("enable_seqscan", "off"),
             ("jit", "off"),
         ])
-    }
-
-    /// What the pool is made with.
-    pub(super) fn pool_options(&self) -> PgPoolOptions {
-        PgPoolOptions::new()
-            .acquire_timeout(self.acquire_timeout)
-            // A node that has gone quiet leaves its connections to others.
-            .idle_timeout(Duration::from_secs(10 * 60))
-            // Memory that the server keeps for a connection is given back, and a server
-            // that was added behind a name is found.
-            .max_lifetime(Duration::from_secs(30 * 60))
-            // A connection is asked whether it lives only where there is a doubt.
-            .test_before_acquire(false)
     }
 }
 
