@@ -54,9 +54,11 @@ impl Database {
         sql: &'static str,
         arguments: PgArguments,
     ) -> Result<Vec<PgRow>, Fault> {
-        let _under_way = self.under_way.read().await;
         let acquired = self.connections.acquire().await;
         let connection = acquired.map_err(|error| Fault::unsent(&error))?;
+        // Nobody has it alone but who closes.
+        let under_way = self.under_way.try_read();
+        let _under_way = under_way.map_err(|_| Fault::unsent(&sqlx::Error::PoolClosed))?;
         // Unless the statement comes to its end, it is closed and not given back: what still
         // comes on it is not for others.
         let mut connection = scopeguard::guard(connection, |connection| {

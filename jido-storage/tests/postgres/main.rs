@@ -15,6 +15,7 @@ mod fixture;
 mod heads;
 mod lost;
 mod plans;
+mod pool;
 mod race;
 mod reminders;
 mod roles;
