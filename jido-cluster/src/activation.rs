@@ -27,6 +27,7 @@ mod running;
 mod start;
 mod step;
 mod timers;
+mod turn;
 mod window;
 
 use std::marker::PhantomData;
