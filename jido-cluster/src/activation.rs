@@ -279,10 +279,10 @@ impl<A: Agent> Actor for Activation<A> {
         state: &mut State<A>,
     ) -> impl Future<Output = Result<(), ActorProcessingErr>> + Send {
         // Not an `async fn`: what it returns is to be small.
-        let rest = state.step(message, myself);
+        let remaining = state.step(message, myself);
         async move {
-            if let Some(rest) = rest {
-                rest.await;
+            if let Some(remaining) = remaining {
+                remaining.await;
             }
             Ok(())
         }

@@ -11,7 +11,7 @@ use crate::telemetry::Deactivated;
 
 /// What is left to do, in a box: ractor moves what its handler returns about, and
 /// memory that was given back just now is nearer than that of an agent among thousands.
-pub(super) type Rest<'a> = BoxFuture<'a, ()>;
+pub(super) type Remaining<'a> = BoxFuture<'a, ()>;
 
 impl<A: Agent> State<A> {
     /// Does what needs no waiting, and gives what does.
@@ -19,7 +19,7 @@ impl<A: Agent> State<A> {
         &'a mut self,
         message: ActivationMessage<A>,
         myself: ActorRef<ActivationMessage<A>>,
-    ) -> Option<Rest<'a>> {
+    ) -> Option<Remaining<'a>> {
         match message {
             ActivationMessage::Errand(errand, done) if self.is_done(errand, &myself) => {
                 let _ = done.send(Ok(()));
@@ -34,7 +34,7 @@ impl<A: Agent> State<A> {
         &'a mut self,
         delivery: Delivery<A>,
         myself: ActorRef<ActivationMessage<A>>,
-    ) -> Option<Rest<'a>> {
+    ) -> Option<Remaining<'a>> {
         let now = self.start.router.core().deadlines.now();
         self.start.gauge.take();
         self.start.gauge.used(now);

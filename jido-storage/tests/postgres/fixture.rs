@@ -13,6 +13,7 @@ use jido_storage::{
 };
 use jido_testkit::postgres::TemporaryPostgres;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
+use tokio::task::JoinHandle;
 
 /// Long enough for anything on two busy cores, where a fault would last for ever.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
@@ -106,6 +107,12 @@ pub(crate) fn note_of(kind: &str, key: &str, epoch: Epoch, expected: u64) -> Com
 
 pub(crate) fn note(key: &str, epoch: Epoch, expected: u64) -> Commit {
     note_of("noted", key, epoch, expected)
+}
+
+/// Appends in a task of its own.
+pub(crate) fn append(storage: &PostgresStorage, commit: Commit) -> JoinHandle<AppendOutcome> {
+    let storage = storage.clone();
+    tokio::spawn(async move { storage.append(commit).await })
 }
 
 /// The message of a failure that is certain.

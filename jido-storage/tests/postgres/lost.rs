@@ -3,16 +3,10 @@
 
 use std::time::Duration;
 
-use jido_storage::{AppendOutcome, Commit, ErrorKind, PostgresStorage, Renewal, Storage};
+use jido_storage::{AppendOutcome, ErrorKind, PostgresStorage, Renewal, Storage};
 use jido_testkit::postgres::{Shutdown, TemporaryPostgres};
-use tokio::task::JoinHandle;
 
 use crate::fixture::*;
-
-fn append(storage: &PostgresStorage, commit: Commit) -> JoinHandle<AppendOutcome> {
-    let storage = storage.clone();
-    tokio::spawn(async move { storage.append(commit).await })
-}
 
 #[track_caller]
 fn unknown(outcome: &AppendOutcome) -> String {

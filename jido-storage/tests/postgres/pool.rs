@@ -51,16 +51,13 @@ async fn no_more_connections_are_opened_than_there_may_be_and_who_finds_none_wai
     let (storage, epochs) = claimed(patient, &keys).await;
     let mut session = Session::open(&url).await;
     session.hold(keys[0]).await;
-    let held = tokio::spawn({
-        let (storage, commit) = (storage.clone(), note(keys[0], epochs[0], 0));
-        async move { storage.append(commit).await }
-    });
+    let held = append(&storage, note(keys[0], epochs[0], 0));
     session.waiting(1).await;
-    let others = keys.iter().zip(&epochs).skip(1).map(|(key, epoch)| {
-        let (storage, commit) = (storage.clone(), note(key, *epoch, 0));
-        tokio::spawn(async move { storage.append(commit).await })
-    });
-    for other in others.collect::<Vec<_>>() {
+    let others = keys.iter().zip(&epochs).skip(1);
+    let others: Vec<_> = others
+        .map(|(key, epoch)| append(&storage, note(key, *epoch, 0)))
+        .collect();
+    for other in others {
         committed(&other.await.unwrap());
     }
     session.run("select pg_stat_clear_snapshot()").await;
@@ -77,10 +74,7 @@ async fn closing_waits_for_what_is_under_way_and_nothing_is_taken_after_it() {
     let (storage, epochs) = claimed(options(&url), &["a"]).await;
     let mut session = Session::open(&url).await;
     session.hold("a").await;
-    let appending = tokio::spawn({
-        let (storage, commit) = (storage.clone(), note("a", epochs[0], 0));
-        async move { storage.append(commit).await }
-    });
+    let appending = append(&storage, note("a", epochs[0], 0));
     session.waiting(1).await;
     let closing = tokio::spawn({
         let storage = storage.clone();
