@@ -27,6 +27,10 @@ pub(super) const PAGE: usize = 1_000;
 /// How long the new node is given to run the agent, or to say whether it does.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long the new node is asked again, and after what pause, while it refuses by what storage
+/// told it before the agent was given back here.
+const AGAIN: (Duration, Duration) = (Duration::from_secs(2), Duration::from_millis(10));
+
 /// How a hand-over ended that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -205,11 +209,27 @@ impl<A: Agent> Router<A> {
         }
     }
 
+    /// Has the new node run an agent that was given back here.
     async fn activate_at(&self, node: Incarnation, key: &AgentKey) -> Result<(), Error> {
-        match self.ask_about(node, key, Operation::Activate).await? {
-            Tried::Done => Ok(()),
-            Tried::Refused(refusal) => Err(refusal.into_error()),
-            Tried::Unreachable | Tried::NotPassedOn => Err(interrupted()),
+        let begun = self.core.deadlines.now();
+        loop {
+            let refusal = match self.ask_about(node, key, Operation::Activate).await? {
+                Tried::Done => return Ok(()),
+                Tried::Refused(refusal) => refusal,
+                Tried::Unreachable | Tried::NotPassedOn => return Err(interrupted()),
+            };
+            // It may have come to an activation there that was started by a call and has
+            // claimed too early: that one ends, and the next one claims anew.
+            let is_early = match &refusal {
+                Refusal::NotOwner { hint } => hint.is_none_or(|hint| hint == self.core.incarnation),
+                Refusal::Stopped => true,
+                _ => false,
+            };
+            let asked_for = self.core.deadlines.now().saturating_sub(begun);
+            if !is_early || asked_for > AGAIN.0 {
+                return Err(refusal.into_error());
+            }
+            tokio::time::sleep(AGAIN.1).await;
         }
     }
 }

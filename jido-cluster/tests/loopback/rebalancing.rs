@@ -1,5 +1,6 @@
 //! Agents that run elsewhere than they are placed are moved, a few at a time.
 
+mod claims;
 mod duplicates;
 mod events;
 
@@ -30,7 +31,7 @@ pub(super) async fn start(
 }
 
 /// Moves agents when it is asked to.
-fn asked(manager: ManagerBuilder<Counter>) -> ManagerBuilder<Counter> {
+pub(super) fn asked(manager: ManagerBuilder<Counter>) -> ManagerBuilder<Counter> {
     manager.rebalance_interval(None).max_migrations(1_000)
 }
 
@@ -40,7 +41,7 @@ pub(super) async fn all_met(nodes: &[(Node, Handle<Counter>)]) {
     }
 }
 
-async fn run_all(handle: &Handle<Counter>) {
+pub(super) async fn run_all(handle: &Handle<Counter>) {
     for i in 0..KEYS {
         handle
             .call(format!("key-{i}"), Message::Add(1))
