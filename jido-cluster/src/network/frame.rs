@@ -185,9 +185,10 @@ impl Packer {
             if frame.len() + len <= FRAME_LEN {
                 return add(frame, envelope);
             }
-            self.usual = frame.len().min(FRAME_LEN);
+            self.usual = frame.len();
         }
-        let mut frame = header(self.session, Content::ENVELOPES, len.max(self.usual));
+        let room = len.max(self.usual.min(FRAME_LEN));
+        let mut frame = header(self.session, Content::ENVELOPES, room);
         add(&mut frame, envelope);
         self.frames.push(frame);
         self.is_open = true;
@@ -213,8 +214,7 @@ impl Packer {
         if self.is_open
             && let Some(frame) = self.frames.last()
         {
-            let len = frame.len().min(FRAME_LEN);
-            self.usual = len.max(self.usual - self.usual / 8);
+            self.usual = frame.len().max(self.usual - self.usual / 8);
         }
         self.is_open = false;
         self.count = 0;
