@@ -5,7 +5,6 @@
 //! that each waits at the server until what it keeps has left the processors' caches.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use deadpool::managed::{
@@ -72,7 +71,7 @@ impl LastLoss {
 /// Opens connections, and tells whether one may be used again.
 pub(super) struct Connector {
     options: PgConnectOptions,
-    last_loss: Arc<LastLoss>,
+    last_loss: LastLoss,
 }
 
 impl Manager for Connector {
@@ -123,7 +122,6 @@ fn is_early(error: &sqlx::Error) -> bool {
 #[derive(Clone)]
 pub(super) struct Connections {
     pool: Pool<Connector>,
-    last_loss: Arc<LastLoss>,
     acquire_timeout: Duration,
 }
 
@@ -134,10 +132,9 @@ impl Connections {
         most: usize,
         acquire_timeout: Duration,
     ) -> Result<Self, Error> {
-        let last_loss = Arc::<LastLoss>::default();
         let connector = Connector {
             options,
-            last_loss: last_loss.clone(),
+            last_loss: LastLoss::default(),
         };
         let pool = Pool::builder(connector)
             .max_size(most)
@@ -148,7 +145,6 @@ impl Connections {
         drop(spawn(close_idle(pool.weak())));
         Ok(Self {
             pool,
-            last_loss,
             acquire_timeout,
         })
     }
@@ -166,7 +162,7 @@ impl Connections {
 
     /// One is no good any more: it is closed, and others are asked before they are used.
     pub(super) fn lost(&self, connection: Used) {
-        self.last_loss.note();
+        self.pool.manager().last_loss.note();
         drop(Object::take(connection));
     }
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use jido_storage::{ErrorKind, Storage};
+use jido_core::Epoch;
+use jido_storage::{ErrorKind, PostgresStorage, Storage};
 use jido_testkit::postgres::TemporaryPostgres;
 
 use crate::fixture::*;
@@ -17,6 +18,14 @@ async fn fresh() -> (TemporaryPostgres, String) {
     (server, url)
 }
 
+/// A storage with one agent, its epoch, and a session beside it.
+async fn one_agent() -> (TemporaryPostgres, PostgresStorage, Epoch, Session) {
+    let (server, url) = fresh().await;
+    let (storage, epochs) = claimed(options(&url), &["a"]).await;
+    let session = Session::open(&url).await;
+    (server, storage, epochs[0], session)
+}
+
 /// Waits until the storage's connections are so many.
 async fn until_open(session: &mut Session, count: usize) {
     let wait = async {
@@ -29,14 +38,12 @@ async fn until_open(session: &mut Session, count: usize) {
 
 #[tokio::test]
 async fn who_asks_for_one_thing_after_the_other_uses_one_connection() {
-    let (_server, url) = fresh().await;
-    let (storage, epochs) = claimed(options(&url), &["a"]).await;
-    let mut session = Session::open(&url).await;
+    let (_server, storage, epoch, mut session) = one_agent().await;
     // One for statements, and one for leases, by which the node was registered.
     until_open(&mut session, 2).await;
     let before = session.ask(PROCESSES).await;
     for revision in 0..100 {
-        committed(&storage.append(note("a", epochs[0], revision)).await);
+        committed(&storage.append(note("a", epoch, revision)).await);
         storage.head(&id("a")).await.unwrap();
     }
     assert_eq!(session.ask(PROCESSES).await, before);
@@ -70,11 +77,9 @@ async fn no_more_connections_are_opened_than_there_may_be_and_who_finds_none_wai
 
 #[tokio::test]
 async fn closing_waits_for_what_is_under_way_and_nothing_is_taken_after_it() {
-    let (_server, url) = fresh().await;
-    let (storage, epochs) = claimed(options(&url), &["a"]).await;
-    let mut session = Session::open(&url).await;
+    let (_server, storage, epoch, mut session) = one_agent().await;
     session.hold("a").await;
-    let appending = append(&storage, note("a", epochs[0], 0));
+    let appending = append(&storage, note("a", epoch, 0));
     session.waiting(1).await;
     let closing = tokio::spawn({
         let storage = storage.clone();
@@ -101,9 +106,7 @@ async fn closing_waits_for_what_is_under_way_and_nothing_is_taken_after_it() {
 
 #[tokio::test]
 async fn a_storage_that_is_dropped_leaves_no_connection() {
-    let (_server, url) = fresh().await;
-    let (storage, _) = claimed(options(&url), &["a"]).await;
-    let mut session = Session::open(&url).await;
+    let (_server, storage, _, mut session) = one_agent().await;
     until_open(&mut session, 2).await;
     drop(storage);
     until_open(&mut session, 0).await;
