@@ -1,21 +1,23 @@
 //! Whether a reader that has nothing to read goes to sleep at once.
 //!
 //! To be woken costs a thread tens of microseconds where processors are virtual, as much as all
-//! else that a call to another node costs. Where few messages are under way the next one is often
-//! there by then: so there the reader looks again for a while, whenever its worker would go to
-//! sleep. Where many are there is enough to do meanwhile, on processors that others need. And where looking was in vain it is tried more and more seldom: what it costs is
-//! bounded.
+//! else that a call to another node costs, and until then its processor does nothing. What
+//! answers a message is often there by then: so the reader looks again for a while, whenever
+//! its worker would go to sleep. Where looking was in vain it is tried more and more seldom: what
+//! it costs is bounded.
 
 use std::future::Future;
 use std::pin::pin;
 use std::task::Context;
-
-/// Bytes of a handful of messages and of the answers to them.
-const FEW: usize = 2_000;
+use std::thread;
 
 /// Looks of one reader for one read, each of less than a microsecond: longer than an answer takes
 /// whose sender has to be woken, so that two who look come to do so at the same time.
-const LOOKS: u32 = 300;
+const LOOKS: u32 = 100;
+
+/// After so many looks its thread steps back for any other that waits for a processor: it may be
+/// one that has something to send to it.
+const STEP: u32 = 4;
 
 /// Reads after which looking is tried again at the latest, where it has been in vain.
 const SELDOM: u32 = 64;
@@ -25,8 +27,6 @@ const SELDOM: u32 = 64;
 pub(super) struct Lookout {
     /// Looks since the last read; none where it does not look.
     looks: Option<u32>,
-    /// The bytes that come with a read and go before it, on the average of the last ones.
-    usual: usize,
     /// How many reads are waited for without, since it was in vain the last time.
     pause: u32,
     /// How many of them are left.
@@ -34,13 +34,12 @@ pub(super) struct Lookout {
 }
 
 impl Lookout {
-    /// Something was read: so many bytes with those that were sent since the read before.
-    pub(super) fn came(&mut self, len: usize) {
+    /// Something was read.
+    pub(super) fn came(&mut self) {
         if matches!(self.looks, Some(1..)) {
             self.pause = 0;
         }
-        self.usual = self.usual.saturating_mul(7).saturating_add(len) / 8;
-        self.looks = (self.usual <= FEW && self.left == 0).then_some(0);
+        self.looks = (self.left == 0).then_some(0);
         self.left = self.left.saturating_sub(1);
     }
 
@@ -50,6 +49,9 @@ impl Lookout {
             None => {}
             Some(looks) if *looks < LOOKS => {
                 *looks += 1;
+                if looks.is_multiple_of(STEP) {
+                    thread::yield_now();
+                }
                 // Once the worker has looked for what is ready elsewhere.
                 let _pending = pin!(tokio::task::yield_now()).poll(cx);
             }
@@ -82,23 +84,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_reader_looks_again_where_little_comes_and_goes() {
+    async fn a_reader_looks_again_for_a_while() {
         let mut lookout = Lookout::default();
         assert_eq!(looks(&mut lookout), 0, "before anything came");
-        lookout.came(FEW);
+        lookout.came();
         assert_eq!(looks(&mut lookout), LOOKS);
         assert_eq!(looks(&mut lookout), 0, "more than once for one read");
-        for _ in 0..100 {
-            lookout.came(2 * FEW);
-        }
-        assert_eq!(looks(&mut lookout), 0);
-        // One of them says nothing yet of the others.
-        lookout.came(1);
-        assert_eq!(looks(&mut lookout), 0);
-        for _ in 0..10 {
-            lookout.came(1);
-        }
-        assert_eq!(looks(&mut lookout), LOOKS);
     }
 
     #[tokio::test]
@@ -108,7 +99,7 @@ mod tests {
         for _ in 0..10 {
             let mut pause = 0;
             loop {
-                lookout.came(100);
+                lookout.came();
                 match looks(&mut lookout) {
                     0 => pause += 1,
                     _ => break pauses.push(pause),
@@ -118,17 +109,17 @@ mod tests {
         assert_eq!(pauses, [0, 1, 2, 4, 8, 16, 32, 64, 64, 64]);
         // Once something comes while it looks, it looks every time.
         while lookout.looks.is_none() {
-            lookout.came(100);
+            lookout.came();
         }
         for _ in 0..3 {
             lookout.nothing(&mut Context::from_waker(noop_waker_ref()));
-            lookout.came(100);
+            lookout.came();
             assert_eq!(lookout.looks, Some(0));
         }
         assert_eq!(looks(&mut lookout), LOOKS);
-        lookout.came(100);
+        lookout.came();
         assert_eq!(looks(&mut lookout), 0);
-        lookout.came(100);
+        lookout.came();
         assert_eq!(looks(&mut lookout), LOOKS, "one read is left out again");
     }
 }

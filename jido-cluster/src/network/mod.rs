@@ -23,6 +23,7 @@ mod gateway;
 mod handshake;
 mod heartbeat;
 mod hello;
+mod lane;
 mod link;
 mod lookout;
 mod options;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -50,8 +50,6 @@ pub(super) struct Switch(Arc<SwitchState>);
 struct SwitchState {
     is_cut: AtomicBool,
     heard: AtomicU64,
-    /// Bytes that were written since something was read.
-    sent: AtomicUsize,
     reader: AtomicWaker,
     writer: AtomicWaker,
 }
@@ -148,11 +146,9 @@ impl<R: AsyncRead + Unpin> AsyncRead for CutRead<R> {
         }
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.inner).poll_read(cx, buffer);
-        let len = buffer.filled().len() - before;
-        if len > 0 {
+        if buffer.filled().len() > before {
             self.switch.0.heard.fetch_add(1, Ordering::Relaxed);
-            let sent = self.switch.0.sent.swap(0, Ordering::Relaxed);
-            self.lookout.came(len.saturating_add(sent));
+            self.lookout.came();
         } else if read.is_pending() {
             self.lookout.nothing(cx);
         }
@@ -183,11 +179,7 @@ impl<W: AsyncWrite + Unpin> AsyncWrite for CutWrite<W> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.check(cx)?;
-        let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
-        if let Poll::Ready(Ok(len)) = written {
-            self.switch.0.sent.fetch_add(len, Ordering::Relaxed);
-        }
-        written
+        Pin::new(&mut self.inner).poll_write(cx, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
