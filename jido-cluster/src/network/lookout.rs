@@ -23,8 +23,10 @@ const STEP: u32 = 4;
 const SELDOM: u32 = 64;
 
 /// When one reader looks again.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Lookout {
+    /// Whether it ever does.
+    is_wanted: bool,
     /// Looks since the last read; none where it does not look.
     looks: Option<u32>,
     /// How many reads are waited for without, since it was in vain the last time.
@@ -34,12 +36,21 @@ pub(super) struct Lookout {
 }
 
 impl Lookout {
+    pub(super) fn new(is_wanted: bool) -> Self {
+        Self {
+            is_wanted,
+            looks: None,
+            pause: 0,
+            left: 0,
+        }
+    }
+
     /// Something was read.
     pub(super) fn came(&mut self) {
         if matches!(self.looks, Some(1..)) {
             self.pause = 0;
         }
-        self.looks = (self.left == 0).then_some(0);
+        self.looks = (self.is_wanted && self.left == 0).then_some(0);
         self.left = self.left.saturating_sub(1);
     }
 
@@ -85,16 +96,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_reader_looks_again_for_a_while() {
-        let mut lookout = Lookout::default();
+        let mut lookout = Lookout::new(true);
         assert_eq!(looks(&mut lookout), 0, "before anything came");
         lookout.came();
         assert_eq!(looks(&mut lookout), LOOKS);
         assert_eq!(looks(&mut lookout), 0, "more than once for one read");
+        let mut unwanted = Lookout::new(false);
+        unwanted.came();
+        assert_eq!(looks(&mut unwanted), 0);
     }
 
     #[tokio::test]
     async fn what_is_in_vain_is_done_ever_more_seldom_until_it_helps() {
-        let mut lookout = Lookout::default();
+        let mut lookout = Lookout::new(true);
         let mut pauses = Vec::new();
         for _ in 0..10 {
             let mut pause = 0;

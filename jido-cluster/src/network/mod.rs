@@ -233,6 +233,7 @@ impl Transport for NetworkTransport {
             inbox,
             self.environment.clone(),
             self.counters.clone(),
+            self.options.busy_poll,
         ));
         let running = Running {
             sessions: sessions.clone(),

@@ -42,6 +42,11 @@ pub struct NetworkOptions {
     pub plain_text: bool,
     /// When a peer is unreachable.
     pub detection: Detection,
+    /// Whether a session's reader that has nothing to read looks for more for some tens of
+    /// microseconds before it sleeps, and ever more seldom where that was in vain. Calls are
+    /// faster for it, and the processors are busier than the work alone makes them: false
+    /// saves that where processor time is metered.
+    pub busy_poll: bool,
     /// Connections that may be open without having shown that they are of this cluster; one that comes on
     /// top takes the place of the oldest. 1 to 65,536, 256 by default.
     pub max_strangers: usize,
@@ -75,6 +80,7 @@ impl NetworkOptions {
             tls: None,
             plain_text: false,
             detection: Detection::default(),
+            busy_poll: true,
             max_strangers: 256,
             max_sessions: 1_024,
         }

@@ -42,6 +42,7 @@ pub(super) struct Sessions {
     inbox: Arc<dyn Inbox>,
     environment: Arc<dyn Environment>,
     counters: Arc<Counters>,
+    busy_poll: bool,
     table: Mutex<Table>,
     /// The peers that are up. Read for every envelope, so without a lock.
     links: ArcSwap<BTreeMap<Incarnation, Arc<Link>>>,
@@ -75,12 +76,14 @@ impl Sessions {
         inbox: Arc<dyn Inbox>,
         environment: Arc<dyn Environment>,
         counters: Arc<Counters>,
+        busy_poll: bool,
     ) -> Self {
         Self {
             me,
             inbox,
             environment,
             counters,
+            busy_poll,
             table: Mutex::default(),
             links: ArcSwap::default(),
             changes: watch::Sender::new(0),

@@ -87,6 +87,8 @@ pub(super) struct SessionStream {
     pub(super) session: SessionId,
     pub(super) stream: Connection,
     pub(super) switch: Switch,
+    /// As [`NetworkOptions::busy_poll`](super::NetworkOptions::busy_poll) has it.
+    pub(super) busy_poll: bool,
 }
 
 impl ClusterBidiStream for SessionStream {
@@ -94,11 +96,11 @@ impl ClusterBidiStream for SessionStream {
         match self.stream {
             Connection::Plain(stream) => {
                 let (read, write) = stream.into_split();
-                halves(read, write, self.switch)
+                halves(read, write, self.switch, self.busy_poll)
             }
             Connection::Encrypted(stream) => {
                 let (read, write) = split(*stream);
-                halves(read, write, self.switch)
+                halves(read, write, self.switch, self.busy_poll)
             }
         }
     }
@@ -112,11 +114,12 @@ fn halves(
     read: impl AsyncRead + Unpin + Send + 'static,
     write: impl AsyncWrite + Unpin + Send + 'static,
     switch: Switch,
+    busy_poll: bool,
 ) -> (BoxRead, BoxWrite) {
     let read = CutRead {
         inner: read,
         switch: switch.clone(),
-        lookout: Lookout::default(),
+        lookout: Lookout::new(busy_poll),
     };
     let write = CutWrite {
         inner: write,
@@ -211,6 +214,7 @@ mod tests {
             session: SessionId(1),
             stream: Connection::Plain(stream),
             switch: switch.clone(),
+            busy_poll: true,
         });
         assert_eq!(stream.peer_label().unwrap().len(), 32);
         let (mut read, mut write) = stream.split();

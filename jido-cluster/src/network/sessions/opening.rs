@@ -69,6 +69,7 @@ impl Sessions {
             session: session.id(),
             stream,
             switch: session.switch().clone(),
+            busy_poll: self.busy_poll,
         });
         // The end that decides is the server there, whoever has dialed.
         let is_server = self.me.decides_over(session.peer());
