@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures_util::future::try_join_all;
+use futures_util::future::{try_join, try_join_all};
 use jido_core::{AgentId, ClusterName, Epoch, Incarnation, RequestId, Timestamp};
 
 use super::database::{Reading, Transaction};
 use super::fault::{Code, Fault};
 use super::layout::Layout;
 use super::node_ops::node_row;
-use super::plan::{Plan, Write, agent_row};
-use super::rows::AgentRow;
+use super::plan::{Plan, Rows, Write};
+use super::rows::ClaimRow;
 use super::transact::{Operation, Step};
 use crate::record_codec::encode;
 use crate::{AppendOutcome, ClaimOutcome, ClaimRequest, Commit, NodeState};
@@ -31,8 +31,8 @@ pub(super) struct Delete {
 
 impl Plan {
     /// Reads all that commits are checked against, at once. The rows are guarded:
-    /// whoever else writes one of them makes the transaction conflict. They
-    /// stand for the rest, which nobody writes without its agent's row.
+    /// whoever else writes one of them, a claim or another commit, makes the transaction
+    /// conflict. They stand for the rest, which nobody writes without its agent's row.
     async fn read(
         layout: &Layout,
         tx: &dyn Transaction,
@@ -40,15 +40,20 @@ impl Plan {
         requests: BTreeSet<(AgentId, RequestId)>,
     ) -> Result<Self, Code> {
         let rows = try_join_all(ids.into_iter().map(async |id| {
-            let row = tx.get(&layout.agent(&id), Reading::Guarded).await?;
-            Ok::<_, Code>((id, row))
+            let (claim, state) = (layout.claim(&id), layout.state(&id));
+            let (claim, state) = try_join(
+                tx.get(&claim, Reading::Guarded),
+                tx.get(&state, Reading::Guarded),
+            )
+            .await?;
+            Ok::<_, Code>((id, Rows { claim, state }))
         }));
         let marks = try_join_all(requests.into_iter().map(async |(id, request)| {
             let key = layout.content(&id).mark(request);
             let mark = tx.get(&key, Reading::Snapshot).await?;
             Ok::<_, Code>(mark.map(|_| (id, request)))
         }));
-        let (rows, marks) = futures_util::future::try_join(rows, marks).await?;
+        let (rows, marks) = try_join(rows, marks).await?;
         Ok(Self {
             rows: rows.into_iter().collect(),
             marks: marks.into_iter().flatten().collect(),
@@ -65,8 +70,19 @@ impl Plan {
             }
         }
         for id in &self.changed {
-            if let Some(Some(row)) = self.rows.get(id) {
-                tx.set(&layout.agent(id), row);
+            if let Some(Rows {
+                state: Some(row), ..
+            }) = self.rows.get(id)
+            {
+                tx.set(&layout.state(id), row);
+            }
+        }
+        for id in &self.released {
+            if let Some(Rows {
+                claim: Some(row), ..
+            }) = self.rows.get(id)
+            {
+                tx.set(&layout.claim(id), row);
             }
         }
         Ok(!self.changed.is_empty())
@@ -158,7 +174,7 @@ impl Operation for ClaimRequest {
         tx: &dyn Transaction,
     ) -> Result<Step<Self::Output>, Fault> {
         let cluster = &self.id.cluster;
-        let key = layout.agent(&self.id);
+        let key = layout.claim(&self.id);
         let (claimant_is_up, row) = futures_util::future::join(
             is_up(layout, tx, cluster, self.claimant),
             tx.get(&key, Reading::Guarded),
@@ -167,7 +183,10 @@ impl Operation for ClaimRequest {
         if !claimant_is_up? {
             return Ok(Step::Read(ClaimOutcome::ClaimantDead));
         }
-        let row = agent_row(&self.id, row?.as_deref())?;
+        let row = match row? {
+            None => None,
+            Some(row) => Some(ClaimRow::decode(&self.id, &row)?),
+        };
         if let Some(row) = &row
             && let Some(owner) = row.owner
             && owner != self.claimant
@@ -179,13 +198,13 @@ impl Operation for ClaimRequest {
                 epoch: row.epoch,
             }));
         }
-        let mut row = row.unwrap_or_else(|| AgentRow::new(self.at));
+        let mut row = row.unwrap_or_else(|| ClaimRow::new(self.at));
         if std::mem::take(&mut row.deleted) {
             row.created_at = self.at;
         }
         row.owner = Some(self.claimant);
         row.epoch = row.epoch.next();
-        row.updated_at = self.at;
+        row.claimed_at = self.at;
         tx.set(&key, &encode(&row)?);
         Ok(Step::Write(ClaimOutcome::Claimed(row.epoch)))
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use foundationdb::directory::{Directory, DirectoryError, DirectoryLayer};
 use foundationdb::options::{ConflictRangeType, StreamingMode, TransactionOption};
+use foundationdb::tuple::hca::HcaError;
 use foundationdb::{FdbError, RangeOption};
 
 use super::database::{Batch, CommitFailure, Conflict, Database, Reading, Transaction};
@@ -90,7 +91,8 @@ impl Client {
     pub(super) async fn directory(&self, path: &[String]) -> Result<Vec<u8>, Error> {
         let name = || format!("opening the directory {}", path.join("/"));
         let refused = |error: DirectoryError| match error {
-            DirectoryError::FdbError(error) => Fault::Engine(error.into()),
+            DirectoryError::FdbError(error)
+            | DirectoryError::HcaError(HcaError::FdbError(error)) => Fault::Engine(error.into()),
             error => Fault::Refused(Error::new(
                 ErrorKind::InvalidInput,
                 format!("{} was refused: {error:?}", name()),

@@ -6,7 +6,7 @@
 //! | `(0)` | who laid this down, and in which version |
 //! | `(1, cluster, incarnation)` | a life of a node, without its beat |
 //! | `(2, cluster, incarnation)` | its beat |
-//! | `(3, cluster, manager, key)` | an agent without its content |
+//! | `(3, cluster, manager, key)` | who owns an agent |
 //! | `(4, cluster, manager, key, 0, chunk)` | its checkpoint |
 //! | `(4, cluster, manager, key, 1, chunk)` | what its thread says about itself |
 //! | `(4, cluster, manager, key, 2, seq, chunk)` | an entry |
@@ -15,9 +15,11 @@
 //! | `(4, cluster, manager, key, 5, chunk)` | its reminders |
 //! | `(5, instance, lane)` | the marker of a lane, see `lanes.rs` |
 //! | `(6, cluster, manager, wake_at, key)` | nothing: the agent is to be woken then |
+//! | `(7, cluster, manager, key)` | how far an agent is, without its content |
 //!
 //! The beat stands apart, so that a claim, which reads whether nodes are up,
-//! doesn't conflict with their renewals. Agents stand apart from their content,
+//! doesn't conflict with their renewals. Whose an agent is stands apart from how far it
+//! is, so that a claim doesn't conflict with its owner's commits. Both stand apart from its content,
 //! so that a page of the directory reads nothing else. Incarnations, instances
 //! and clients are 16 bytes, big-endian. The tuple layer keeps the order of
 //! numbers and of UTF-8, and escapes a NUL.
@@ -32,10 +34,11 @@ use crate::{Due, DueQuery};
 const SCHEMA: u64 = 0;
 const NODES: u64 = 1;
 const BEATS: u64 = 2;
-const AGENTS: u64 = 3;
+const CLAIMS: u64 = 3;
 const CONTENT: u64 = 4;
 const MARKERS: u64 = 5;
 const DUE: u64 = 6;
+const STATES: u64 = 7;
 
 const CHECKPOINT: u64 = 0;
 const METADATA: u64 = 1;
@@ -130,32 +133,54 @@ impl Layout {
         )))
     }
 
-    /// Where an agent stands.
-    pub(super) fn agent(&self, id: &AgentId) -> Vec<u8> {
-        let AgentId {
-            cluster,
-            manager,
-            key,
-        } = id;
-        self.key(&(AGENTS, cluster.as_str(), manager.as_str(), key.as_str()))
+    /// Where it stands whose an agent is.
+    pub(super) fn claim(&self, id: &AgentId) -> Vec<u8> {
+        self.of_agent(CLAIMS, &id.cluster, &id.manager, &id.key)
     }
 
-    /// Where all agents of a manager stand, behind one of them if it is given.
-    pub(super) fn agents(
+    /// Where it stands how far an agent is.
+    pub(super) fn state(&self, id: &AgentId) -> Vec<u8> {
+        self.of_agent(STATES, &id.cluster, &id.manager, &id.key)
+    }
+
+    fn of_agent(
+        &self,
+        what: u64,
+        cluster: &ClusterName,
+        manager: &ManagerName,
+        key: &AgentKey,
+    ) -> Vec<u8> {
+        self.key(&(what, cluster.as_str(), manager.as_str(), key.as_str()))
+    }
+
+    /// Where it stands how far the agents of a manager are, from one of them to another.
+    pub(super) fn states(
+        &self,
+        cluster: &ClusterName,
+        manager: &ManagerName,
+        [first, last]: [&AgentKey; 2],
+    ) -> Span {
+        Span {
+            begin: self.of_agent(STATES, cluster, manager, first),
+            end: Span::only(self.of_agent(STATES, cluster, manager, last)).end,
+        }
+    }
+
+    /// Where it stands whose the agents of a manager are, behind one of them if it is given.
+    pub(super) fn claims(
         &self,
         cluster: &ClusterName,
         manager: &ManagerName,
         after: Option<&AgentKey>,
     ) -> Span {
-        let mut span = Span::of(&self.key(&(AGENTS, cluster.as_str(), manager.as_str())));
+        let mut span = Span::of(&self.key(&(CLAIMS, cluster.as_str(), manager.as_str())));
         if let Some(after) = after {
-            let last = (AGENTS, cluster.as_str(), manager.as_str(), after.as_str());
-            span.begin_after(&self.key(&last));
+            span.begin_after(&self.of_agent(CLAIMS, cluster, manager, after));
         }
         span
     }
 
-    /// The agent that a key among a manager's agents stands for.
+    /// The agent that a key among a manager's claims or states stands for.
     pub(super) fn agent_of(&self, key: &[u8]) -> Option<AgentKey> {
         let tuple = key.strip_prefix(self.prefix.as_slice())?;
         let (_, _, _, key): (u64, String, String, String) = unpack(tuple).ok()?;

@@ -43,7 +43,10 @@ use self::node_ops::{DeclareDead, Nodes, Renew};
 #[cfg(feature = "foundationdb")]
 pub use self::options::FoundationDbOptions;
 use self::plan::{cost, first_batch};
-use self::read::{Head, Load, NextAgents, PAGE_AGENTS, ReadThread, ReplyOf, agent_before, cursor};
+use self::read::{
+    HEADS, Heads, Load, NextAgents, PAGE_AGENTS, ReadThread, ReplyOf, agent_before, cursor,
+};
+use self::rows::AgentRow;
 use self::schema::{CheckSchema, Sweep};
 use self::transact::{Ended, Operation, Store, abandoned};
 use crate::{
@@ -70,10 +73,11 @@ const MAX_TRANSACTION_BYTES: usize = 9_500_000;
 ///
 /// # How it works
 ///
-/// A batch of commits is one transaction, as far as they fit into 1 MB. It reads and
-/// writes the record of each agent, so that two who write one agent conflict; the one that lost is
-/// made again on what it then reads, until it has an outcome. Transactions of
-/// different agents don't touch each other, and claims don't conflict with
+/// A batch of commits is one transaction, as far as they fit into 1 MB. It reads who owns
+/// each agent and how far that is, and writes the latter, so that two who commit for one agent conflict; the one that lost is
+/// made again on what it then reads, until it has an outcome. A claim writes who owns the agent:
+/// what the former owner has under way conflicts with it, and it with nothing of that owner's, however
+/// busy it is. Transactions of different agents don't touch each other, and claims don't conflict with
 /// renewals of leases. Values over 100 kB are cut into several.
 ///
 /// When a commit's outcome is lost (a commit proxy failed, or the time was up), it
@@ -278,7 +282,16 @@ impl Storage for FoundationDbStorage {
     }
 
     async fn head(&self, id: &AgentId) -> Result<Option<AgentRecord>, Error> {
-        self.store.read(&Head(id)).await
+        let heads = self.heads(std::slice::from_ref(id)).await?;
+        Ok(heads.into_iter().next().flatten())
+    }
+
+    async fn heads(&self, ids: &[AgentId]) -> Result<Vec<Option<AgentRecord>>, Error> {
+        let mut heads = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(HEADS) {
+            heads.extend(self.store.read(&Heads(ids)).await?);
+        }
+        Ok(heads)
     }
 
     async fn read_thread(
@@ -358,12 +371,13 @@ impl Storage for FoundationDbStorage {
                 cluster: &query.cluster,
                 manager: &query.manager,
                 after: after.take(),
-                limit: limit + 1,
+                limit: limit + 1 - page.agents.len(),
             };
             let found = self.store.read(&next).await?;
             after = found.rows.last().map(|(key, _)| key.clone());
             for (key, row) in found.rows {
-                if row.deleted || (row.owner.is_none() && row.revision == Revision::ZERO) {
+                let AgentRow { claim, state } = &row;
+                if claim.deleted || (claim.owner.is_none() && state.revision == Revision::ZERO) {
                     continue;
                 }
                 if page.agents.len() == limit {

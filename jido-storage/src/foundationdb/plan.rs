@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jido_core::{AgentId, Entry, Epoch, RequestId, Seq, Timestamp};
 
 use super::layout::{Content, Layout, Span, chunks};
-use super::rows::{AgentRow, CheckpointRow, EntryRow, MarkRow, RemindersRow, cut};
-use crate::record_codec::{decode, encode};
+use super::rows::{AgentRow, CheckpointRow, EntryRow, MarkRow, RemindersRow, StateRow, cut};
+use crate::record_codec::encode;
 use crate::{AppendOutcome, Commit, CommittedRequest, Error, Reminders};
 
 /// Something to write that no conflict range stands for: the agent's row does.
@@ -17,24 +17,26 @@ pub(super) enum Write {
     Clear(Span),
 }
 
+/// The rows of an agent that there are, encoded.
+#[derive(Debug, Default)]
+pub(super) struct Rows {
+    pub(super) claim: Option<Vec<u8>>,
+    pub(super) state: Option<Vec<u8>>,
+}
+
 /// What a transaction has read and is to write.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
-    /// The rows as they are now, encoded.
-    pub(super) rows: BTreeMap<AgentId, Option<Vec<u8>>>,
+    /// The rows as they are now.
+    pub(super) rows: BTreeMap<AgentId, Rows>,
     /// The requests that have a record now.
     pub(super) marks: BTreeSet<(AgentId, RequestId)>,
-    /// The agents whose rows are to be written.
+    /// The agents of which it is to be written how far they are.
     pub(super) changed: BTreeSet<AgentId>,
+    /// The agents that have no owner any more, which is to be written too.
+    pub(super) released: BTreeSet<AgentId>,
     /// What else is to be written, in order.
     pub(super) writes: Vec<Write>,
-}
-
-/// An agent's row, decoded.
-pub(super) fn agent_row(id: &AgentId, bytes: Option<&[u8]>) -> Result<Option<AgentRow>, Error> {
-    bytes
-        .map(|bytes| decode(bytes, format_args!("the record of agent {id}")))
-        .transpose()
 }
 
 /// Why a commit is refused.
@@ -47,17 +49,25 @@ fn failed(error: Error) -> Refusal {
 impl Plan {
     /// The agent's row, if `epoch` owns it.
     fn owned(&self, id: &AgentId, epoch: Epoch) -> Result<AgentRow, Refusal> {
-        let bytes = self.rows.get(id).and_then(Option::as_deref);
-        match agent_row(id, bytes).map_err(failed)? {
-            Some(row) if row.epoch == epoch && row.owner.is_some() => Ok(row),
-            Some(row) => Err(AppendOutcome::Fenced { epoch: row.epoch }),
+        let rows = self.rows.get(id);
+        let claim = rows.and_then(|rows| rows.claim.as_deref());
+        let state = rows.and_then(|rows| rows.state.as_deref());
+        match AgentRow::decode(id, claim, state).map_err(failed)? {
+            Some(row) if row.claim.epoch == epoch && row.claim.owner.is_some() => Ok(row),
+            Some(AgentRow { claim, .. }) => Err(AppendOutcome::Fenced { epoch: claim.epoch }),
             None => Err(AppendOutcome::Fenced { epoch: Epoch::ZERO }),
         }
     }
 
+    /// Takes in a row that has changed.
     fn put(&mut self, id: &AgentId, row: &AgentRow, writes: Vec<Write>) -> Result<(), Refusal> {
-        let bytes = encode(row).map_err(failed)?;
-        self.rows.insert(id.clone(), Some(bytes));
+        let claim = Some(encode(&row.claim).map_err(failed)?);
+        let state = Some(encode(&row.state).map_err(failed)?);
+        let rows = self.rows.entry(id.clone()).or_default();
+        if rows.claim != claim {
+            self.released.insert(id.clone());
+        }
+        *rows = Rows { claim, state };
         self.changed.insert(id.clone());
         self.writes.extend(writes);
         Ok(())
@@ -70,7 +80,10 @@ impl Plan {
     }
 
     fn try_append(&mut self, layout: &Layout, commit: &Commit) -> Result<AppendOutcome, Refusal> {
-        let mut row = self.owned(&commit.id, commit.epoch)?;
+        let AgentRow {
+            mut claim,
+            state: mut row,
+        } = self.owned(&commit.id, commit.epoch)?;
         if row.revision != commit.expected {
             return Err(AppendOutcome::Conflict {
                 actual: row.revision,
@@ -120,15 +133,17 @@ impl Plan {
         let marked = self.write_requests(&content, commit, &row, &mut writes)?;
         row.floor = row.floor.max(commit.forget_before.unwrap_or_default());
         if commit.release {
-            row.owner = None;
+            claim.owner = None;
         }
+        row.epoch = commit.epoch;
         row.updated_at = commit.at;
-        self.put(&commit.id, &row, writes)?;
+        let revision = row.revision;
+        self.put(&commit.id, &AgentRow { claim, state: row }, writes)?;
         for request in &commit.forget {
             self.marks.remove(&(commit.id.clone(), *request));
         }
         self.marks.extend(marked);
-        Ok(AppendOutcome::Committed(row.revision))
+        Ok(AppendOutcome::Committed(revision))
     }
 
     /// Drops the records of requests that are forgotten, then writes those that have
@@ -137,7 +152,7 @@ impl Plan {
         &self,
         content: &Content,
         commit: &Commit,
-        row: &AgentRow,
+        row: &StateRow,
         writes: &mut Vec<Write>,
     ) -> Result<BTreeSet<(AgentId, RequestId)>, Refusal> {
         for request in &commit.forget {
@@ -179,17 +194,19 @@ impl Plan {
             Ok(row) => row,
             Err(refusal) => return refusal,
         };
-        row.deleted = true;
-        row.owner = None;
-        row.covers = None;
-        row.thread_len = Seq::ZERO;
-        row.floor = Timestamp::default();
-        row.revision = row.revision.next();
-        row.updated_at = at;
+        row.claim.deleted = true;
+        row.claim.owner = None;
         let mut writes = vec![Write::Clear(layout.content(id).everything())];
-        wake(layout, id, &mut row, None, &mut writes);
+        wake(layout, id, &mut row.state, None, &mut writes);
+        let revision = row.state.revision.next();
+        row.state = StateRow {
+            epoch,
+            revision,
+            updated_at: at,
+            ..StateRow::default()
+        };
         match self.put(id, &row, writes) {
-            Ok(()) => AppendOutcome::Committed(row.revision),
+            Ok(()) => AppendOutcome::Committed(revision),
             Err(refusal) => refusal,
         }
     }
@@ -199,7 +216,7 @@ impl Plan {
 fn remind(
     layout: &Layout,
     id: &AgentId,
-    row: &mut AgentRow,
+    row: &mut StateRow,
     reminders: &Reminders,
     writes: &mut Vec<Write>,
 ) -> Result<(), Refusal> {
@@ -217,7 +234,7 @@ fn remind(
 fn wake(
     layout: &Layout,
     id: &AgentId,
-    row: &mut AgentRow,
+    row: &mut StateRow,
     wake_at: Option<Timestamp>,
     writes: &mut Vec<Write>,
 ) {
@@ -251,8 +268,8 @@ const OVERHEAD: usize = 112;
 /// How many bytes of a transaction a commit takes at the most.
 pub(super) fn cost(layout: &Layout, commit: &Commit) -> usize {
     let content = layout.content(&commit.id);
-    // Its row is read and written, with a conflict range of two keys for each.
-    let row = 5 * layout.agent(&commit.id).len() + 384;
+    // Its two rows are read, and one or both written, with a conflict range of two keys for each.
+    let row = (8 + 2 * usize::from(commit.release)) * layout.state(&commit.id).len() + 640;
     let entries = commit.entries.len() * (content.entry(Seq(u64::MAX)).len() + 10 + OVERHEAD);
     let refs: usize = commit
         .entries

@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::future::{try_join, try_join5};
+use futures_util::future::{try_join, try_join_all, try_join5};
 use jido_core::{AgentId, AgentKey, Checkpoint, ClusterName, Entry, ManagerName, RequestId, Seq};
 
 use super::database::{Batch, Reading, Transaction};
 use super::fault::Fault;
 use super::layout::{Content, Layout, chunks};
-use super::plan::agent_row;
 use super::rows::{AgentRow, CheckpointRow, EntryRow, MarkRow, RemindersRow, join};
 use super::transact::{Operation, Step};
 use crate::record_codec::decode;
@@ -23,14 +22,17 @@ use crate::{
 const PAGE_BYTES: usize = 1024 * 1024;
 /// Agents after which a page of the directory ends.
 pub(super) const PAGE_AGENTS: usize = 1024;
+
+/// Agents whose records are read in one transaction.
+pub(super) const HEADS: usize = 1024;
 /// Begins a cursor of this adapter.
 const CURSOR: u8 = b'F';
 
 /// Reads an agent for its next activation.
 pub(super) struct Load<'a>(pub(super) &'a AgentId);
 
-/// Reads an agent's record.
-pub(super) struct Head<'a>(pub(super) &'a AgentId);
+/// Reads agents' records.
+pub(super) struct Heads<'a>(pub(super) &'a [AgentId]);
 
 /// Reads a page of a thread.
 pub(super) struct ReadThread<'a> {
@@ -60,8 +62,14 @@ async fn live(
     tx: &dyn Transaction,
     id: &AgentId,
 ) -> Result<Option<AgentRow>, Fault> {
-    let bytes = tx.get(&layout.agent(id), Reading::Snapshot).await?;
-    Ok(agent_row(id, bytes.as_deref())?.filter(|row| !row.deleted))
+    let (claim, state) = (layout.claim(id), layout.state(id));
+    let (claim, state) = try_join(
+        tx.get(&claim, Reading::Snapshot),
+        tx.get(&state, Reading::Snapshot),
+    )
+    .await?;
+    let row = AgentRow::decode(id, claim.as_deref(), state.as_deref())?;
+    Ok(row.filter(|row| !row.claim.deleted))
 }
 
 /// The record that is cut up behind a key, if there is one.
@@ -120,7 +128,7 @@ impl Operation for Load<'_> {
         let Some(row) = row else {
             return Ok(Step::Read(None));
         };
-        let checkpoint = match (row.covers, checkpoint) {
+        let checkpoint = match (row.state.covers, checkpoint) {
             (None, _) => None,
             (Some(covers), Some(bytes)) => {
                 let CheckpointRow { state } =
@@ -135,7 +143,7 @@ impl Operation for Load<'_> {
             None => BTreeMap::new(),
             Some(bytes) => decode(&bytes, format_args!("the thread metadata of agent {id}"))?,
         };
-        let list = match (row.wake_at, reminders) {
+        let list = match (row.state.wake_at, reminders) {
             (_, Some(bytes)) => {
                 let RemindersRow { list } =
                     decode(&bytes, format_args!("the reminders of agent {id}"))?;
@@ -146,11 +154,11 @@ impl Operation for Load<'_> {
                 return Err(corrupt(format!("the reminders of agent {id} are missing")));
             }
         };
-        let wake_at = row.wake_at;
+        let wake_at = row.state.wake_at;
         Ok(Step::Read(Some(Loaded {
             reminders: Reminders { wake_at, list },
             requests: RequestWindow {
-                floor: row.floor,
+                floor: row.state.floor,
                 marks,
             },
             record: row.into_record(id.clone()),
@@ -161,11 +169,14 @@ impl Operation for Load<'_> {
 }
 
 #[async_trait]
-impl Operation for Head<'_> {
-    type Output = Option<AgentRecord>;
+impl Operation for Heads<'_> {
+    type Output = Vec<Option<AgentRecord>>;
 
     fn name(&self) -> String {
-        format!("reading the record of agent {}", self.0)
+        match self.0 {
+            [id] => format!("reading the record of agent {id}"),
+            ids => format!("reading the records of {} agents", ids.len()),
+        }
     }
 
     async fn run(
@@ -173,8 +184,11 @@ impl Operation for Head<'_> {
         layout: &Layout,
         tx: &dyn Transaction,
     ) -> Result<Step<Self::Output>, Fault> {
-        let row = live(layout, tx, self.0).await?;
-        Ok(Step::Read(row.map(|row| row.into_record(self.0.clone()))))
+        let heads = try_join_all(self.0.iter().map(async |id| {
+            let row = live(layout, tx, id).await?;
+            Ok::<_, Fault>(row.map(|row| row.into_record(id.clone())))
+        }));
+        Ok(Step::Read(heads.await?))
     }
 }
 
@@ -229,7 +243,7 @@ impl Operation for ReadThread<'_> {
             partial: Vec::new(),
         };
         let row = live(layout, tx, self.id).await?;
-        let len = row.map_or(Seq::ZERO, |row| row.thread_len);
+        let len = row.map_or(Seq::ZERO, |row| row.state.thread_len);
         if self.from >= len || self.limit == 0 {
             return Ok(Step::Read(page.entries));
         }
@@ -303,6 +317,7 @@ impl Operation for ReplyOf<'_> {
 }
 
 /// Agents with their rows, and whether others may follow.
+#[derive(Default)]
 pub(super) struct Agents {
     pub(super) rows: Vec<(AgentKey, AgentRow)>,
     pub(super) more: bool,
@@ -321,24 +336,35 @@ impl Operation for NextAgents<'_> {
         layout: &Layout,
         tx: &dyn Transaction,
     ) -> Result<Step<Self::Output>, Fault> {
-        let span = layout.agents(self.cluster, self.manager, self.after.as_ref());
-        let Batch { pairs, more } = tx.range(&span, self.limit, Reading::Snapshot).await?;
-        let mut rows = Vec::with_capacity(pairs.len());
-        for (key, bytes) in pairs {
-            let agent = layout.agent_of(&key).ok_or_else(|| {
+        let agent_of = |key: &[u8]| {
+            layout.agent_of(key).ok_or_else(|| {
                 corrupt(format!(
                     "an agent of {}/{} has a key that is none",
                     self.cluster, self.manager
                 ))
-            })?;
-            let name = format_args!(
-                "the record of agent {}/{}/{agent}",
-                self.cluster, self.manager
-            );
-            let row = decode(&bytes, name)?;
-            rows.push((agent, row));
+            })
+        };
+        let span = layout.claims(self.cluster, self.manager, self.after.as_ref());
+        let Batch { pairs, more } = tx.range(&span, self.limit, Reading::Snapshot).await?;
+        let claims = pairs
+            .into_iter()
+            .map(|(key, row)| Ok((agent_of(&key)?, row)));
+        let claims = claims.collect::<Result<Vec<_>, Fault>>()?;
+        let (Some((first, _)), Some((last, _))) = (claims.first(), claims.last()) else {
+            return Ok(Step::Read(Agents::default()));
+        };
+        let span = layout.states(self.cluster, self.manager, [first, last]);
+        let mut states = BTreeMap::new();
+        for (key, row) in tx.whole_range(&span, Reading::Snapshot).await? {
+            states.insert(agent_of(&key)?, row);
         }
-        let more = more && !rows.is_empty();
+        let mut rows = Vec::with_capacity(claims.len());
+        for (agent, claim) in claims {
+            let name = format_args!("{}/{}/{agent}", self.cluster, self.manager);
+            let state = states.remove(&agent);
+            let row = AgentRow::decode(name, Some(&claim), state.as_deref())?;
+            rows.extend(row.map(|row| (agent, row)));
+        }
         Ok(Step::Read(Agents { rows, more }))
     }
 }

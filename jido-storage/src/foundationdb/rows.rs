@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 use super::layout::chunk;
+use crate::record_codec::decode;
 use crate::{AgentRecord, Error, ErrorKind, NodeRecord, NodeState};
 
 /// The largest value that FoundationDB takes.
@@ -35,17 +36,44 @@ impl NodeRow {
     }
 }
 
-/// An agent without its content.
+/// Who owns an agent. It stands apart from [`StateRow`], which its owner's commits write one
+/// after the other: a claim that wrote the same key would lose to them again and again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct AgentRow {
+pub(super) struct ClaimRow {
     pub(super) owner: Option<Incarnation>,
+    pub(super) epoch: Epoch,
+    pub(super) claimed_at: Timestamp,
+    pub(super) created_at: Timestamp,
+    /// A deleted agent's rows stay, since its epoch and revision go on counting.
+    pub(super) deleted: bool,
+}
+
+impl ClaimRow {
+    /// The row of an agent that is claimed for the first time.
+    pub(super) fn new(at: Timestamp) -> Self {
+        Self {
+            owner: None,
+            epoch: Epoch::ZERO,
+            claimed_at: at,
+            created_at: at,
+            deleted: false,
+        }
+    }
+
+    pub(super) fn decode(id: impl std::fmt::Display, stored: &[u8]) -> Result<Self, Error> {
+        decode(stored, format_args!("the claim of agent {id}"))
+    }
+}
+
+/// How far an agent is, without its content. Whoever writes it has read whose it is, so that it
+/// is written under the last claim alone.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct StateRow {
+    /// Of the claim under which it was written.
     pub(super) epoch: Epoch,
     pub(super) revision: Revision,
     pub(super) thread_len: Seq,
-    pub(super) created_at: Timestamp,
     pub(super) updated_at: Timestamp,
-    /// A deleted agent's row stays, since its epoch and revision go on counting.
-    pub(super) deleted: bool,
     /// The floor of its window of requests.
     pub(super) floor: Timestamp,
     /// How much of the thread its checkpoint covers, if it has one.
@@ -54,32 +82,51 @@ pub(super) struct AgentRow {
     pub(super) wake_at: Option<Timestamp>,
 }
 
+/// An agent without its content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct AgentRow {
+    pub(super) claim: ClaimRow,
+    pub(super) state: StateRow,
+}
+
 impl AgentRow {
-    /// The row of an agent that is claimed for the first time.
-    pub(super) fn new(at: Timestamp) -> Self {
-        Self {
-            owner: None,
-            epoch: Epoch::ZERO,
-            revision: Revision::ZERO,
-            thread_len: Seq::ZERO,
-            created_at: at,
-            updated_at: at,
-            deleted: false,
-            floor: Timestamp::default(),
-            covers: None,
-            wake_at: None,
-        }
+    /// An agent by what is stored of it, if anything is.
+    pub(super) fn decode(
+        id: impl std::fmt::Display,
+        claim: Option<&[u8]>,
+        state: Option<&[u8]>,
+    ) -> Result<Option<Self>, Error> {
+        let Some(claim) = claim else {
+            return match state {
+                None => Ok(None),
+                Some(_) => Err(Error::new(
+                    ErrorKind::Corrupt,
+                    format!("the claim of agent {id} is missing"),
+                )),
+            };
+        };
+        let claim = ClaimRow::decode(&id, claim)?;
+        let state = match state {
+            Some(state) => decode(state, format_args!("the record of agent {id}"))?,
+            // It was claimed, and nothing was committed since.
+            None => StateRow::default(),
+        };
+        Ok(Some(Self { claim, state }))
     }
 
     pub(super) fn into_record(self, id: AgentId) -> AgentRecord {
+        let Self { claim, state } = self;
         AgentRecord {
             id,
-            owner: self.owner,
-            epoch: self.epoch,
-            revision: self.revision,
-            thread_len: self.thread_len,
-            created_at: self.created_at,
-            updated_at: self.updated_at,
+            owner: claim.owner,
+            epoch: claim.epoch,
+            revision: state.revision,
+            thread_len: state.thread_len,
+            created_at: claim.created_at,
+            updated_at: match state.epoch == claim.epoch {
+                true => state.updated_at,
+                false => claim.claimed_at,
+            },
         }
     }
 }

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use foundationdb_tuple::{pack, unpack};
 
-use super::database::{Reading, Transaction};
+use super::database::{Conflict, Reading, Transaction};
 use super::fault::Fault;
 use super::lanes::Marker;
 use super::layout::{Layout, Span};
@@ -12,7 +12,7 @@ use crate::{Error, ErrorKind};
 
 /// The version of the keys and their records. It changes when a build of before
 /// could not read them.
-const SCHEMA: u64 = 2;
+const SCHEMA: u64 = 3;
 const MAGIC: &str = "jido";
 
 /// How old a marker is, in versions, when no transaction can be in question any more that wrote
@@ -90,9 +90,9 @@ impl Operation for Sweep {
             let old = Marker::decode(&stored)
                 .is_some_and(|marker| now.saturating_sub(marker.version) > OLD);
             if old {
-                let mut end = key.clone();
-                end.push(0);
-                tx.clear_unguarded(&Span { begin: key, end })?;
+                // Its instance may be there all the same, and use it again just now.
+                tx.add_conflict(&key, Conflict::Read)?;
+                tx.clear_unguarded(&Span::only(key))?;
                 swept = true;
             }
         }

@@ -72,10 +72,12 @@ impl Store {
         &self,
         operation: &O,
     ) -> Result<O::Output, Ended<O::Output>> {
-        let lane = self.lanes.take();
-        let outcome = self.attempts(operation, &lane).await;
+        let mut lane = None;
+        let outcome = self.attempts(operation, &mut lane).await;
         // A lane with a transaction in flight is left alone for good.
-        if !matches!(outcome, Err(Ended::Unknown(..))) {
+        if let Some(lane) = lane
+            && !matches!(outcome, Err(Ended::Unknown(..)))
+        {
             self.lanes.give_back(lane);
         }
         outcome
@@ -84,7 +86,7 @@ impl Store {
     async fn attempts<O: Operation>(
         &self,
         operation: &O,
-        lane: &Lane,
+        lane: &mut Option<Lane>,
     ) -> Result<O::Output, Ended<O::Output>> {
         let failed = |code: Code| Ended::Failed(code.error(&operation.name()));
         let mut unknowns = 0;
@@ -100,6 +102,8 @@ impl Store {
                     continue;
                 }
             };
+            // What only reads needs none, and loses none when it is dropped.
+            let lane = &*lane.get_or_insert_with(|| self.lanes.take());
             let number = self.lanes.number();
             if let Err(code) = self.mark(&*tx, lane, number).await {
                 tx = again(tx, code).await.map_err(failed)?;

@@ -17,7 +17,7 @@ pub use self::roles::child;
 use super::case::{Case, Needs, Rule};
 use super::fixture::id;
 use super::stage::Stage;
-use super::witness::check;
+use super::witness::{check, take};
 
 pub(super) const CASES: &[Case] = &[
     Case::over(
@@ -42,6 +42,8 @@ pub(super) const CASES: &[Case] = &[
 
 const PROCESSES: u64 = 3;
 const KILLS: u64 = 4;
+/// The first life of who looks at what a killed process has left.
+const ONLOOKER: u128 = 1 << 100;
 
 type Run<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 type Places = BTreeMap<(String, u64), Epoch>;
@@ -127,9 +129,12 @@ fn what_was_acknowledged_before_a_kill_is_found<'a>(stage: &'a Stage<'_>) -> Run
                 assert!(twice.is_none(), "acknowledged twice: {line}");
             }
             let world = stage.open(&place).await;
+            let me = world.node(ONLOOKER + u128::from(round)).await;
             let mut stored = BTreeMap::new();
             for n in 0..roles::AGENTS {
                 let key = format!("a{n}");
+                // What the child had under way may come late: not after a claim.
+                take(&world, &id(&key), me).await;
                 stored.insert(key.clone(), check(&world, &id(&key)).await);
             }
             for ((key, revision), epoch) in &acknowledged {

@@ -163,8 +163,10 @@ macro_rules! value {
     };
 }
 
-value!(agents, |layout: &Layout, _: &Content| layout
-    .agent(&id("a")));
+value!(claims, |layout: &Layout, _: &Content| layout
+    .claim(&id("a")));
+value!(states, |layout: &Layout, _: &Content| layout
+    .state(&id("a")));
 value!(nodes, |layout: &Layout, _: &Content| layout
     .node(&cluster(), NODE));
 value!(beats, |layout: &Layout, _: &Content| layout

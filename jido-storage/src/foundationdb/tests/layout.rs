@@ -35,18 +35,27 @@ const KEYS: &[&str] = &[
 #[test]
 fn keys_keep_the_order_of_agents_and_give_them_back() {
     let layout = layout();
-    let keys: Vec<_> = KEYS.iter().map(|key| layout.agent(&id(key))).collect();
+    let keys: Vec<_> = KEYS.iter().map(|key| layout.claim(&id(key))).collect();
     assert!(keys.is_sorted(), "the order of keys is another");
     let agents = id("a");
-    let all = layout.agents(&agents.cluster, &agents.manager, None);
+    let all = layout.claims(&agents.cluster, &agents.manager, None);
     for (text, key) in KEYS.iter().zip(&keys) {
         assert!(holds(&all, key), "{text:?}");
         assert_eq!(layout.agent_of(key).unwrap().as_str(), *text);
         let after = AgentKey::new(text).unwrap();
-        let rest = layout.agents(&agents.cluster, &agents.manager, Some(&after));
+        let rest = layout.claims(&agents.cluster, &agents.manager, Some(&after));
         let behind: Vec<_> = keys.iter().filter(|key| holds(&rest, key)).collect();
         let expected: Vec<_> = keys.iter().filter(|other| *other > key).collect();
         assert_eq!(behind, expected, "behind {text:?}");
+    }
+    // Of what stands beside them, from one to another.
+    let states: Vec<_> = KEYS.iter().map(|key| layout.state(&id(key))).collect();
+    for (first, last) in [(0, 0), (0, 3), (2, KEYS.len() - 1)] {
+        let ends = [first, last].map(|at| AgentKey::new(KEYS[at]).unwrap());
+        let span = layout.states(&agents.cluster, &agents.manager, [&ends[0], &ends[1]]);
+        let inside = states.iter().map(|key| holds(&span, key));
+        assert!(inside.eq((0..KEYS.len()).map(|at| (first..=last).contains(&at))));
+        assert!(!keys.iter().any(|key| holds(&span, key)));
     }
 }
 
@@ -79,7 +88,8 @@ fn ranges_hold_their_own_and_no_neighbours() {
     for key in [
         layout.schema(),
         layout.node(&cluster(), NODE),
-        layout.agent(&id("a")),
+        layout.claim(&id("a")),
+        layout.state(&id("a")),
         layout
             .content(&id("\u{10ffff}"))
             .reply(RequestId::new(u128::MAX, u64::MAX)),
@@ -149,7 +159,7 @@ fn the_longest_keys_fit() {
     // Of NULs in numbers the tuple layer makes two bytes.
     let reply = chunk(&content.reply(RequestId::new(0, u64::MAX)), u64::MAX);
     assert!(reply.len() <= content.longest_key());
-    assert!(content.longest_key() < 4_000 && layout.agent(&longest).len() < 4_000);
+    assert!(content.longest_key() < 4_000 && layout.claim(&longest).len() < 4_000);
 }
 
 #[test]
@@ -158,7 +168,7 @@ fn markers_are_swept_from_an_instance_on() {
     let span = layout.markers_from(5);
     let inside = [4, 5, 6, u128::MAX].map(|instance| holds(&span, &layout.marker(instance, 300)));
     assert_eq!(inside, [false, true, true, true]);
-    assert!(!holds(&span, &layout.agent(&id("a"))));
+    assert!(!holds(&span, &layout.claim(&id("a"))));
 }
 
 #[test]
@@ -200,7 +210,7 @@ fn those_that_are_due_stand_in_order_of_time() {
         let span = layout.due_by(&query(until, None));
         assert_eq!(stored.iter().filter(|key| holds(&span, key)).count(), all);
     }
-    assert_eq!(layout.due_at(&layout.agent(&id("a"))), None);
+    assert_eq!(layout.due_at(&layout.claim(&id("a"))), None);
     for neighbour in ["agents.b", "agent"] {
         let mut other = id("a");
         other.manager = ManagerName::new(neighbour).unwrap();

@@ -9,6 +9,7 @@ mod records;
 mod resolution;
 #[cfg(feature = "conformance")]
 mod suite;
+mod under_way;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use jido_core::{
 };
 
 use self::double::{Double, Handle};
+use super::transact::Step;
 use super::*;
 use crate::{Commit, RequestRecord};
 

@@ -1,7 +1,7 @@
 //! What commits write, how records are cut, and which commits share a transaction.
 
-use super::super::plan::{Plan, Write, cost, first_batch};
-use super::super::rows::{AgentRow, MAX_VALUE_BYTES, cut, join};
+use super::super::plan::{Plan, Rows, Write, cost, first_batch};
+use super::super::rows::{AgentRow, ClaimRow, MAX_VALUE_BYTES, StateRow, cut, join};
 use super::*;
 use crate::record_codec::encode;
 use crate::{Erase, Reminders};
@@ -12,18 +12,28 @@ fn layout() -> Layout {
 
 fn owned(revision: u64, thread_len: u64) -> AgentRow {
     AgentRow {
-        owner: Some(NODE),
-        epoch: Epoch(2),
-        revision: Revision(revision),
-        thread_len: Seq(thread_len),
-        covers: Some(Seq(1)),
-        ..AgentRow::new(Timestamp(1))
+        claim: ClaimRow {
+            owner: Some(NODE),
+            epoch: Epoch(2),
+            ..ClaimRow::new(Timestamp(1))
+        },
+        state: StateRow {
+            epoch: Epoch(2),
+            revision: Revision(revision),
+            thread_len: Seq(thread_len),
+            covers: Some(Seq(1)),
+            ..StateRow::default()
+        },
     }
 }
 
 fn plan(key: &str, row: &AgentRow) -> Plan {
     let mut plan = Plan::default();
-    plan.rows.insert(id(key), Some(encode(row).unwrap()));
+    let rows = Rows {
+        claim: Some(encode(&row.claim).unwrap()),
+        state: Some(encode(&row.state).unwrap()),
+    };
+    plan.rows.insert(id(key), rows);
     plan
 }
 
@@ -64,10 +74,14 @@ fn a_refused_commit_plans_nothing() {
     ] {
         let mut plan = plan("a", &row);
         assert_eq!(outcome(&plan.append(&layout(), &refused)), expected);
-        assert!(plan.changed.is_empty() && plan.writes.is_empty());
+        assert!(plan.changed.is_empty() && plan.released.is_empty() && plan.writes.is_empty());
     }
     let mut corrupt = Plan::default();
-    corrupt.rows.insert(a.clone(), Some(b"garbage".to_vec()));
+    let garbage = Rows {
+        claim: Some(b"garbage".to_vec()),
+        state: None,
+    };
+    corrupt.rows.insert(a.clone(), garbage);
     let refused = corrupt.append(&layout(), &note(&a, Epoch(2), 0, 1));
     assert_eq!(outcome(&refused), "Failed(Corrupt)");
 }
@@ -91,6 +105,7 @@ fn commits_of_one_agent_build_on_each_other() {
     ];
     assert_eq!(outcomes, expected);
     assert_eq!(plan.writes.len(), 2, "an entry for each commit that counts");
+    assert!(plan.changed.contains(&a) && plan.released.contains(&a));
 }
 
 #[test]

@@ -35,7 +35,8 @@ async fn each_record_that_is_corrupt_is_named_and_left() {
     let content = layout().content(&a);
     let good = double.everything();
     for (key, name) in [
-        (layout().agent(&a), "the record of agent"),
+        (layout().claim(&a), "the claim of agent"),
+        (layout().state(&a), "the record of agent"),
         (chunk(&content.checkpoint(), 0), "the checkpoint"),
         (chunk(&content.checkpoint(), 1), "the checkpoint"),
         (chunk(&content.metadata(), 0), "the thread metadata"),
@@ -76,7 +77,7 @@ async fn each_record_that_is_corrupt_is_named_and_left() {
     // A neighbour's corrupt record fails its own commits only.
     let b = id("b");
     let epoch_of_b = claim(&storage, &b).await;
-    double.tamper(layout().agent(&a), Some(b"garbage".to_vec()));
+    double.tamper(layout().state(&a), Some(b"garbage".to_vec()));
     let outcomes = storage
         .append_many(vec![note(&a, epoch, 1, 1), note(&b, epoch_of_b, 0, 1)])
         .await;
@@ -124,7 +125,7 @@ async fn what_is_missing_is_corrupt() {
 async fn a_record_of_another_version_is_a_schema_error() {
     let double = Double::new();
     let (storage, a, _) = filled(&double).await;
-    let key = layout().agent(&a);
+    let key = layout().state(&a);
     let mut newer = double.everything()[&key].clone();
     newer[1] = 9;
     double.tamper(key, Some(newer));
