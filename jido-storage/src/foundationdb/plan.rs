@@ -61,13 +61,14 @@ impl Plan {
 
     /// Takes in a row that has changed.
     fn put(&mut self, id: &AgentId, row: &AgentRow, writes: Vec<Write>) -> Result<(), Refusal> {
-        let claim = Some(encode(&row.claim).map_err(failed)?);
-        let state = Some(encode(&row.state).map_err(failed)?);
+        let state = encode(&row.state).map_err(failed)?;
         let rows = self.rows.entry(id.clone()).or_default();
-        if rows.claim != claim {
+        // It had an owner until now: who else changes it doesn't get here.
+        if row.claim.owner.is_none() {
+            rows.claim = Some(encode(&row.claim).map_err(failed)?);
             self.released.insert(id.clone());
         }
-        *rows = Rows { claim, state };
+        rows.state = Some(state);
         self.changed.insert(id.clone());
         self.writes.extend(writes);
         Ok(())
