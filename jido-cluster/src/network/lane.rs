@@ -1,4 +1,4 @@
-//! The way to one gateway of a peer: what is sent to it together travels in one frame.
+//! The way to one gateway of a peer: what is sent to it together travels in few frames.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -273,6 +273,32 @@ mod tests {
         }
     }
 
+    /// The frames that a gateway got.
+    struct Frames(mpsc::UnboundedReceiver<Vec<u32>>);
+
+    impl Frames {
+        async fn next(&mut self) -> Vec<u32> {
+            self.0.recv().await.unwrap()
+        }
+
+        /// The next ones, until they hold so many envelopes.
+        async fn next_with(&mut self, envelopes: usize) -> Vec<Vec<u32>> {
+            let mut got = Vec::new();
+            while got.iter().map(Vec::len).sum::<usize>() < envelopes {
+                got.push(self.next().await);
+            }
+            got
+        }
+    }
+
+    /// A lane, and what comes by it.
+    async fn open() -> (Lane, Frames) {
+        let (told, frames) = mpsc::unbounded_channel();
+        let (gateway, _) = Actor::spawn(None, Gateway(told), ()).await.unwrap();
+        let lane = Lane::open(SessionId(1), Switch::default(), gateway);
+        (lane, Frames(frames))
+    }
+
     /// Waits until the lane's task has nothing in hand any more.
     async fn idle(lane: &Lane) {
         while lane.shared.waiting.lock().is_passing {
@@ -282,9 +308,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_crowd_does_not_wait_for_the_task() {
-        let (told, mut frames) = mpsc::unbounded_channel();
-        let (gateway, _) = Actor::spawn(None, Gateway(told), ()).await.unwrap();
-        let lane = Lane::open(SessionId(1), Switch::default(), gateway);
+        let (lane, mut frames) = open().await;
         let at = Duration::from_secs(1);
         let send = |numbers: std::ops::Range<usize>| {
             for number in numbers {
@@ -294,27 +318,21 @@ mod tests {
         };
         // The first goes at once, and the task waits for company with the others.
         let sent = 1 + 20 * CROWD + 2;
-        send(0..1);
-        send(1..sent);
+        send(0..sent);
         assert_eq!(lane.shared.waiting.lock().packer.count(), 2);
-        let mut got = Vec::new();
-        while got.iter().map(Vec::len).sum::<usize>() < sent {
-            got.push(frames.recv().await.unwrap());
-        }
+        let got = frames.next_with(sent).await;
         let lens: Vec<_> = got.iter().map(Vec::len).collect();
         assert_eq!(lens, [&[1][..], &[CROWD; 20], &[2]].concat());
         assert!(got.concat().into_iter().eq(0..sent as u32));
         // As many are expected again, and larger frames are enough for so many.
         idle(&lane).await;
         send(sent..2 * sent);
-        assert_eq!(frames.recv().await.unwrap().len(), sent / PARTS);
+        assert_eq!(frames.next().await.len(), sent / PARTS);
     }
 
     #[tokio::test]
     async fn a_quiet_lane_sends_at_once_and_overtakes_nothing() {
-        let (told, mut frames) = mpsc::unbounded_channel();
-        let (gateway, _) = Actor::spawn(None, Gateway(told), ()).await.unwrap();
-        let lane = Lane::open(SessionId(1), Switch::default(), gateway);
+        let (lane, mut frames) = open().await;
         let second = Duration::from_secs(1);
         let send = |number: u32, at: Duration| {
             lane.send(|| at, &number.to_be_bytes()).unwrap();
@@ -326,23 +344,20 @@ mod tests {
         send(2, 2 * second);
         send(3, 2 * second + QUIET);
         send(4, 3 * second);
-        let mut got = Vec::new();
-        while got.iter().map(Vec::len).sum::<usize>() < 5 {
-            got.push(frames.recv().await.unwrap());
-        }
+        let got = frames.next_with(5).await;
         assert_eq!(got, [vec![0], vec![1], vec![2, 3, 4]]);
         idle(&lane).await;
         // Whether more come again with the next one is seen then.
         send(5, 4 * second);
         send(6, 4 * second);
-        assert_eq!(frames.recv().await.unwrap(), [5, 6]);
+        assert_eq!(frames.next().await, [5, 6]);
         idle(&lane).await;
         send(7, 5 * second);
-        assert_eq!(frames.recv().await.unwrap(), [7]);
+        assert_eq!(frames.next().await, [7]);
         idle(&lane).await;
         // Nobody came with that one.
         send(8, 6 * second);
         assert_eq!(lane.shared.waiting.lock().packer.count(), 0);
-        assert_eq!(frames.recv().await.unwrap(), [8]);
+        assert_eq!(frames.next().await, [8]);
     }
 }

@@ -22,7 +22,6 @@ use crate::{
 const PAGE_BYTES: usize = 1024 * 1024;
 /// Agents after which a page of the directory ends.
 pub(super) const PAGE_AGENTS: usize = 1024;
-
 /// Agents whose records are read in one transaction.
 pub(super) const HEADS: usize = 1024;
 /// Begins a cursor of this adapter.

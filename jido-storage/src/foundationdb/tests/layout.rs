@@ -3,10 +3,6 @@
 use super::super::layout::{Layout, Span, chunk, chunks};
 use super::*;
 
-fn layout() -> Layout {
-    Layout::new(PREFIX.to_vec())
-}
-
 fn name(text: &str) -> ClusterName {
     ClusterName::new(text).unwrap()
 }

@@ -41,6 +41,10 @@ fn commit(id: &AgentId, epoch: Epoch, expected: u64) -> Commit {
     Commit::new(id.clone(), epoch, Revision(expected), Timestamp(9))
 }
 
+fn layout() -> Layout {
+    Layout::new(PREFIX.to_vec())
+}
+
 /// A commit of one entry of a length.
 fn note(id: &AgentId, epoch: Epoch, expected: u64, len: usize) -> Commit {
     let mut commit = commit(id, epoch, expected);

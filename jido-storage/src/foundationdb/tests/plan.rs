@@ -6,10 +6,6 @@ use super::*;
 use crate::record_codec::encode;
 use crate::{Erase, Reminders};
 
-fn layout() -> Layout {
-    Layout::new(PREFIX.to_vec())
-}
-
 fn owned(revision: u64, thread_len: u64) -> AgentRow {
     AgentRow {
         claim: ClaimRow {

@@ -5,10 +5,6 @@ use super::*;
 use crate::Reminders;
 use crate::record_codec::encode;
 
-fn layout() -> Layout {
-    Layout::new(PREFIX.to_vec())
-}
-
 async fn filled(double: &Arc<Double>) -> (FoundationDbStorage, AgentId, Epoch) {
     let (storage, a, epoch) = ready(double).await;
     let mut full = note(&a, epoch, 0, 250_000);

@@ -5,10 +5,6 @@ use super::super::database::Transaction;
 use super::super::schema::Sweep;
 use super::*;
 
-fn layout() -> Layout {
-    Layout::new(PREFIX.to_vec())
-}
-
 /// Does an operation but for its commit.
 async fn begun<O: Operation>(
     double: &Arc<Double>,
