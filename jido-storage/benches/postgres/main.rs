@@ -56,7 +56,7 @@ fn ratios(first: &[Duration], second: &[Duration]) -> Vec<f64> {
 }
 
 fn appends(url: &str, runtime: &Runtime, agents: usize) {
-    let rounds = (1_000 / agents).clamp(4, 60) as u64;
+    let rounds = (1_000 / agents).clamp(16, 60) as u64;
     let adapter = runtime.block_on(Adapter::new(url, agents));
     let shares = adapter.shares();
     let mut inserts = runtime.block_on(Floor::new(url, &shares, Writes::Entries));

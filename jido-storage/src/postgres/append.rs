@@ -1,18 +1,19 @@
 //! Commits: batches of them, each with an outcome of its own.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use futures_util::future::join_all;
 use jido_core::{AgentId, Epoch, Revision, Seq};
 use sqlx::postgres::PgRow;
 
 use super::MAX_COMMIT_BYTES;
-use super::batch::arguments_of;
+use super::batch::{Placed, arguments_of};
 use super::database::Database;
 use super::fault::{Fault, Remedy};
 use super::lookup::rows_of;
+use super::numbers::Numbers;
 use super::row::{Of, Reader};
-use super::statement;
+use super::statement::Needs;
 use crate::{AppendOutcome, Commit, Error, ErrorKind};
 
 /// A statement takes this many commits at the most, and this many bytes of payload
@@ -23,13 +24,11 @@ const BATCH_BYTES: usize = 16 * 1024 * 1024;
 /// How often a commit is tried that others were in the way of.
 const ATTEMPTS: usize = 4;
 
-/// A commit and its place among the outcomes.
-type Placed<'a> = (usize, &'a Commit);
-
 /// Appends commits to a database.
 #[derive(Debug, Clone)]
 pub(super) struct Appender {
     pub(super) database: Database,
+    pub(super) numbers: Numbers,
     pub(super) with_json: bool,
 }
 
@@ -38,23 +37,27 @@ impl Appender {
     pub(super) async fn append_many(self, commits: Vec<Commit>) -> Vec<AppendOutcome> {
         let mut outcomes: Vec<Option<AppendOutcome>> = Vec::new();
         outcomes.resize_with(commits.len(), || None);
-        let mut rounds: Vec<Vec<Placed<'_>>> = Vec::new();
-        let mut seen: BTreeMap<&AgentId, usize> = BTreeMap::new();
+        let mut checked = Vec::with_capacity(commits.len());
         for (at, commit) in commits.iter().enumerate() {
-            if let Err(error) = commit.check(MAX_COMMIT_BYTES) {
-                outcomes[at] = Some(AppendOutcome::Failed(error));
-                continue;
+            match commit.check(MAX_COMMIT_BYTES) {
+                Ok(()) => checked.push((at, commit)),
+                Err(error) => outcomes[at] = Some(AppendOutcome::Failed(error)),
             }
-            let round = seen.entry(&commit.id).or_default();
-            match rounds.get_mut(*round) {
-                Some(commits) => commits.push((at, commit)),
-                None => rounds.push(vec![(at, commit)]),
-            }
-            *round += 1;
         }
+        let ids: Vec<&AgentId> = checked.iter().map(|(_, commit)| &commit.id).collect();
+        let rounds = match self.numbers.of(&self.database, &ids).await {
+            Ok(numbers) => rounds(&checked, &numbers),
+            // Nothing was sent of what they write.
+            Err(error) => {
+                for (at, _) in checked {
+                    outcomes[at] = Some(AppendOutcome::Failed(error.copy()));
+                }
+                Vec::new()
+            }
+        };
         for mut round in rounds {
             // The same order for everyone, so that no two batches lock each other out.
-            round.sort_by_key(|(_, commit)| &commit.id);
+            round.sort_by_key(|placed| &placed.commit.id);
             let batches = split(round);
             for done in join_all(batches.iter().map(|batch| self.append_batch(batch))).await {
                 for (at, outcome) in done {
@@ -85,7 +88,10 @@ impl Appender {
         if let (Some(Remedy::Again), [placed]) = (fault.remedy(), batch) {
             return self.append_alone(*placed).await;
         }
-        batch.iter().map(|(at, _)| (*at, ended(&fault))).collect()
+        batch
+            .iter()
+            .map(|placed| (placed.at, ended(&fault)))
+            .collect()
     }
 
     /// Appends one commit, again while others are in its way.
@@ -98,17 +104,15 @@ impl Appender {
                 Err(fault) if fault.remedy() == Some(Remedy::Again) && attempt < ATTEMPTS => {
                     attempt += 1;
                 }
-                Err(fault) => return vec![(placed.0, ended(&fault))],
+                Err(fault) => return vec![(placed.at, ended(&fault))],
             }
         }
     }
 
     async fn try_append(&self, batch: &[Placed<'_>]) -> Result<Vec<PgRow>, Fault> {
-        let commits = batch.iter().map(|(_, commit)| *commit);
-        let arguments = arguments_of(commits.clone(), self.with_json)?;
-        self.database
-            .run_here(statement::append(commits), arguments)
-            .await
+        let needs = Needs::of(batch.iter().map(|placed| placed.commit));
+        let arguments = arguments_of(batch, needs, self.with_json)?;
+        self.database.run_here(needs.statement(), arguments).await
     }
 
     /// What the statement's row says about each commit. The statement has ended well, so
@@ -117,15 +121,19 @@ impl Appender {
         let committed = match committed(batch.len(), rows) {
             Ok(committed) => committed,
             Err(error) => {
-                let unknown = |(at, _): &Placed<'_>| (*at, AppendOutcome::Unknown(error.copy()));
+                let unknown =
+                    |placed: &Placed<'_>| (placed.at, AppendOutcome::Unknown(error.copy()));
                 return batch.iter().map(unknown).collect();
             }
         };
         let mut outcomes = Vec::with_capacity(batch.len());
         let mut refused = Vec::new();
         for (placed, committed) in batch.iter().zip(committed) {
-            let (at, commit) = *placed;
+            let Placed { at, commit, .. } = *placed;
             if committed {
+                if commit.release {
+                    self.numbers.forget(&commit.id);
+                }
                 let now = commit.expected.0 + u64::from(commit.advances_revision());
                 outcomes.push((at, AppendOutcome::Committed(Revision(now))));
             } else {
@@ -141,43 +149,72 @@ impl Appender {
     /// Why commits were refused, by how their agents stand now. They wrote nothing,
     /// whatever is found or not.
     async fn refusals(&self, refused: &[Placed<'_>]) -> Vec<(usize, AppendOutcome)> {
-        let ids: Vec<&AgentId> = refused.iter().map(|(_, commit)| &commit.id).collect();
+        let ids: Vec<&AgentId> = refused.iter().map(|placed| &placed.commit.id).collect();
         let rows = match rows_of(&self.database, &ids).await {
             Ok(rows) => rows,
             Err(error) => {
-                let failed = |(at, _): &Placed<'_>| (*at, AppendOutcome::Failed(error.copy()));
+                let failed = |placed: &Placed<'_>| (placed.at, AppendOutcome::Failed(error.copy()));
                 return refused.iter().map(failed).collect();
             }
         };
-        let judged = refused.iter().zip(rows).map(|((at, commit), row)| {
+        let judged = refused.iter().zip(rows).map(|(placed, row)| {
+            // Its row may be another since the database is.
+            self.numbers.forget(&placed.commit.id);
             let outcome = match row {
                 // It has never been claimed.
                 None => Ok(AppendOutcome::Fenced { epoch: Epoch::ZERO }),
-                Some(row) => judge(commit, &row),
+                Some(row) => judge(placed.commit, &row),
             };
-            (*at, outcome.unwrap_or_else(AppendOutcome::Failed))
+            (placed.at, outcome.unwrap_or_else(AppendOutcome::Failed))
         });
         judged.collect()
     }
 }
 
-/// Cuts a round into batches that a statement takes.
+/// Commits in rounds, those of one agent each in another, with the numbers of their rows.
+fn rounds<'a>(commits: &[(usize, &'a Commit)], numbers: &[i64]) -> Vec<Vec<Placed<'a>>> {
+    let mut rounds: Vec<Vec<Placed<'_>>> = Vec::new();
+    let mut seen: HashMap<&AgentId, usize> = HashMap::with_capacity(commits.len());
+    for ((at, commit), number) in commits.iter().copied().zip(numbers.iter().copied()) {
+        let placed = Placed { at, number, commit };
+        let round = seen.entry(&commit.id).or_default();
+        match rounds.get_mut(*round) {
+            Some(commits) => commits.push(placed),
+            None => rounds.push(vec![placed]),
+        }
+        *round += 1;
+    }
+    rounds
+}
+
+/// Cuts a round into batches that a statement takes: each of one manager.
 fn split(round: Vec<Placed<'_>>) -> Vec<Vec<Placed<'_>>> {
     let mut batches: Vec<Vec<Placed<'_>>> = Vec::new();
     let mut bytes = 0;
-    for (at, commit) in round {
-        bytes += commit.payload_len();
+    for placed in round {
+        bytes += placed.commit.payload_len();
         match batches.last_mut() {
-            Some(batch) if batch.len() < BATCH_COMMITS && bytes <= BATCH_BYTES => {
-                batch.push((at, commit));
+            Some(batch)
+                if batch.len() < BATCH_COMMITS
+                    && bytes <= BATCH_BYTES
+                    && batch
+                        .last()
+                        .is_some_and(|last| is_of_manager(last.commit, &placed.commit.id)) =>
+            {
+                batch.push(placed);
             }
             _ => {
-                bytes = commit.payload_len();
-                batches.push(vec![(at, commit)]);
+                bytes = placed.commit.payload_len();
+                batches.push(vec![placed]);
             }
         }
     }
     batches
+}
+
+/// Whether a commit is of an agent of the same manager as another.
+fn is_of_manager(commit: &Commit, other: &AgentId) -> bool {
+    commit.id.cluster == other.cluster && commit.id.manager == other.manager
 }
 
 /// How a commit ended whose statement failed.

@@ -39,6 +39,7 @@ impl PostgresStorage {
                 return Ok(ClaimOutcome::ClaimantDead);
             }
             if row.get::<Option<i64>>("epoch")?.is_some() {
+                self.appender.numbers.learn(id, row.get("id")?);
                 return Ok(ClaimOutcome::Claimed(Epoch(row.number("epoch")?)));
             }
             let rows = self

@@ -10,6 +10,7 @@ mod json;
 mod lookup;
 mod migrate;
 mod nodes;
+mod numbers;
 mod options;
 mod pool;
 mod read;
@@ -27,6 +28,7 @@ use sqlx::postgres::{PgArguments, PgRow};
 use self::append::Appender;
 use self::database::{Database, spawn};
 use self::fault::Fault;
+use self::numbers::Numbers;
 pub use self::options::PostgresOptions;
 use crate::{
     AgentRecord, AppendOutcome, Batching, Capabilities, ClaimOutcome, ClaimRequest, Commit,
@@ -48,7 +50,7 @@ const LEASE_CONNECTIONS: u32 = 2;
 /// agent is two), so no client that is paused or cut off holds a lock. An append updates
 /// the agents' rows first, those whose epochs and revisions are what they have to be once
 /// it has their locks, and writes what belongs to them; a batch of commits of different
-/// agents shares a statement, its rows locked in the order of their ids. Why a commit was
+/// agents of a manager shares a statement, its rows locked in the order of their ids. Why a commit was
 /// refused is looked up afterwards. A commit that is at fault fails alone: a batch
 /// that Postgres refuses because of one is tried again commit by commit.
 ///
@@ -105,6 +107,7 @@ impl PostgresStorage {
         migrate::prepare(&options).await?;
         let appender = Appender {
             database: Database::new(&options, options.max_connections)?,
+            numbers: Numbers::new(),
             with_json: options.json_entries,
         };
         Ok(Self {
@@ -224,6 +227,7 @@ impl Storage for PostgresStorage {
     async fn delete(&self, id: &AgentId, epoch: Epoch, at: Timestamp) -> AppendOutcome {
         let database = self.appender.database.clone();
         let outcome = spawn(claims::delete(database, id.clone(), epoch, at)).await;
+        self.appender.numbers.forget(id);
         outcome.unwrap_or_else(|_| unfinished())
     }
 

@@ -132,6 +132,13 @@ pub(crate) fn committed(outcome: &AppendOutcome) -> u64 {
     }
 }
 
+/// An agent that nobody ever claimed.
+#[track_caller]
+pub(crate) fn fenced(outcome: &AppendOutcome) {
+    let never = matches!(outcome, AppendOutcome::Fenced { epoch: Epoch::ZERO });
+    assert!(never, "{outcome:?}");
+}
+
 /// A connection of the test's own.
 pub(crate) struct Session(PgConnection);
 

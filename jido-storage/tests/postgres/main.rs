@@ -14,6 +14,7 @@ mod errors;
 mod fixture;
 mod heads;
 mod lost;
+mod numbers;
 mod plans;
 mod pool;
 mod race;

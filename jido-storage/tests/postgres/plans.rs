@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use jido_core::{Checkpoint, Epoch, RequestId, Revision, Seq, Timestamp};
-use jido_storage::{AppendOutcome, Commit, PostgresStorage, RequestRecord, Storage};
+use jido_storage::{Commit, PostgresStorage, RequestRecord, Storage};
 
 use crate::fixture::*;
 
@@ -46,12 +46,6 @@ async fn forget_one_by_one(storage: &PostgresStorage, key: &str, epoch: Epoch) {
     }
     let window = storage.load(&id(key)).await.unwrap().unwrap().requests;
     assert_eq!(window.marks.len(), 1);
-}
-
-#[track_caller]
-fn fenced(outcome: &AppendOutcome) {
-    let never = matches!(outcome, AppendOutcome::Fenced { epoch: Epoch::ZERO });
-    assert!(never, "{outcome:?}");
 }
 
 /// How much was read by each index, the busiest first.

@@ -16,6 +16,7 @@ with claimant as (
         deleted = false,
         updated_at = excluded.updated_at
     where a.owner is null or a.owner = excluded.owner or a.owner = any($5::uuid[])
-    returning a.epoch
+    returning a.id, a.epoch
 )
-select (select count(*) from claimant) as up, (select epoch from claimed) as epoch
+select (select count(*) from claimant) as up, c.id, c.epoch
+from (values (1)) as always left join claimed c on true

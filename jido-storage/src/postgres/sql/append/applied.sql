@@ -1,7 +1,7 @@
 , forgotten as (
     delete from request r using (
         select u.id, u.life, f.client, f.seq
-        from updated u cross join lateral unnest(u.forget) as f
+        from {forgotten} join updated u on u.ord = f.commit
         -- So that they are known before requests are looked up.
         offset 0
     ) as f
@@ -11,7 +11,7 @@
 ), applied as (
     insert into request (agent, life, client, seq, issued_at, revision, reply)
     select u.id, u.life, r.client, r.seq, r.issued_at, u.revision, r.reply
-    from updated u cross join lateral unnest(u.requests) as r
+    from {requests} join updated u on u.ord = r.commit
     -- Counting makes all that is forgotten go first.
     where (select count(*) from forgotten) >= 0
     on conflict do nothing

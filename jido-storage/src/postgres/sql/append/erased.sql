@@ -1,6 +1,7 @@
 , erased as (
-    -- Older threads too: what was committed while an earlier statement waited for
-    -- the lock could not be seen by it.
+    -- Of those who erase nothing there is nothing older. And of those who do there may be
+    -- more: what was committed while an earlier statement waited for the lock could not be
+    -- seen by it.
     delete from entry e using updated u
-    where u.erase_thread and e.agent = any(array[u.id]) and e.thread < u.thread
+    where e.agent = any(array[u.id]) and e.thread < u.thread
 )

@@ -7,42 +7,23 @@
 -- Commits that are not among those that come back were refused, and wrote nothing.
 --
 -- `= any(array[..])` is `=` that leaves the planner one way: a lookup in the index for each
--- commit, also where statistics from when the table was empty promise better.
+-- commit, also where statistics from when the table was empty promise better. And what is
+-- compared with `is not distinct from` no index is asked for: a row that is found by its
+-- number is nearly always the agent's.
 with updated as (
     update agent a set
         revision = a.revision + i.advance,
-        thread = a.thread + i.erase_thread::int,
-        thread_len = cardinality(i.entries) + case when i.erase_thread then 0 else a.thread_len end,
-        thread_metadata = case
-            when cardinality(i.entries) > 0 and (i.erase_thread or a.thread_len = 0)
-                then i.thread_metadata::jsonb
-            when i.erase_thread then null
-            else a.thread_metadata
-        end,
-        checkpoint = case
-            when i.checkpoint is not null then i.checkpoint
-            when i.erase_checkpoint then null
-            else a.checkpoint
-        end,
-        covers = case
-            when i.checkpoint is not null then i.covers
-            when i.erase_checkpoint or i.erase_thread then 0
-            else a.covers
-        end,
-        wake_at = case when i.remind then i.wake_at else a.wake_at end,
-        reminders = case when i.remind then i.reminders else a.reminders end,
+        thread_len = i.entries + {kept_len},
+        checkpoint = coalesce(i.checkpoint, {kept_checkpoint}),
+        covers = case when i.checkpoint is null then {kept_covers} else i.covers end,
         floor = greatest(a.floor, i.floor),
-        owner = case when i.release then null else a.owner end,
-        updated_at = i.at
-    from unnest($1::new_commit[]) with ordinality as i
-    where a.cluster = any(array[i.cluster]) and a.manager = i.manager and a.key = i.key
+        updated_at = i.at{rarely_set}
+    from {commits}
+    where a.id = any(array[i.id])
+        and a.cluster is not distinct from $1 and a.manager is not distinct from $2
+        and a.key is not distinct from i.key
         and a.epoch = i.epoch and a.owner is not null and a.revision = i.expected
-        and (
-            i.checkpoint is null
-            or i.covers
-                <= cardinality(i.entries) + case when i.erase_thread then 0 else a.thread_len end
-        )
+        and (i.checkpoint is null or i.covers <= i.entries + {kept_len})
     returning
-        i.ordinality as ord, a.id, a.life, a.thread, a.revision, a.epoch, i.erase_thread,
-        a.thread_len - cardinality(i.entries) as begins, i.entries, i.requests, i.forget
+        i.ord, a.id, a.life, a.thread, a.revision, a.epoch, a.thread_len - i.entries as begins
 )

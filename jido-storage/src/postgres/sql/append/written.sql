@@ -3,7 +3,7 @@
         agent, thread, seq, revision, epoch, kind, at, payload, payload_json, refs
     )
     select
-        u.id, u.thread, u.begins + e.ordinality - 1, u.revision, u.epoch,
+        u.id, u.thread, u.begins + e.place, u.revision, u.epoch,
         e.kind, e.at, e.payload, e.payload_json::jsonb, e.refs::jsonb
-    from updated u cross join lateral unnest(u.entries) with ordinality as e
+    from {entries} join updated u on u.ord = e.commit
 )
