@@ -89,6 +89,17 @@ pub(crate) enum Errand {
 }
 
 impl Errand {
+    /// What it is called in spans.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Activate => "activate",
+            Self::Attach => "attach",
+            Self::Hibernate | Self::Passivate(_) | Self::Park(_) | Self::Abandon => "stop",
+            Self::Settle => "settle",
+            Self::Delete => "delete",
+        }
+    }
+
     /// As what the end of an activation counts that it brings about.
     fn ends_as(self) -> Deactivated {
         match self {

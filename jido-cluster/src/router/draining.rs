@@ -9,6 +9,7 @@ use jido_core::{Agent, ManagerName};
 use super::Router;
 use super::passivation::CONCURRENCY;
 use crate::activation::Errand;
+use crate::telemetry::UNTRACED;
 
 /// How often the log is told how far it is.
 const TELL_EVERY: Duration = Duration::from_secs(1);
@@ -44,9 +45,12 @@ impl<A: Agent> Router<A> {
                 return self.progress().moved;
             }
             let mut failed = 0;
-            let mut ended = futures_util::stream::iter(all)
-                .map(|key| async move { (self.run_here(&key, Errand::Hibernate).await, key) })
-                .buffer_unordered(CONCURRENCY);
+            let mut ended =
+                futures_util::stream::iter(all)
+                    .map(|key| async move {
+                        (self.run_here(&key, Errand::Hibernate, &UNTRACED).await, key)
+                    })
+                    .buffer_unordered(CONCURRENCY);
             while let Some((result, key)) = ended.next().await {
                 match result {
                     Ok(()) => {

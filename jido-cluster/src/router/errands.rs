@@ -13,9 +13,9 @@ use super::request::{Wait, timed_out};
 use super::{Router, Target};
 use crate::activation::{ActivationMessage, Errand};
 use crate::delivery::Refusal;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::exchange::{AskError, Question};
-use crate::telemetry::UNTRACED;
+use crate::telemetry::{Trace, UNTRACED};
 use crate::transport::SendError;
 
 /// How a try of an errand ended.
@@ -37,6 +37,19 @@ impl<A: Agent> Router<A> {
         errand: Errand,
         timeout: Duration,
     ) -> Result<Target, Error> {
+        let trace = Trace::call(self.whose(key.as_str()), errand.label(), None);
+        let ended = trace.within(self.try_until(key, errand, timeout, &trace));
+        follow_to_its_end(&trace, ended.await)
+    }
+
+    /// Tries an errand at one node after the other until it is done or the time is up.
+    async fn try_until(
+        &self,
+        key: &AgentKey,
+        errand: Errand,
+        timeout: Duration,
+        trace: &Trace,
+    ) -> Result<Target, Error> {
         let expires = self.core.deadlines.now() + timeout;
         let mut time_out = pin!(self.core.deadlines.at(expires));
         let mut course = Course::default();
@@ -49,7 +62,7 @@ impl<A: Agent> Router<A> {
             };
             let begun_at = self.core.deadlines.now();
             let budget = expires.saturating_sub(begun_at);
-            let tried = router.try_errand(key, errand, target, &course, budget);
+            let tried = router.try_errand(key, errand, (target, &course), budget, trace);
             let ended = tokio::select! {
                 biased;
                 ended = tried => ended?,
@@ -83,12 +96,12 @@ impl<A: Agent> Router<A> {
         &self,
         key: &AgentKey,
         errand: Errand,
-        target: Target,
-        course: &Course,
+        (target, course): (Target, &Course),
         budget: Duration,
+        trace: &Trace,
     ) -> Result<Tried, Error> {
         match target {
-            Target::Here => Ok(match self.run_here(key, errand).await {
+            Target::Here => Ok(match self.run_here(key, errand, trace).await {
                 Ok(()) => Tried::Done,
                 Err(refusal) => Tried::Refused(refusal),
             }),
@@ -108,6 +121,7 @@ impl<A: Agent> Router<A> {
                 };
                 let question = Question {
                     relay: course.relay(),
+                    trace: trace.context().cloned(),
                     ..self.question(key, operation, course.verify(), budget)
                 };
                 let asked = match self.core.exchange.ask(node, &self.settings.name, question) {
@@ -177,7 +191,12 @@ impl<A: Agent> Router<A> {
     }
 
     /// Runs an errand on this node.
-    pub(super) async fn run_here(&self, key: &AgentKey, errand: Errand) -> Result<(), Refusal> {
+    pub(super) async fn run_here(
+        &self,
+        key: &AgentKey,
+        errand: Errand,
+        trace: &Trace,
+    ) -> Result<(), Refusal> {
         loop {
             match errand {
                 Errand::Abandon => {
@@ -190,7 +209,7 @@ impl<A: Agent> Router<A> {
                 Errand::Hibernate | Errand::Passivate(_) if !self.local.contains(key.as_str()) => {
                     return Ok(());
                 }
-                _ => self.ensure_started(key, &UNTRACED)?,
+                _ => self.ensure_started(key, trace)?,
             }
             let (done, outcome) = oneshot::channel();
             if self
@@ -212,13 +231,27 @@ impl<A: Agent> Router<A> {
 
     /// Hibernates an agent wherever it runs; false if it runs nowhere.
     pub(crate) async fn stop(&self, key: &AgentKey, timeout: Duration) -> Result<bool, Error> {
+        let trace = Trace::call(self.whose(key.as_str()), Errand::Hibernate.label(), None);
+        let ended = trace.within(self.stop_anywhere(key, timeout, &trace));
+        follow_to_its_end(&trace, ended.await)
+    }
+
+    async fn stop_anywhere(
+        &self,
+        key: &AgentKey,
+        timeout: Duration,
+        trace: &Trace,
+    ) -> Result<bool, Error> {
         if self.local.contains(key.as_str()) {
-            return self.stop_here(key).await;
+            return self.stop_here(key, trace).await;
         }
         let Some(node) = self.locate(key, timeout).await? else {
             return Ok(false);
         };
-        let question = self.question(key, Operation::Stop, false, timeout);
+        let question = Question {
+            trace: trace.context().cloned(),
+            ..self.question(key, Operation::Stop, false, timeout)
+        };
         let asked = self.reach(node, &question);
         let Ok(asked) = tokio::time::timeout(timeout, asked).await else {
             return Err(timed_out(timeout, Executed::Maybe));
@@ -235,8 +268,8 @@ impl<A: Agent> Router<A> {
         }
     }
 
-    async fn stop_here(&self, key: &AgentKey) -> Result<bool, Error> {
-        match self.run_here(key, Errand::Hibernate).await {
+    async fn stop_here(&self, key: &AgentKey, trace: &Trace) -> Result<bool, Error> {
+        match self.run_here(key, Errand::Hibernate, trace).await {
             // One that was refused is not running either.
             Ok(()) | Err(Refusal::NotOwner { .. } | Refusal::Stopped) => Ok(true),
             Err(refusal) => Err(refusal.into_error()),
@@ -248,11 +281,18 @@ impl<A: Agent> Router<A> {
     pub(crate) async fn abandon(&self) {
         self.close();
         for key in self.local.keys() {
-            if let Err(refusal) = self.run_here(&key, Errand::Abandon).await {
+            if let Err(refusal) = self.run_here(&key, Errand::Abandon, &UNTRACED).await {
                 tracing::debug!(%key, ?refusal, "an activation had ended already");
             }
         }
     }
+}
+
+/// Says in an errand's span how it ended, as a call's does.
+fn follow_to_its_end<T>(trace: &Trace, ended: Result<T, Error>) -> Result<T, Error> {
+    let failed = ended.as_ref().err().map(Error::kind);
+    trace.ended(failed.map_or("ok", ErrorKind::label));
+    ended
 }
 
 /// What another node's answer to an errand means.

@@ -205,8 +205,9 @@ impl<A: Agent> Router<A> {
             return;
         };
         let key = key.clone();
+        let trace = Trace::of_peer(ask.trace.clone());
         runtime::spawn(async move {
-            match router.run_here(&key, errand).await {
+            match router.run_here(&key, errand, &trace).await {
                 Ok(()) => port.ok(Epoch::ZERO, Revision::ZERO, &Bytes::new()),
                 Err(refusal) => refusal.answer(port),
             }

@@ -20,6 +20,7 @@ use crate::delivery::Refusal;
 use crate::error::Error;
 use crate::exchange::{AnswerPort, Value};
 use crate::runtime;
+use crate::telemetry::UNTRACED;
 
 /// How many keys one answer tells.
 pub(super) const PAGE: usize = 1_000;
@@ -165,7 +166,7 @@ impl<A: Agent> Router<A> {
     }
 
     async fn hibernate_here(&self, key: &AgentKey) -> Result<(), Error> {
-        match self.run_here(key, Errand::Hibernate).await {
+        match self.run_here(key, Errand::Hibernate, &UNTRACED).await {
             // One that was fenced, or ends already, is out of the way as well.
             Ok(()) | Err(Refusal::NotOwner { .. } | Refusal::Stopped) => Ok(()),
             Err(refusal) => Err(refusal.into_error()),

@@ -11,6 +11,7 @@ use jido_core::Agent;
 use super::Router;
 use crate::local::{Gauge, Resting, millis};
 use crate::runtime::OwnedTask;
+use crate::telemetry::UNTRACED;
 
 pub(crate) use choice::{Capacity, Patience};
 use choice::{Load, choose};
@@ -110,7 +111,7 @@ impl<A: Agent> Router<A> {
         let looked = self.core.deadlines.now().saturating_sub(begun);
         futures_util::stream::iter(chosen)
             .for_each_concurrent(CONCURRENCY, |(key, errand)| async move {
-                match self.run_here(&key, errand).await {
+                match self.run_here(&key, errand, &UNTRACED).await {
                     Ok(()) => tracing::trace!(%key, ?errand, "an unused agent was told"),
                     Err(refusal) => tracing::debug!(%key, ?refusal, "an unused agent stays"),
                 }

@@ -16,6 +16,7 @@ use crate::activation::{ActivationMessage, Errand};
 use crate::delivery::Refusal;
 use crate::error::Error;
 use crate::runtime::OwnedTask;
+use crate::telemetry::UNTRACED;
 
 /// How many agents are read at a time, and how many of those are woken at a time.
 const PAGE: usize = 256;
@@ -203,7 +204,7 @@ impl<A: Agent> Router<A> {
     }
 
     async fn wake_here(&self, key: &AgentKey) -> Result<(), Error> {
-        let woken = self.run_here(key, Errand::Activate).await;
+        let woken = self.run_here(key, Errand::Activate, &UNTRACED).await;
         woken.map_err(Refusal::into_error)
     }
 

@@ -48,6 +48,8 @@ enum Message {
     RemindToFail(u64),
     /// Adds one to the agent of another key too.
     Other(String),
+    /// Activates the agent of another key, stops it and deletes it.
+    Errands(String),
     /// Answers with the last digits of the trace.
     Trace,
 }
@@ -74,6 +76,16 @@ impl Agent for Told {
                 let peers = self.peers.get().expect("it was set at the start");
                 let added = Box::pin(peers.call(&key, Message::Add)).await;
                 self.count += added.map_err(|error| AgentError::new(error.to_string()))?;
+            }
+            Message::Errands(key) => {
+                let peers = self.peers.get().expect("it was set at the start");
+                let done = async {
+                    peers.get(&key).await?;
+                    peers.stop(&key).await?;
+                    peers.delete(&key).await
+                };
+                let done = Box::pin(done).await;
+                done.map_err(|error| AgentError::new(error.to_string()))?;
             }
             Message::Trace => {
                 return Ok(ctx.trace().map_or(0, |trace| trace.trace_id() as i64));

@@ -143,6 +143,41 @@ async fn a_trace_that_a_caller_tells_is_in_the_spans_of_all_nodes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_done_with_an_agent_besides_its_messages_is_in_the_trace_too() {
+    let (kept, _guard) = keep(LevelFilter::INFO);
+    let cluster = Cluster::new();
+    let nodes = start_many(&cluster, 2).await;
+    let (_, h1) = &nodes[0];
+    let here = &keys_on(h1, &nodes[0].0, 1).await[0];
+    let there = keys_on(h1, &nodes[1].0, 1).await.remove(0);
+
+    let request = h1.request(here, Message::Errands(there));
+    request.trace_context(trace(7)).send().await.unwrap();
+    let told = |name: &str, field: &str| -> Vec<[String; 4]> {
+        let spans = kept.named(name).into_iter();
+        spans
+            .map(|span| {
+                ["node", "trace_id", field, "outcome"].map(|name| span.fields[name].clone())
+            })
+            .collect()
+    };
+    let on = |node: &str, operation: &str, outcome: &str| {
+        [node, TRACE, operation, outcome].map(str::to_owned)
+    };
+    let mut errands = told("jido.call", "operation");
+    assert_eq!(errands.remove(0), on("n1", "call", "ok"));
+    assert_eq!(
+        errands,
+        ["activate", "stop", "delete"].map(|operation| on("n1", operation, "ok"))
+    );
+    // What is to be deleted is claimed before it.
+    assert_eq!(
+        told("jido.activate", "manager"),
+        ["n1", "n2", "n2"].map(|node| on(node, "told", "claimed"))
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_node_that_passes_a_call_on_is_in_its_trace() {
     let (kept, _guard) = keep(LevelFilter::INFO);
     let cluster = Cluster::new();
