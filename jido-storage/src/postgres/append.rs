@@ -187,20 +187,14 @@ fn rounds<'a>(commits: &[(usize, &'a Commit)], numbers: &[i64]) -> Vec<Vec<Place
     rounds
 }
 
-/// Cuts a round into batches that a statement takes: each of one manager.
+/// Cuts a round into batches that a statement takes.
 fn split(round: Vec<Placed<'_>>) -> Vec<Vec<Placed<'_>>> {
     let mut batches: Vec<Vec<Placed<'_>>> = Vec::new();
     let mut bytes = 0;
     for placed in round {
         bytes += placed.commit.payload_len();
         match batches.last_mut() {
-            Some(batch)
-                if batch.len() < BATCH_COMMITS
-                    && bytes <= BATCH_BYTES
-                    && batch
-                        .last()
-                        .is_some_and(|last| is_of_manager(last.commit, &placed.commit.id)) =>
-            {
+            Some(batch) if batch.len() < BATCH_COMMITS && bytes <= BATCH_BYTES => {
                 batch.push(placed);
             }
             _ => {
@@ -210,11 +204,6 @@ fn split(round: Vec<Placed<'_>>) -> Vec<Vec<Placed<'_>>> {
         }
     }
     batches
-}
-
-/// Whether a commit is of an agent of the same manager as another.
-fn is_of_manager(commit: &Commit, other: &AgentId) -> bool {
-    commit.id.cluster == other.cluster && commit.id.manager == other.manager
 }
 
 /// How a commit ended whose statement failed.

@@ -10,7 +10,7 @@ use super::json;
 use super::row::{clamped, compared, time};
 use super::statement::Needs;
 use crate::Commit;
-use jido_core::RequestId;
+use jido_core::{AgentId, RequestId};
 
 /// A commit of a batch.
 #[derive(Debug, Clone, Copy)]
@@ -31,18 +31,19 @@ fn client_of(request: RequestId) -> Uuid {
     Uuid::from_u128(request.client())
 }
 
-/// The values of an append, of commits of different agents of one manager, in the order in
-/// which their rows are to be locked.
+/// The values of an append, of commits of different agents, in the order in which their
+/// rows are to be locked.
 pub(super) fn arguments_of(
     batch: &[Placed<'_>],
     needs: Needs,
     with_json: bool,
 ) -> Result<PgArguments, Fault> {
     let mut values = Values::default();
-    let manager = batch.first().map(|first| &first.commit.id);
-    values.add(manager.map(|id| id.cluster.as_str()))?;
-    values.add(manager.map(|id| id.manager.as_str()))?;
+    let managers = Managers::of(batch);
+    values.column(&managers.names, |id| id.cluster.as_str())?;
+    values.column(&managers.names, |id| id.manager.as_str())?;
     values.commits(batch)?;
+    values.add(managers.of_commits)?;
     if needs.rarely_set {
         values.rarely_set(batch)?;
     }
@@ -53,6 +54,35 @@ pub(super) fn arguments_of(
         values.requests(batch)?;
     }
     Ok(values.0)
+}
+
+/// The managers of a batch's agents, each once: most often there is one.
+struct Managers<'a> {
+    /// One agent of each.
+    names: Vec<&'a AgentId>,
+    /// Which of them is each commit's, counted from 1 as the statement does.
+    of_commits: Vec<i32>,
+}
+
+impl<'a> Managers<'a> {
+    fn of(batch: &[Placed<'a>]) -> Self {
+        let mut managers = Self {
+            names: Vec::new(),
+            of_commits: Vec::with_capacity(batch.len()),
+        };
+        let mut count = 0;
+        for Placed { commit, .. } in batch {
+            let id = &commit.id;
+            // They come in the order of their ids.
+            let same = |last: &&AgentId| last.cluster == id.cluster && last.manager == id.manager;
+            if !managers.names.last().is_some_and(same) {
+                managers.names.push(id);
+                count += 1;
+            }
+            managers.of_commits.push(count);
+        }
+        managers
+    }
 }
 
 /// Values, in the order in which the statement has them.

@@ -50,7 +50,7 @@ const LEASE_CONNECTIONS: u32 = 2;
 /// agent is two), so no client that is paused or cut off holds a lock. An append updates
 /// the agents' rows first, those whose epochs and revisions are what they have to be once
 /// it has their locks, and writes what belongs to them; a batch of commits of different
-/// agents of a manager shares a statement, its rows locked in the order of their ids. Why a commit was
+/// agents shares a statement, its rows locked in the order of their ids. Why a commit was
 /// refused is looked up afterwards. A commit that is at fault fails alone: a batch
 /// that Postgres refuses because of one is tried again commit by commit.
 ///

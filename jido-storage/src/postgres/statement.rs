@@ -20,6 +20,8 @@ const COMMITS: Columns = &[
     ("checkpoint", "bytea"),
     ("covers", "bigint"),
     ("floor", "bigint"),
+    // Its place among the clusters and managers, from 1.
+    ("named", "int"),
 ];
 
 /// More columns of commits.
@@ -126,7 +128,7 @@ impl Needs {
         (0..Self::CHOICES).map(Self::of_choice)
     }
 
-    /// The statement. Its values are the commits' cluster and manager and then all columns,
+    /// The statement. Its values are clusters, as many managers, and then all columns,
     /// in the order in which they stand here: of the commits, of the entries, of the
     /// requests that are forgotten and of those that are applied.
     pub(super) fn statement(self) -> &'static str {
@@ -139,7 +141,7 @@ impl Needs {
     fn written(self) -> String {
         let mut sql = include_str!("sql/append/updated.sql").to_owned();
         let mut put = |token: &str, text: &str| sql = sql.replace(token, text);
-        // The cluster and the manager come first.
+        // Clusters and managers come first.
         let mut values = Values(2);
         let (kept, rarely_set, columns): (_, _, &[Columns]) = if self.rarely_set {
             let rarely_set = include_str!("sql/append/rarely_set.sql");

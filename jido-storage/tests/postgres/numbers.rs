@@ -8,32 +8,33 @@ use crate::fixture::*;
 #[tokio::test]
 async fn a_row_that_became_another_agents_is_left_alone_and_the_own_one_found_again() {
     let server = server().await;
-    let url = server.fresh_database().await.unwrap();
-    let (storage, epochs) = claimed(options(&url), &["moved"]).await;
-    let mut session = Session::open(&url).await;
-    // As in a database that was replaced: the number is another agent's, of whom the rest
-    // is the same.
-    session
-        .run("update jido.agent set key = 'other' where key = 'moved'")
-        .await;
-    session
-        .run(
-            "insert into jido.agent (cluster, manager, key, owner, epoch, created_at, updated_at) \
-             select cluster, manager, 'moved', owner, epoch, created_at, updated_at \
-             from jido.agent where key = 'other'",
-        )
-        .await;
+    for became in ["cluster = 'other'", "manager = 'other'", "key = 'other'"] {
+        let url = server.fresh_database().await.unwrap();
+        let (storage, epochs) = claimed(options(&url), &["moved"]).await;
+        let mut session = Session::open(&url).await;
+        // As in a database that was replaced: the number is another agent's, of whom the
+        // rest is the same.
+        let change = format!("update jido.agent set {became}");
+        session.run(&change).await;
+        session
+            .run(
+                "insert into jido.agent (cluster, manager, key, owner, epoch, created_at, updated_at) \
+                 select 'main', 'agents', 'moved', owner, epoch, created_at, updated_at \
+                 from jido.agent",
+            )
+            .await;
+        let other = format!("select revision::text from jido.agent where {became}");
 
-    let refused = storage.append(note("moved", epochs[0], 0)).await;
-    failed(&refused, ErrorKind::Unavailable);
-    for key in ["moved", "other"] {
-        let head = storage.head(&id(key)).await.unwrap().unwrap();
-        assert_eq!(head.revision.0, 0, "{key}");
+        let refused = storage.append(note("moved", epochs[0], 0)).await;
+        failed(&refused, ErrorKind::Unavailable);
+        let head = storage.head(&id("moved")).await.unwrap().unwrap();
+        assert_eq!(head.revision.0, 0, "{became}");
+        assert_eq!(session.ask(&other).await, "0", "{became}");
+
+        let outcome = storage.append(note("moved", epochs[0], 0)).await;
+        assert_eq!(committed(&outcome), 1, "{became}");
+        assert_eq!(session.ask(&other).await, "0", "{became}");
     }
-    let outcome = storage.append(note("moved", epochs[0], 0)).await;
-    assert_eq!(committed(&outcome), 1);
-    let other = storage.head(&id("other")).await.unwrap().unwrap();
-    assert_eq!(other.revision.0, 0);
 }
 
 #[tokio::test]

@@ -20,7 +20,8 @@ with updated as (
         updated_at = i.at{rarely_set}
     from {commits}
     where a.id = any(array[i.id])
-        and a.cluster is not distinct from $1 and a.manager is not distinct from $2
+        and a.cluster is not distinct from ($1::text[])[i.named]
+        and a.manager is not distinct from ($2::text[])[i.named]
         and a.key is not distinct from i.key
         and a.epoch = i.epoch and a.owner is not null and a.revision = i.expected
         and (i.checkpoint is null or i.covers <= i.entries + {kept_len})
