@@ -13,7 +13,7 @@ use super::request::{Wait, timed_out};
 use super::{Router, Target};
 use crate::activation::{ActivationMessage, Errand};
 use crate::delivery::Refusal;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::exchange::{AskError, Question};
 use crate::telemetry::{Trace, UNTRACED};
 use crate::transport::SendError;
@@ -28,6 +28,14 @@ pub(super) enum Tried {
     NotPassedOn,
 }
 
+/// An errand, whose agent's it is, and what it is followed by.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    key: &'a AgentKey,
+    errand: Errand,
+    trace: &'a Trace,
+}
+
 impl<A: Agent> Router<A> {
     /// Runs an errand where the agent is or ought to be, starting it there. Answers
     /// where that was.
@@ -38,18 +46,17 @@ impl<A: Agent> Router<A> {
         timeout: Duration,
     ) -> Result<Target, Error> {
         let trace = Trace::call(self.whose(key.as_str()), errand.label(), None);
-        let ended = trace.within(self.try_until(key, errand, timeout, &trace));
-        follow_to_its_end(&trace, ended.await)
+        let wanted = Wanted {
+            key,
+            errand,
+            trace: &trace,
+        };
+        trace.calling(self.try_until(wanted, timeout)).await
     }
 
     /// Tries an errand at one node after the other until it is done or the time is up.
-    async fn try_until(
-        &self,
-        key: &AgentKey,
-        errand: Errand,
-        timeout: Duration,
-        trace: &Trace,
-    ) -> Result<Target, Error> {
+    async fn try_until(&self, wanted: Wanted<'_>, timeout: Duration) -> Result<Target, Error> {
+        let key = wanted.key;
         let expires = self.core.deadlines.now() + timeout;
         let mut time_out = pin!(self.core.deadlines.at(expires));
         let mut course = Course::default();
@@ -62,7 +69,7 @@ impl<A: Agent> Router<A> {
             };
             let begun_at = self.core.deadlines.now();
             let budget = expires.saturating_sub(begun_at);
-            let tried = router.try_errand(key, errand, (target, &course), budget, trace);
+            let tried = router.try_errand(wanted, target, &course, budget);
             let ended = tokio::select! {
                 biased;
                 ended = tried => ended?,
@@ -94,12 +101,12 @@ impl<A: Agent> Router<A> {
     /// One try.
     async fn try_errand(
         &self,
-        key: &AgentKey,
-        errand: Errand,
-        (target, course): (Target, &Course),
+        wanted: Wanted<'_>,
+        target: Target,
+        course: &Course,
         budget: Duration,
-        trace: &Trace,
     ) -> Result<Tried, Error> {
+        let Wanted { key, errand, trace } = wanted;
         match target {
             Target::Here => Ok(match self.run_here(key, errand, trace).await {
                 Ok(()) => Tried::Done,
@@ -232,8 +239,8 @@ impl<A: Agent> Router<A> {
     /// Hibernates an agent wherever it runs; false if it runs nowhere.
     pub(crate) async fn stop(&self, key: &AgentKey, timeout: Duration) -> Result<bool, Error> {
         let trace = Trace::call(self.whose(key.as_str()), Errand::Hibernate.label(), None);
-        let ended = trace.within(self.stop_anywhere(key, timeout, &trace));
-        follow_to_its_end(&trace, ended.await)
+        let stopped = self.stop_anywhere(key, timeout, &trace);
+        trace.calling(stopped).await
     }
 
     async fn stop_anywhere(
@@ -286,13 +293,6 @@ impl<A: Agent> Router<A> {
             }
         }
     }
-}
-
-/// Says in an errand's span how it ended, as a call's does.
-fn follow_to_its_end<T>(trace: &Trace, ended: Result<T, Error>) -> Result<T, Error> {
-    let failed = ended.as_ref().err().map(Error::kind);
-    trace.ended(failed.map_or("ok", ErrorKind::label));
-    ended
 }
 
 /// What another node's answer to an errand means.

@@ -123,7 +123,7 @@ impl<A: Agent> Router<A> {
         let error = error.map(Error::kind);
         let since = self.core.since(began);
         self.settings.metrics.called(options.cast, error, since);
-        options.trace.ended(error.map_or("ok", ErrorKind::label));
+        options.trace.call_ended(error);
     }
 
     /// Takes in what a try has told of the agent's owner, and waits until the next one

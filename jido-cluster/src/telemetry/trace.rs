@@ -8,6 +8,7 @@ use tracing::field::{Empty, display};
 use tracing::{Instrument, Level, Span, enabled, info_span};
 
 use super::wire;
+use crate::error::{Error, ErrorKind};
 
 /// The target of all spans, by which filters tell them.
 const TARGET: &str = "jido_cluster::trace";
@@ -173,6 +174,21 @@ impl Trace {
         if let Some(span) = self.span() {
             span.record("outcome", outcome);
         }
+    }
+
+    /// Says how a call ended, as `jido_calls_total` does.
+    pub(crate) fn call_ended(&self, error: Option<ErrorKind>) {
+        self.ended(error.map_or("ok", ErrorKind::label));
+    }
+
+    /// Makes a call within its span, and says there how it ended.
+    pub(crate) async fn calling<T>(
+        &self,
+        call: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let ended = self.within(call).await;
+        self.call_ended(ended.as_ref().err().map(Error::kind));
+        ended
     }
 
     /// Does something within the span.

@@ -18,5 +18,5 @@ with claimant as (
     where a.owner is null or a.owner = excluded.owner or a.owner = any($5::uuid[])
     returning a.id, a.epoch
 )
-select (select count(*) from claimant) as up, c.id, c.epoch
-from (values (1)) as always left join claimed c on true
+select u.up, c.id, c.epoch
+from (select count(*) as up from claimant) u left join claimed c on true
