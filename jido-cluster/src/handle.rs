@@ -117,7 +117,8 @@ impl<A: Agent> Handle<A> {
         let id = router.agent_id(&key);
         let storage = &router.settings().storage;
         let mut kept = storage.reply_of(&id, request).await?;
-        if kept.is_none() {
+        // Where no records are kept there is nothing to wait for.
+        if kept.is_none() && router.settings().requests.is_some() {
             router
                 .run(&key, Errand::Settle, DEFAULT_CALL_TIMEOUT)
                 .await?;

@@ -128,9 +128,7 @@ impl<A: Agent> Running<A> {
                     _ if error.is_retryable() => Refusal::unsettled(error.to_string()),
                     kind => Refusal::Broken(kind, error.to_string().into()),
                 };
-                let undone = self.pipeline.undo();
-                Self::undone(undone, &refusal);
-                self.go_on(refusal)
+                self.not_applied(refusal)
             }
             AppendOutcome::Fenced { epoch } => {
                 tracing::info!(agent = %self.id, mine = %self.epoch, %epoch, "an activation was fenced");
@@ -213,7 +211,8 @@ impl<A: Agent> Running<A> {
             }
             match self.reclaim(&mut alone).await {
                 Ok(found) if found == self.revision => {
-                    return self.not_applied();
+                    let refusal = Refusal::unsettled("the commit did not take effect");
+                    return self.not_applied(refusal);
                 }
                 // Epochs grow by one a claim: with none missing, only this
                 // activation can have made the one commit.
@@ -248,23 +247,23 @@ impl<A: Agent> Running<A> {
     }
 
     /// The commit in flight is known not to have taken effect, now or ever.
-    fn not_applied(&mut self) -> Result<(), Refusal> {
+    fn not_applied(&mut self, refusal: Refusal) -> Result<(), Refusal> {
         if self.router.settings().durability == Durability::Hibernate {
             // What was acknowledged is still here, and waits for the next try.
             self.pipeline.put_back();
             self.own.timers.put_back();
             return Ok(());
         }
-        let refusal = Refusal::unsettled("the commit did not take effect");
         let undone = self.pipeline.undo();
         Self::undone(undone, &refusal);
         self.go_on(refusal)
     }
 
-    /// Commits all that is not yet durable, one commit after the other.
+    /// Commits all that is not yet durable: the commit in flight, then what was collected
+    /// meanwhile. What can't be written and was acknowledged waits for the next try.
     pub(super) async fn flush(&mut self) -> Result<(), Refusal> {
         self.commit_ended().await?;
-        while let Some(plan) = self.pipeline.next(true) {
+        if let Some(plan) = self.pipeline.next(true) {
             self.start_commit(plan, || {});
             self.commit_ended().await?;
         }

@@ -10,7 +10,8 @@ use jido_cluster::storage::{
     Loaded, MemoryStorage, NodeRegistration, Renewal, Storage,
 };
 use jido_cluster::{
-    AgentId, Checkpoint, ClusterName, Durability, Executed, Incarnation, NodeName, Seq,
+    AgentId, Checkpoint, ClusterName, Durability, Epoch, Executed, Incarnation, NodeName, Seq,
+    Timestamp,
 };
 
 use crate::harness::{Cluster, Message};
@@ -198,6 +199,14 @@ impl Layer for Faulty {
                 .collect();
         }
         outcomes
+    }
+
+    async fn delete(&self, id: &AgentId, epoch: Epoch, at: Timestamp) -> AppendOutcome {
+        if self.is(Fault::FailBefore) || self.is(Fault::Unavailable) {
+            let failed = Error::new(ErrorKind::Unavailable, "failed as asked");
+            return AppendOutcome::Failed(failed);
+        }
+        self.inner.delete(id, epoch, at).await
     }
 }
 

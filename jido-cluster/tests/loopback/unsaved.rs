@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use jido_cluster::{
-    Agent, AgentError, Context, Durability, ErrorKind, Handle, InstanceManager, Node,
+    Agent, AgentError, Context, Durability, ErrorKind, Handle, InstanceManager, Node, RequestId,
+    RequestOutcome,
 };
 use serde::{Deserialize, Serialize};
 
@@ -130,4 +131,31 @@ async fn what_the_manager_sets_is_set_whenever_the_agent_is_read() {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     assert_eq!(look(&handle).await, seen(0, 2, false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_that_fails_leaves_what_was_acknowledged_and_not_yet_written() {
+    let storage = Faulty::new();
+    let cluster = Cluster::on(storage.clone());
+    let node = cluster.node("n1").start().await.unwrap();
+    let handle = InstanceManager::<Session>::builder("sessions")
+        .shared_storage(storage.clone())
+        .durability(Durability::Hibernate)
+        .start(&node)
+        .await
+        .unwrap();
+    for count in 1..=3 {
+        let seen = handle.call("a", Message::Add).await.unwrap();
+        assert_eq!(seen.count, count);
+    }
+    storage.set(Fault::FailBefore);
+    let error = handle.delete("a").await.unwrap_err();
+    assert!(error.is_retryable(), "{error}");
+    // Nothing is kept of requests, which is known without a word to storage.
+    let outcome = handle.outcome("a", RequestId::new(1, 1)).await.unwrap();
+    assert!(matches!(outcome, RequestOutcome::Unknown), "{outcome:?}");
+    assert_eq!(look(&handle).await.count, 3);
+    storage.set(Fault::None);
+    assert!(handle.stop("a").await.unwrap());
+    assert_eq!(look(&handle).await.count, 3);
 }
