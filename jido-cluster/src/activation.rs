@@ -156,8 +156,9 @@ impl<A: Agent> State<A> {
         let Start {
             router, key, gauge, ..
         } = &self.start;
-        router.local().remove(key.as_str(), gauge);
+        // In this order: whoever has only now put it into its place sees that it has ended.
         Self::close(key, myself);
+        router.local().remove(key.as_str(), gauge);
     }
 
     fn close(key: &AgentKey, myself: &ActorRef<ActivationMessage<A>>) {

@@ -211,11 +211,8 @@ impl<A: Agent> LocalMap<A> {
 
     /// Puts an activation into its place, where there may be a parked agent.
     pub(crate) fn insert(&self, key: AgentKey, local: Local<A>) {
-        let gauge = local.gauge.clone();
         let map = self.map.pin();
-        // The bytes of a parked agent are counted already.
-        if let Some(Slot::Parked(parked)) = map.insert(key, Slot::Running(local)) {
-            gauge.set_bytes(parked.state.len());
+        if let Some(Slot::Parked(_)) = map.insert(key, Slot::Running(local)) {
             self.parked.fetch_sub(1, Ordering::Relaxed);
         }
     }

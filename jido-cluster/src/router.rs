@@ -310,6 +310,10 @@ impl<A: Agent> Router<A> {
             None => millis(self.core.deadlines.now()),
         };
         let gauge = Arc::new(Gauge::new(used_ms));
+        if let Some(parked) = &parked {
+            // Its bytes are counted already.
+            gauge.set_bytes(parked.state.len());
+        }
         let start = Start {
             router,
             key: key.clone(),
@@ -324,6 +328,8 @@ impl<A: Agent> Router<A> {
                     Refusal::unsettled(format!("an activation did not start: {error}"))
                 })?;
         self.local.insert(key.clone(), Local::new(actor, gauge));
+        // It may have ended before it came to its place, which it could not clear then.
+        self.local.remove_ended(key.as_str());
         self.has_grown();
         Ok(())
     }
@@ -338,6 +344,8 @@ impl<A: Agent> Router<A> {
     /// Storage says that an agent has a newer owner than this epoch: ends what this node
     /// has of it, before its next message.
     pub(crate) fn lost(&self, key: &AgentKey, epoch: Epoch) {
+        // Kept from being parked or going on in between.
+        let _starting = self.starting.lock();
         if !self
             .local
             .tell(key.as_str(), ActivationMessage::Lost(epoch))

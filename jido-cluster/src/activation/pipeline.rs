@@ -250,6 +250,12 @@ impl<H> Pipeline<H> {
         })
     }
 
+    /// How many replies are held.
+    pub(super) fn held_len(&self) -> usize {
+        let flying = self.in_flight.as_ref();
+        self.staged.held.len() + flying.map_or(0, |flying| flying.held.len())
+    }
+
     /// What waits for the commit in flight.
     pub(super) fn flying(&self) -> impl Iterator<Item = &H> {
         self.in_flight.iter().flat_map(|flying| &flying.held)

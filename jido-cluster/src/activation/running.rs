@@ -104,6 +104,12 @@ impl<A: Agent> Running<A> {
         self.pipeline.is_at_rest() && self.waiting.is_empty() && self.own.timers.is_empty()
     }
 
+    /// Whether as many messages wait for a commit as may.
+    pub(super) fn is_crowded(&self) -> bool {
+        let waiting = self.pipeline.held_len() + self.waiting.len();
+        waiting > 0 && waiting as u64 >= self.router.settings().mailbox_limit
+    }
+
     /// Checks that what a message left behind can be committed: so many bytes of state, its
     /// entries, and as much as is given besides.
     pub(super) fn check_len(

@@ -39,6 +39,11 @@ impl<A: Agent> State<A> {
         self.start.gauge.take();
         self.start.gauge.used(now);
         let running = match &mut self.phase {
+            Phase::Running(running) if running.is_crowded() => {
+                delivery.refuse(Refusal::Overloaded);
+                self.go_on(&myself);
+                return None;
+            }
             // Calls of this node are seldom repeated.
             Phase::Running(running) if !running.may_be_applied(&delivery) => running,
             _ => {
@@ -72,6 +77,7 @@ impl<A: Agent> State<A> {
         message: ActivationMessage<A>,
         myself: ActorRef<ActivationMessage<A>>,
     ) {
+        let start = &self.start;
         let running = match &mut self.phase {
             Phase::Running(running) => running,
             Phase::Refused(refusal) => {
@@ -80,10 +86,12 @@ impl<A: Agent> State<A> {
                     ActivationMessage::Errand(_, done) => {
                         let _ = done.send(Err(refusal.clone()));
                     }
-                    ActivationMessage::CommitEnded
-                    | ActivationMessage::Lost(_)
-                    | ActivationMessage::Confirm(_)
-                    | ActivationMessage::Wake => {}
+                    // The agent may have been parked just before, and is owned all the same.
+                    ActivationMessage::Lost(epoch) => start.router.lost(&start.key, epoch),
+                    ActivationMessage::Confirm(done) => {
+                        start.router.confirm_here(&start.key, done);
+                    }
+                    ActivationMessage::CommitEnded | ActivationMessage::Wake => {}
                 }
                 return;
             }

@@ -67,7 +67,7 @@ impl Gauge {
     }
 
     /// Counts another length; gives the one that was counted.
-    pub(super) fn set_bytes(&self, bytes: usize) -> usize {
+    pub(crate) fn set_bytes(&self, bytes: usize) -> usize {
         self.bytes.swap(bytes, Ordering::Relaxed)
     }
 }

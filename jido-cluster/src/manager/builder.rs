@@ -202,8 +202,8 @@ impl<A: Agent> ManagerBuilder<A> {
         self
     }
 
-    /// How many messages may wait for one agent: at least 1, 10,000 by default.
-    /// Beyond it callers get [`Overloaded`](ErrorKind::Overloaded).
+    /// How many messages may wait for one agent, and how many replies of it for a commit: at
+    /// least 1, 10,000 by default. Beyond it callers get [`Overloaded`](ErrorKind::Overloaded).
     pub fn mailbox_limit(mut self, limit: usize) -> Self {
         self.mailbox_limit = limit;
         self

@@ -100,6 +100,14 @@ impl<A: Agent> Router<A> {
     /// it if not. What is given tells whether storage has answered.
     pub(super) fn confirm_one(&self, key: &AgentKey) -> oneshot::Receiver<bool> {
         let (done, answered) = oneshot::channel();
+        self.confirm_here(key, done);
+        answered
+    }
+
+    /// The same, telling `done`, which is dropped if the agent is not here.
+    pub(crate) fn confirm_here(&self, key: &AgentKey, done: oneshot::Sender<bool>) {
+        // Kept from being parked or going on in between.
+        let _starting = self.starting.lock();
         match self.local.parked(key.as_str()) {
             Some(parked) => self.confirm_epoch(key.clone(), parked.epoch, done),
             None => {
@@ -107,7 +115,6 @@ impl<A: Agent> Router<A> {
                 self.local.tell(key.as_str(), confirm);
             }
         }
-        answered
     }
 
     /// Asks storage whether an epoch is still an agent's.
