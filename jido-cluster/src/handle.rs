@@ -161,7 +161,8 @@ impl<A: Agent> Handle<A> {
     /// # Errors
     ///
     /// [`InvalidInput`](ErrorKind::InvalidInput) for a key that is refused,
-    /// [`Unavailable`](ErrorKind::Unavailable) when storage can't be asked.
+    /// [`Unavailable`](ErrorKind::Unavailable) when storage can't be asked, and
+    /// [`Timeout`](ErrorKind::Timeout) when it doesn't answer within 5 s.
     pub async fn lookup(&self, key: impl AsRef<str>) -> Result<Option<AgentRef<A>>, Error> {
         let agent = self.agent(key)?;
         let runs = self

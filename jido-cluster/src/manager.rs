@@ -68,6 +68,18 @@ pub struct InstanceManager<A: Agent> {
 #[derive(Debug)]
 pub struct ManagerState {
     _chores: OwnedTask,
+    _place: Place,
+}
+
+/// A manager's place at its node, which it gives up however it ends: one that was killed is
+/// asked nothing any more.
+#[derive(Debug)]
+struct Place(Arc<dyn Managed>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.let_go();
+    }
 }
 
 impl<A: Agent> InstanceManager<A> {
@@ -125,6 +137,17 @@ impl<A: Agent> Managed for Router<A> {
         self.settings().metrics.publish(counts);
     }
 
+    fn is_ending(&self) -> bool {
+        self.is_ending()
+    }
+
+    fn let_go(&self) {
+        let router = self.current();
+        router.close();
+        router.core().remove_manager(&*router);
+        self.forget_latest();
+    }
+
     fn ended(&self) {
         self.forget_latest();
     }
@@ -143,7 +166,9 @@ impl<A: Agent> Actor for InstanceManager<A> {
         let router = &self.router;
         let name = router.settings().name.clone();
         router.open(myself.get_cell());
-        if !router.core().exchange.add_handler(&name, router.clone()) {
+        if router.core().is_taken(&name).await
+            || !router.core().exchange.add_handler(&name, router.clone())
+        {
             return Err(Error::new(
                 ErrorKind::Startup,
                 format!("this node runs a manager named {name} already"),
@@ -160,6 +185,7 @@ impl<A: Agent> Actor for InstanceManager<A> {
         }
         Ok(ManagerState {
             _chores: router.chores(),
+            _place: Place(router.clone()),
         })
     }
 
@@ -175,11 +201,7 @@ impl<A: Agent> Actor for InstanceManager<A> {
         {
             tracing::error!(manager = %router.settings().name, "not all agents hibernated in time");
         }
-        router
-            .core()
-            .exchange
-            .remove_handler(&router.settings().name);
-        router.forget_latest();
+        self.router.let_go();
         Ok(())
     }
 

@@ -171,9 +171,7 @@ impl Node {
     pub async fn halt(&self) {
         let (_turn, core) = self.lives.last().await;
         core.leave();
-        for manager in core.managers() {
-            manager.abandon().await;
-        }
+        core.abandon().await;
         core.drop_leases().await;
         self.stop(&core).await;
     }

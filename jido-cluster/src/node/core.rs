@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 use jido_core::{ClusterName, Incarnation, ManagerName, NodeName, Operation};
 use jido_storage::{Batching, GroupCommitter, GroupOptions, Storage};
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use super::Makings;
 use crate::deadlines::Deadlines;
@@ -30,6 +31,11 @@ const STORAGE_CHECK: Duration = Duration::from_secs(2);
 /// many cover every lane that a transport has.
 const FAREWELL_LANES: u64 = 16;
 
+/// How long agents that are told to end without a word are given. One whose handler takes
+/// longer ends by itself after it, can neither commit nor answer from its state any more, and
+/// is not waited for.
+const AGENTS_END: Duration = Duration::from_secs(2);
+
 /// A manager, as its node sees it.
 #[async_trait]
 pub(crate) trait Managed: std::fmt::Debug + Send + Sync + 'static {
@@ -46,6 +52,10 @@ pub(crate) trait Managed: std::fmt::Debug + Send + Sync + 'static {
     async fn go_on(&self, core: &Arc<Core>) -> Result<(), Error>;
     /// Publishes how its agents are.
     async fn publish_metrics(&self);
+    /// Whether its actor ends or has ended.
+    fn is_ending(&self) -> bool;
+    /// Its actor has ended.
+    fn let_go(&self);
     /// The node has ended, and no life follows.
     fn ended(&self);
 }
@@ -85,6 +95,7 @@ pub(crate) struct Core {
     /// Who makes the batches of each, to be looked at.
     makers: Mutex<Vec<Weak<dyn Storage>>>,
     managers: Mutex<Vec<Arc<dyn Managed>>>,
+    manager_removed: Notify,
     life: Watched<Life>,
     /// Why the node isn't well, by its own signals.
     pub(super) ailment: Mutex<Option<String>>,
@@ -109,6 +120,7 @@ impl Core {
             storages: tokio::sync::Mutex::default(),
             makers: Mutex::default(),
             managers: Mutex::default(),
+            manager_removed: Notify::new(),
             life: Watched::new(Life::Up),
             ailment: Mutex::default(),
         }
@@ -194,8 +206,47 @@ impl Core {
         goes_on
     }
 
+    /// Lets go of a manager whose actor has ended, so that another of its name may follow.
+    pub(crate) fn remove_manager(&self, gone: &dyn Managed) {
+        let mut managers = self.managers.lock();
+        let before = managers.len();
+        managers.retain(|known| !std::ptr::addr_eq(Arc::as_ptr(known), gone));
+        // The name may be another's by now.
+        if managers.len() < before {
+            self.exchange.remove_handler(gone.name());
+        }
+        drop(managers);
+        self.manager_removed.notify_waiters();
+    }
+
+    /// Waits until no manager of this name is ending. Answers whether one runs.
+    pub(crate) async fn is_taken(&self, name: &ManagerName) -> bool {
+        loop {
+            let removed = self.manager_removed.notified();
+            let known = self.managers();
+            let Some(known) = known.iter().find(|known| known.name() == name) else {
+                return false;
+            };
+            if !known.is_ending() {
+                return true;
+            }
+            removed.await;
+        }
+    }
+
     pub(super) fn managers(&self) -> Vec<Arc<dyn Managed>> {
         self.managers.lock().clone()
+    }
+
+    /// Ends all agents of this life without a word to storage.
+    pub(super) async fn abandon(&self) {
+        let managers = self.managers();
+        let ends = managers.iter().map(async |manager| {
+            if tokio::time::timeout(AGENTS_END, manager.abandon()).await.is_err() {
+                tracing::warn!(manager = %manager.name(), "not all agents of a life that is over have ended");
+            }
+        });
+        join_all(ends).await;
     }
 
     /// How far each manager is, once the node leaves.

@@ -14,7 +14,7 @@ use jido_core::ClusterName;
 use jido_storage::is_planted;
 use ractor::ActorRef;
 use tokio::sync::Mutex;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::core::{Core, Managed};
 use super::makings::{Makings, Ways};
@@ -23,10 +23,6 @@ use crate::error::{Error, ErrorKind};
 use crate::network::NetworkStats;
 use crate::runtime;
 use crate::watched::Watched;
-
-/// How long the agents of a life that is over are given to end. One whose handler takes
-/// longer can neither commit nor answer from its state any more, and is not waited for.
-const AGENTS_END: Duration = Duration::from_secs(2);
 
 /// The pauses between tries to begin a life: the first, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -128,11 +124,7 @@ impl Lives {
     /// node is told to end. Fails when it never will.
     async fn follow(&self, dead: &Arc<Core>) -> Result<(), Error> {
         let managers = dead.managers();
-        for manager in &managers {
-            if timeout(AGENTS_END, manager.abandon()).await.is_err() {
-                tracing::warn!(manager = %manager.name(), "not all agents of a life that is over have ended");
-            }
-        }
+        dead.abandon().await;
         dead.transport.stop().await;
         tokio::select! {
             biased;
@@ -185,9 +177,7 @@ impl Lives {
         if let Ok(true) = begun {
             return Ok(Some(core));
         }
-        for manager in core.managers() {
-            manager.abandon().await;
-        }
+        core.abandon().await;
         core.transport.stop().await;
         core.end_leases().await;
         core.forget_managers();

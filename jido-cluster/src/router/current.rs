@@ -82,10 +82,16 @@ impl<A: Agent> Router<A> {
         })
     }
 
+    /// Whether the manager's actor ends or has ended.
+    pub(crate) fn is_ending(&self) -> bool {
+        let manager = self.supervisor.get();
+        manager.is_some_and(|manager| manager.get_status() >= ActorStatus::Draining)
+    }
+
     /// Takes messages in a further life of the node, under the same manager.
     pub(crate) async fn go_on(&self, core: &Arc<Core>) -> Result<(), Error> {
-        let supervisor = self.supervisor.get();
-        let Some(supervisor) = supervisor.filter(|s| s.get_status() < ActorStatus::Draining) else {
+        let supervisor = self.supervisor.get().filter(|_| !self.is_ending());
+        let Some(supervisor) = supervisor else {
             tracing::debug!(manager = %self.settings.name, "a manager that has stopped does not go on");
             return Ok(());
         };

@@ -4,12 +4,13 @@ use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use jido_core::{Agent, AgentKey, Answer, AnswerStatus, Executed, Incarnation, Operation};
 use tokio::sync::oneshot;
 
 use super::attempt::interrupted;
 use super::course::Course;
-use super::request::{Wait, timed_out};
+use super::request::{Wait, in_time, timed_out};
 use super::{Router, Target};
 use crate::activation::{ActivationMessage, Errand};
 use crate::delivery::Refusal;
@@ -250,7 +251,8 @@ impl<A: Agent> Router<A> {
         trace: &Trace,
     ) -> Result<bool, Error> {
         if self.local.contains(key.as_str()) {
-            return self.stop_here(key, trace).await;
+            // It hibernates all the same, once what it is at is done.
+            return in_time(timeout, Executed::Maybe, self.stop_here(key, trace)).await;
         }
         let Some(node) = self.locate(key, timeout).await? else {
             return Ok(false);
@@ -259,12 +261,13 @@ impl<A: Agent> Router<A> {
             trace: trace.context().cloned(),
             ..self.question(key, Operation::Stop, false, timeout)
         };
-        let asked = self.reach(node, &question);
-        let Ok(asked) = tokio::time::timeout(timeout, asked).await else {
-            return Err(timed_out(timeout, Executed::Maybe));
-        };
         let out_of_reach = || Refusal::unsettled("the agent's node is out of reach").into_error();
-        let Some(answer) = asked.map_err(|_| out_of_reach())? else {
+        let asked = async {
+            self.reach(node, &question)
+                .await
+                .map_err(|_| out_of_reach())
+        };
+        let Some(answer) = in_time(timeout, Executed::Maybe, asked).await? else {
             return Err(interrupted());
         };
         match errand_answer(&answer)? {
@@ -284,14 +287,17 @@ impl<A: Agent> Router<A> {
     }
 
     /// Ends every activation on this node without a word to storage: the node may
-    /// not own agents any more.
+    /// not own agents any more. All are told before the first is waited for, so that one
+    /// that is busy keeps none of the others.
     pub(crate) async fn abandon(&self) {
         self.close();
-        for key in self.local.keys() {
-            if let Err(refusal) = self.run_here(&key, Errand::Abandon, &UNTRACED).await {
+        let keys = self.local.keys();
+        let ends = keys.iter().map(async |key| {
+            if let Err(refusal) = self.run_here(key, Errand::Abandon, &UNTRACED).await {
                 tracing::debug!(%key, ?refusal, "an activation had ended already");
             }
-        }
+        });
+        join_all(ends).await;
     }
 }
 

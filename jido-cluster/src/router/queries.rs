@@ -6,10 +6,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use jido_core::{Agent, AgentKey, AnswerStatus, Incarnation, NodeName, Operation, decode_payload};
+use jido_core::{
+    Agent, AgentKey, AnswerStatus, Executed, Incarnation, NodeName, Operation, decode_payload,
+};
 use jido_storage::{AgentRecord, Cursor, DirectoryPage, DirectoryQuery, NodeState};
 
 use super::Router;
+use super::request::in_time;
 use crate::error::{Error, ErrorKind};
 use crate::exchange::Question;
 use crate::rebalance::Migrations;
@@ -60,10 +63,18 @@ impl<A: Agent> Router<A> {
         if self.local.contains(key.as_str()) {
             return Ok(Some(self.core.incarnation));
         }
+        match in_time(timeout, Executed::No, self.owner_in_storage(key)).await? {
+            Some(owner) => Ok(Some(owner)),
+            None => self.runs_apart(key, timeout).await,
+        }
+    }
+
+    /// The node that owns the agent, unless it is gone.
+    async fn owner_in_storage(&self, key: &AgentKey) -> Result<Option<Incarnation>, Error> {
         let head = self.settings.storage.head(&self.agent_id(key)).await?;
         match head.and_then(|record| record.owner) {
             Some(owner) if self.is_up(owner).await? => Ok(Some(owner)),
-            _ => self.runs_apart(key, timeout).await,
+            _ => Ok(None),
         }
     }
 

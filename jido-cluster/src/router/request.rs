@@ -305,6 +305,22 @@ impl<A: Agent> Router<A> {
     }
 }
 
+/// Does something that storage or another node may keep waiting for ever, as long as there is
+/// time.
+pub(super) async fn in_time<T, E>(
+    timeout: Duration,
+    executed: Executed,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, Error>
+where
+    Error: From<E>,
+{
+    match tokio::time::timeout(timeout, work).await {
+        Ok(done) => Ok(done?),
+        Err(_) => Err(timed_out(timeout, executed)),
+    }
+}
+
 pub(super) fn timed_out(timeout: Duration, executed: Executed) -> Error {
     Error::new(
         ErrorKind::Timeout,

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use jido_cluster::{AgentId, AgentKey, ClusterName, ErrorKind, Executed, ManagerName, Seq};
+use jido_cluster::{AgentId, AgentKey, ClusterName, ErrorKind, Executed, Handle, ManagerName, Seq};
 
-use crate::harness::{Cluster, Message, eventually};
+use crate::faults::{Fault, Faulty};
+use crate::harness::{Cluster, Counter, Message, eventually, key_on};
 
 fn id(key: &str) -> AgentId {
     AgentId::new(
@@ -180,6 +181,71 @@ async fn a_full_mailbox_refuses_at_once() {
         .count();
     assert_eq!(overloaded, 7);
     assert_eq!(handle.call("a", Message::Get).await.unwrap(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_stops_a_busy_agent_waits_no_longer_than_a_caller() {
+    let nodes = Cluster::new().start_many(2).await;
+    let (node, handle) = &nodes[0];
+    let key = key_on(handle, node).await;
+    handle.call(&key, Message::Get).await.unwrap();
+    let (busy, busy_key) = (handle.clone(), key.clone());
+    let minute = Duration::from_secs(60);
+    tokio::spawn(async move {
+        busy.call_timeout(busy_key, Message::Slow(20_000), minute)
+            .await
+    });
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    for (_, handle) in &nodes {
+        let began = tokio::time::Instant::now();
+        let error = handle.stop(&key).await.unwrap_err();
+        assert_eq!(
+            (error.kind(), error.executed()),
+            (ErrorKind::Timeout, Executed::Maybe)
+        );
+        assert_eq!(began.elapsed().as_secs(), 5);
+    }
+    // It stops all the same, and what it was at is there.
+    eventually_stopped(handle, &key).await;
+    assert_eq!(handle.call(&key, Message::Get).await.unwrap(), 1);
+}
+
+async fn eventually_stopped(handle: &Handle<Counter>, key: &str) {
+    while handle.lookup(key).await.unwrap().is_some() {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn replies_that_wait_for_a_commit_are_bounded_too() {
+    let storage = Faulty::new();
+    let cluster = Cluster::on(storage.clone());
+    let node = cluster.node("n1").start().await.unwrap();
+    let manager = cluster.manager().mailbox_limit(3);
+    let handle = manager.start(&node).await.unwrap();
+    handle.call("a", Message::Get).await.unwrap();
+    storage.set(Fault::SlowAcks);
+    let short = Duration::from_millis(10);
+    let mut ends = Vec::new();
+    for message in [Message::Add(1), Message::Get, Message::Get, Message::Get] {
+        let error = handle.call_timeout("a", message, short).await.unwrap_err();
+        ends.push((error.kind(), error.executed()));
+    }
+    // Nobody waits for them any more, and yet they are there.
+    assert!(
+        ends[..3].iter().all(|end| end.0 == ErrorKind::Timeout),
+        "{ends:?}"
+    );
+    assert_eq!(ends[3], (ErrorKind::Overloaded, Executed::No));
+    storage.set(Fault::None);
+    let long = Duration::from_secs(60);
+    loop {
+        match handle.call_timeout("a", Message::Get, long).await {
+            Ok(count) => break assert_eq!(count, 1),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Overloaded),
+        }
+        tokio::time::sleep(short).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

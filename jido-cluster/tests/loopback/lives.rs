@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jido_cluster::storage::NodeRegistration;
-use jido_cluster::{ErrorKind, Handle, Node, Timestamp};
+use jido_cluster::{
+    Agent, AgentError, Context, ErrorKind, Handle, InstanceManager, Node, Timestamp,
+};
+use serde::{Deserialize, Serialize};
 
 use crate::faults::{Fault, Faulty};
 use crate::harness::{Cluster, Counter, Message, TokioClock, eventually, key_on, met};
@@ -161,6 +164,72 @@ async fn a_node_whose_name_was_taken_ends_by_itself() {
     let late = handle.call_timeout("a", Message::Get, Duration::from_millis(200));
     assert!(late.await.is_err());
     assert_eq!(next.call("a", Message::Get).await.unwrap(), 1);
+}
+
+/// Tells by what it holds how many of its kind are left.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Tracked {
+    #[serde(skip)]
+    left: Arc<()>,
+}
+
+impl Agent for Tracked {
+    const KIND: &'static str = "tracked";
+    /// How long it takes.
+    type Message = Duration;
+    type Reply = ();
+
+    async fn handle(&mut self, takes: Duration, _: &mut Context<'_>) -> Result<(), AgentError> {
+        let _busy = self.left.clone();
+        tokio::time::sleep(takes).await;
+        Ok(())
+    }
+}
+
+/// A node with one agent that is busy for an hour, and others behind it.
+async fn busy(cluster: &Cluster, left: &Arc<()>) -> Node {
+    let node = cluster.node("n1").lease_ttl(TTL);
+    let node = node.environment(TokioClock::new()).start().await.unwrap();
+    let held = left.clone();
+    let handle = InstanceManager::<Tracked>::builder("tracked")
+        .shared_storage(cluster.storage.clone())
+        .prepare(move |agent, _| agent.left = held.clone())
+        .start(&node)
+        .await
+        .unwrap();
+    for key in ["a", "b", "c", "d"] {
+        handle.call(key, Duration::ZERO).await.unwrap();
+    }
+    let hour = Duration::from_secs(3_600);
+    tokio::spawn(async move { handle.call_timeout("a", hour, hour * 2).await });
+    // Theirs, that of the one that is busy, and those of the test and of the hook.
+    eventually(|| Arc::strong_count(left) == 4 + 1 + 2).await;
+    node
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_is_busy_keeps_no_other_of_a_dead_life() {
+    let (cluster, left) = (Cluster::new(), Arc::new(()));
+    let n1 = busy(&cluster, &left).await;
+    let before = n1.incarnation();
+    declare_dead(&cluster, &n1).await;
+    eventually(|| n1.incarnation() != before).await;
+    assert_eq!(Arc::strong_count(&left), 2 + 2);
+    n1.halt().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_halt_waits_for_no_agent_that_is_busy() {
+    let (cluster, left) = (Cluster::new(), Arc::new(()));
+    let n1 = busy(&cluster, &left).await;
+    let began = tokio::time::Instant::now();
+    n1.halt().await;
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
+    eventually(|| Arc::strong_count(&left) <= 2).await;
 }
 
 #[tokio::test(start_paused = true)]

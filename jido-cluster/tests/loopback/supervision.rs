@@ -1,10 +1,12 @@
 //! What the supervisor of a manager hears of.
 
-use jido_cluster::{Durability, ErrorKind, Handle, ManagerMessage, Node};
+use std::time::Duration;
+
+use jido_cluster::{Durability, ErrorKind, Handle, ManagerBuilder, ManagerMessage, Node};
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::mpsc;
 
-use crate::harness::{Cluster, Counter, Message};
+use crate::harness::{Cluster, Counter, Message, eventually};
 
 #[derive(Debug, PartialEq)]
 enum Event {
@@ -48,14 +50,17 @@ impl Actor for Root {
 }
 
 struct Supervised {
-    _node: Node,
+    node: Node,
     handle: Handle<Counter>,
     manager: ActorRef<ManagerMessage<Counter>>,
     events: mpsc::UnboundedReceiver<Event>,
 }
 
 async fn supervised(escalates: bool) -> Supervised {
-    let cluster = Cluster::new();
+    supervised_on(&Cluster::new(), escalates).await
+}
+
+async fn supervised_on(cluster: &Cluster, escalates: bool) -> Supervised {
     let node = cluster.node("n1").start().await.unwrap();
     let (sender, events) = mpsc::unbounded_channel();
     let (root, _) = Actor::spawn(None, Root(sender), ()).await.unwrap();
@@ -67,7 +72,7 @@ async fn supervised(escalates: bool) -> Supervised {
         .await
         .unwrap();
     Supervised {
-        _node: node,
+        node,
         handle,
         manager,
         events,
@@ -112,4 +117,47 @@ async fn unless_it_asks_it_hears_of_the_manager_alone() {
     here.manager.stop_and_wait(None, None).await.unwrap();
     assert_eq!(here.events.recv().await, Some(Event::Started(manager)));
     assert_eq!(here.events.recv().await, Some(Event::Terminated(manager)));
+}
+
+/// The next manager of the same name, as a supervisor starts it that has just heard of the
+/// end of the one before.
+async fn again(node: &Node, manager: ManagerBuilder<Counter>) -> Handle<Counter> {
+    let manager = manager.build(node).await.unwrap();
+    let handle = manager.handle();
+    Actor::spawn(None, manager, ()).await.unwrap();
+    handle
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_manager_follows_one_that_was_stopped_or_killed() {
+    let cluster = Cluster::new();
+    for kills in [false, true] {
+        let mut here = supervised_on(&cluster, false).await;
+        let manager = here.manager.get_id();
+        assert_eq!(here.events.recv().await, Some(Event::Started(manager)));
+        let before = here.handle.call("a", Message::Add(1)).await.unwrap();
+        let two = cluster.manager().build(&here.node).await.unwrap();
+        assert!(Actor::spawn(None, two, ()).await.is_err(), "one runs");
+        match kills {
+            true => here.manager.kill(),
+            false => here.manager.stop(None),
+        }
+        assert_eq!(here.events.recv().await, Some(Event::Terminated(manager)));
+        let handle = again(&here.node, cluster.manager()).await;
+        let after = handle.call("a", Message::Add(1)).await.unwrap();
+        assert_eq!(after, before + 1);
+        // The one before takes no more, and has no part in leaving.
+        let short = Duration::from_secs(1);
+        let late = here.handle.call_timeout("a", Message::Get, short).await;
+        assert!(late.is_err(), "{late:?}");
+        let mut managers = 0;
+        tokio::select! {
+            () = here.node.drain() => {}
+            () = eventually(|| {
+                managers = managers.max(here.node.drain_progress().len());
+                false
+            }) => {}
+        }
+        assert_eq!(managers, 1);
+    }
 }
