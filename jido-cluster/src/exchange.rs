@@ -227,10 +227,21 @@ impl Exchange {
     pub(crate) fn notify(&self, notice: &Notice) {
         let view = self.members.view();
         for member in view.members() {
-            // A peer whose session has just ended need not be told.
-            let _ = self
-                .transport
-                .send(member.incarnation, NOTICE_LANE, &notice.encode());
+            self.tell(member.incarnation, notice);
+        }
+    }
+
+    fn tell(&self, peer: Incarnation, notice: &Notice) {
+        // A session that has just ended is followed by another, whose peer is told then, or by
+        // none.
+        let _ = self.transport.send(peer, NOTICE_LANE, &notice.encode());
+    }
+
+    /// This node has taken an agent over from a life that may go on, and that may have been back
+    /// for a while by now: it hears of it at once, or as soon as there is a session with it.
+    pub(crate) fn took_over(&self, from: Incarnation) {
+        if self.members.took_over(from) {
+            self.tell(from, &Notice::TookOver);
         }
     }
 
@@ -333,11 +344,11 @@ impl Inbox for Exchange {
         if me.is_some_and(|me| !me.healthy) {
             notices.push(Notice::Health { healthy: false });
         }
+        if self.members.has_taken_from(incarnation) {
+            notices.push(Notice::TookOver);
+        }
         for notice in notices {
-            // A session that has ended again is followed by another, or by none.
-            let _ = self
-                .transport
-                .send(incarnation, NOTICE_LANE, &notice.encode());
+            self.tell(incarnation, &notice);
         }
     }
 
@@ -359,6 +370,7 @@ impl Inbox for Exchange {
             Ok(Envelope::Ask(ask)) => self.deliver_ask(from, ask),
             Ok(Envelope::Answer(answer)) => self.pending.answer(from, answer),
             Ok(Envelope::Notice(Notice::Leaving)) => self.members.leaving(from),
+            Ok(Envelope::Notice(Notice::TookOver)) => self.suspect(),
             Ok(Envelope::Notice(Notice::Health { healthy })) => self.members.health(from, healthy),
             Ok(Envelope::Notice(Notice::Labels(labels))) => self.members.labelled(from, labels),
             Ok(Envelope::Notice(Notice::Serves { manager, serves })) => {

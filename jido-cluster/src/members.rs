@@ -219,6 +219,8 @@ struct State {
     policies: Policies,
     /// Lives with which there was a session that has ended.
     gone: BTreeSet<Incarnation>,
+    /// Lives that this node has taken agents over from.
+    taken_from: BTreeSet<Incarnation>,
 }
 
 impl Members {
@@ -233,6 +235,7 @@ impl Members {
                 members,
                 policies: Policies::new(),
                 gone: BTreeSet::new(),
+                taken_from: BTreeSet::new(),
             }),
             partings: AtomicU64::new(0),
             changed: Notify::new(),
@@ -279,10 +282,7 @@ impl Members {
             state
                 .members
                 .retain(|member| member.incarnation != incarnation);
-            state.gone.insert(incarnation);
-            if state.gone.len() > REMEMBERED_LIVES {
-                state.gone.pop_first();
-            }
+            remember(&mut state.gone, incarnation);
         });
         // Last, so that whoever has counted it finds the life among those that are gone.
         self.partings.fetch_add(1, Ordering::Release);
@@ -325,6 +325,19 @@ impl Members {
         self.change_one(incarnation, |member| member.leaving = true);
     }
 
+    /// This node has taken an agent over from a life. Answers whether there is a session with
+    /// it.
+    pub(crate) fn took_over(&self, from: Incarnation) -> bool {
+        // First, so that whoever lets it join meanwhile finds it.
+        remember(&mut self.state.lock().taken_from, from);
+        self.view.load().contains(from)
+    }
+
+    /// Whether this node has taken agents over from a life.
+    pub(crate) fn has_taken_from(&self, from: Incarnation) -> bool {
+        self.state.lock().taken_from.contains(&from)
+    }
+
     /// Whether there was a session with this life, and it has ended.
     pub(crate) fn is_gone(&self, incarnation: Incarnation) -> bool {
         self.state.lock().gone.contains(&incarnation)
@@ -347,6 +360,13 @@ impl Members {
             .store(Arc::new(View::of(&state.members, &state.policies)));
         drop(state);
         self.changed.notify_waiters();
+    }
+}
+
+fn remember(lives: &mut BTreeSet<Incarnation>, life: Incarnation) {
+    lives.insert(life);
+    if lives.len() > REMEMBERED_LIVES {
+        lives.pop_first();
     }
 }
 

@@ -138,7 +138,12 @@ pub(super) async fn claim<A: Agent>(router: &Router<A>, id: &AgentId) -> Result<
             at: core.environment.wall(),
         };
         match storage.claim(request).await.map_err(refusal_of)? {
-            ClaimOutcome::Claimed(epoch) => return Ok(epoch),
+            ClaimOutcome::Claimed(epoch) => {
+                if let Some(owner) = take_from {
+                    core.exchange.took_over(owner);
+                }
+                return Ok(epoch);
+            }
             ClaimOutcome::Held { owner, .. }
                 if take_from.is_none()
                     && router.takes_over_on_disconnect()

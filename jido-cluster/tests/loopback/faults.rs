@@ -28,6 +28,8 @@ pub(crate) enum Fault {
     SlowAcks,
     /// The next renewal is never answered.
     SilentRenewal,
+    /// Agents are taken over 3 s late.
+    SlowTakeover,
     /// As `UnknownNotApplied`, and another node has had the agent in between.
     UnknownAndTaken,
 }
@@ -144,6 +146,9 @@ impl Layer for Faulty {
 
     async fn claim(&self, claim: ClaimRequest) -> Result<ClaimOutcome, Error> {
         self.reachable()?;
+        if self.is(Fault::SlowTakeover) && claim.take_from.is_some() {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+        }
         self.inner.claim(claim).await
     }
 

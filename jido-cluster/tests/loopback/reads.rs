@@ -136,6 +136,51 @@ impl<T: Transport> Transport for Unaware<T> {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_owner_ends_that_is_taken_over_late_or_has_seen_no_session_end() {
+    for unaware in [false, true] {
+        let storage = Faulty::new();
+        let (first, second) = (Cluster::on(storage.beside()), Cluster::on(storage.clone()));
+        let second = Cluster {
+            network: first.network.clone(),
+            ..second
+        };
+        let network = first.network.transports();
+        let taker = second.node("n1").environment(TokioClock::new());
+        let taker = taker.lease_ttl(TTL).start().await.unwrap();
+        let successor = second.manager().start(&taker).await.unwrap();
+        let owner = first
+            .node("n2")
+            .environment(TokioClock::new())
+            .lease_ttl(TTL);
+        let owner = match unaware {
+            true => owner.transport(move |name, life| Unaware(network(name, life))),
+            false => owner,
+        };
+        let owner = owner.start().await.unwrap();
+        let handle = first.manager().start(&owner).await.unwrap();
+        met(&taker, 2).await;
+        met(&owner, 2).await;
+        let key = key_on(&successor, &owner).await;
+        handle.call(&key, Message::Add(1)).await.unwrap();
+        storage.set(Fault::SlowTakeover);
+        let (a, b) = (owner.incarnation(), taker.incarnation());
+        first.network.cut(a, b);
+        met(&taker, 1).await;
+        let adds = successor.call(&key, Message::Add(10));
+        let heals = async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            first.network.heal(a, b);
+        };
+        // Long after the owner had its agents confirmed, if it did.
+        assert_eq!(tokio::join!(adds, heals).0.unwrap(), 11);
+        met(&taker, 2).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let read = handle.call(&key, Message::Get).await;
+        assert_eq!(read.unwrap(), 11, "unaware: {unaware}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_further_try_of_a_request_is_answered_by_who_has_applied_it() {
     for reads in [Reads::Local, Reads::Leased, Reads::Strict] {
         let (nodes, key) = cut_off_owner(reads).await;

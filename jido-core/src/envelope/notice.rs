@@ -10,6 +10,7 @@ const LEAVING: u8 = 1;
 const SERVES: u8 = 2;
 const LABELS: u8 = 3;
 const HEALTH: u8 = 4;
+const TOOK_OVER: u8 = 5;
 
 /// Something that a node tells its peers without being asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +33,9 @@ pub enum Notice {
         /// Whether it is healthy.
         healthy: bool,
     },
+    /// The sender has taken agents over from whom it tells, since there was no session between
+    /// them: those that it runs end, once storage confirms that.
+    TookOver,
 }
 
 impl Notice {
@@ -41,6 +45,7 @@ impl Notice {
         prefix(&mut out, KIND_NOTICE, 0);
         match self {
             Self::Leaving => out.put_u8(LEAVING),
+            Self::TookOver => out.put_u8(TOOK_OVER),
             Self::Health { healthy } => {
                 out.put_u8(HEALTH);
                 out.put_u8(u8::from(*healthy));
@@ -69,6 +74,7 @@ pub(super) fn decode(mut bytes: Bytes) -> Result<Notice, EnvelopeError> {
     let short = |_| EnvelopeError::Malformed("notice cut short");
     match bytes.try_get_u8().map_err(short)? {
         LEAVING => Ok(Notice::Leaving),
+        TOOK_OVER => Ok(Notice::TookOver),
         SERVES => {
             let serves = bytes.try_get_u8().map_err(short)? != 0;
             Ok(Notice::Serves {

@@ -111,6 +111,7 @@ fn envelopes_read_back_as_written() {
         Notice::Leaving,
         Notice::Health { healthy: true },
         Notice::Health { healthy: false },
+        Notice::TookOver,
         Notice::Serves {
             manager: manager.clone(),
             serves: true,
