@@ -13,6 +13,7 @@ use crate::{ClaimOutcome, ClaimRequest, Cursor, DirectoryQuery, ErrorKind};
 super::cases![Directory: [
     owned_and_dormant_agents_are_in_it,
     it_ends_and_says_so,
+    a_page_without_a_bound_is_a_page,
     managers_and_clusters_do_not_meet,
     long_and_odd_keys_are_paged_too,
     pages_go_on_while_agents_come_and_go,
@@ -63,6 +64,19 @@ async fn it_ends_and_says_so(world: World) {
         "a next page would be empty"
     );
     assert_eq!(world.page("agents", None, 0).await.agents.len(), 1);
+}
+
+async fn a_page_without_a_bound_is_a_page(world: World) {
+    let one = world.node(1).await;
+    assert!(world.keys("agents", usize::MAX).await.is_empty());
+    for n in 0..10 {
+        world.claim(&id(format!("k{n}")), one).await;
+    }
+    let whole = world.keys("agents", 1000).await;
+    assert_eq!(whole.len(), 10);
+    for limit in [usize::MAX, usize::MAX - 1, i64::MAX as usize] {
+        assert_eq!(world.keys("agents", limit).await, whole, "limit {limit}");
+    }
 }
 
 async fn managers_and_clusters_do_not_meet(world: World) {

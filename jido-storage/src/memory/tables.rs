@@ -263,7 +263,7 @@ impl Tables {
                     && (stored.record.owner.is_some() || stored.record.revision > Revision::ZERO)
             })
             .map(|(_, stored)| stored.record.clone())
-            .take(limit + 1)
+            .take(limit.saturating_add(1))
             .collect();
         let more = agents.len() > limit;
         agents.truncate(limit);

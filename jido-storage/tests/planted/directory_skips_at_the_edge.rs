@@ -20,7 +20,7 @@ impl Flaw for SkipsAtTheEdge {
         let limit = query.limit.max(1);
         // One more than asked for tells whether there is a next page.
         let more = DirectoryQuery {
-            limit: limit + 1,
+            limit: limit.saturating_add(1),
             ..query
         };
         let mut agents = rows.directory(more).await?.agents;
