@@ -45,7 +45,7 @@ impl Default for GroupOptions {
 }
 
 impl GroupOptions {
-    /// As many lanes as the adapter asks for, 16,384 commits of together 64 MiB
+    /// As many lanes as the adapter asks for, up to 256, 16,384 commits of together 64 MiB
     /// that wait in each, and batches of up to 1,024 commits and of the bytes of
     /// the largest commit that the adapter takes.
     pub fn new() -> Self {
@@ -55,7 +55,7 @@ impl GroupOptions {
     /// How many batches may be in flight at once, from 1 to 256. Each agent has
     /// its lane. More than one pays where the adapter has several connections,
     /// and costs smaller batches; unless it is set, the adapter says
-    /// ([`Batching::Lanes`]).
+    /// ([`Batching::Lanes`]), and has 256 where it asks for more.
     #[must_use]
     pub fn lanes(mut self, lanes: usize) -> Self {
         self.lanes = Some(lanes);
@@ -104,7 +104,8 @@ impl GroupOptions {
             Batching::Lanes(lanes) => lanes.get(),
             Batching::Itself => 1,
         };
-        let lanes = self.lanes.unwrap_or(asked);
+        // An adapter with more connections than there may be lanes is no mistake of anybody's.
+        let lanes = self.lanes.unwrap_or(asked.min(*LANES.end()));
         if LANES.contains(&lanes) {
             return Ok(lanes);
         }
@@ -141,5 +142,28 @@ impl GroupOptions {
             }
         }
         Ok(limits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use super::*;
+    use crate::{MemoryStorage, Storage};
+
+    #[test]
+    fn an_adapter_that_asks_for_many_lanes_has_as_many_as_there_may_be() {
+        for (asked, expected) in [(1, 1), (256, 256), (257, 256), (usize::MAX, 256)] {
+            let capabilities = Capabilities {
+                batching: Batching::Lanes(NonZeroUsize::new(asked).unwrap()),
+                ..MemoryStorage::new().capabilities()
+            };
+            let lanes = GroupOptions::new().lanes_for(&capabilities).unwrap();
+            assert_eq!(lanes, expected, "asked for {asked}");
+            // What somebody has set is not changed in silence.
+            let refused = GroupOptions::new().lanes(257).lanes_for(&capabilities);
+            assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidInput);
+        }
     }
 }
