@@ -80,10 +80,14 @@ impl Fault {
                 let ends = error
                     .try_downcast_ref::<PgDatabaseError>()
                     .is_none_or(|error| !matches!(error.severity(), PgSeverity::Error));
+                let code = code.as_deref().unwrap_or_default();
+                if ends || leaves_open(code) {
+                    return Self::lost(message);
+                }
                 Self {
-                    kind: if ends { ErrorKind::Unavailable } else { kind },
+                    kind,
                     message,
-                    remedy: (!ends).then(|| remedy(code.as_deref().unwrap_or_default())),
+                    remedy: Some(remedy(code)),
                 }
             }
             sqlx::Error::Encode(_) => Self::definite(
@@ -184,6 +188,14 @@ fn refused(code: Option<&str>, message: &str) -> (ErrorKind, String) {
     (kind, format!("Postgres says {code}, {message}{hint}"))
 }
 
+/// Whether an error says that the statement's end is not known, as a pooler or proxy in between
+/// does whose own connection broke: 40003 in so many words, class 08 of a connection that
+/// the statement had gone out on.
+fn leaves_open(code: &str) -> bool {
+    code == "40003" || code.starts_with("08")
+}
+
+/// What to do about an error that undid its statement.
 fn remedy(code: &str) -> Remedy {
     match code {
         "40001" | "40P01" => Remedy::Again,
@@ -193,5 +205,26 @@ fn remedy(code: &str) -> Remedy {
             Some("22" | "23" | "40" | "54" | "P0") => Remedy::Apart,
             _ => Remedy::None,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_leaves_a_statements_end_open_is_told_from_what_undoes_it() {
+        for code in ["40003", "08000", "08003", "08006", "08007", "08P01"] {
+            assert!(leaves_open(code), "{code}");
+        }
+        for code in [
+            "", "0", "40001", "40P01", "40000", "57014", "XX000", "0A000",
+        ] {
+            assert!(!leaves_open(code), "{code}");
+        }
+        assert_eq!(remedy("40001"), Remedy::Again);
+        assert_eq!(remedy("40002"), Remedy::Apart);
+        assert_eq!(remedy("57014"), Remedy::Apart);
+        assert_eq!(remedy("0A000"), Remedy::None);
     }
 }

@@ -53,6 +53,32 @@ async fn a_connection_that_is_ended_under_a_commit_leaves_it_unknown() {
 }
 
 #[tokio::test]
+async fn an_error_that_leaves_open_how_a_statement_ended_leaves_commits_unknown() {
+    let server = server().await;
+    for code in ["40003", "08006", "08007"] {
+        let url = server.fresh_database().await.unwrap();
+        let (storage, epochs) = claimed(options(&url), &["a", "b"]).await;
+        let mut session = Session::open(&url).await;
+        // A sequence counts on through what is rolled back.
+        session.run("create sequence jido.tries").await;
+        session
+            .on_entry(&format!(
+                "perform nextval('jido.tries'); \
+                 raise exception 'who knows' using errcode = '{code}';"
+            ))
+            .await;
+        let batch = vec![note("a", epochs[0], 0), note("b", epochs[1], 0)];
+        for outcome in storage.append_many(batch).await {
+            let message = unknown(&outcome);
+            assert!(message.contains(code), "{message}");
+        }
+        // Once more might be twice.
+        let tries = session.ask("select last_value::text from jido.tries").await;
+        assert_eq!(tries, "1", "{code}");
+    }
+}
+
+#[tokio::test]
 async fn stops_of_the_server_are_survived() {
     for how in [Shutdown::Immediate, Shutdown::Fast] {
         let server = TemporaryPostgres::builder().own();
