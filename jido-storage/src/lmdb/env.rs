@@ -14,9 +14,11 @@ use super::tables::Tables;
 use super::turn::{Turn, Turns};
 use crate::{Error, ErrorKind};
 
-/// Threads and processes that may read at once. A read holds its slot for as
-/// long as it runs, which is well under a millisecond.
-const MAX_READERS: u32 = 1024;
+/// Slots for readers, of 64 bytes each. A thread has one from its first read to its end,
+/// so this bounds the threads of all processes that have read, and not the reads at once.
+/// The file of slots is laid out by the first process that opens it: where a process
+/// of an earlier build has it open, or one with fewer, there are as many as that one has.
+pub(super) const MAX_READERS: u32 = 16 * 1024;
 
 /// How far work that makes room may go beyond the bound: a delete writes new
 /// pages before it frees old ones.
@@ -69,7 +71,7 @@ impl Environment {
         let mut how = EnvOpenOptions::new().read_txn_with_tls();
         // Default flags: every commit is on disk before it is answered.
         how.map_size(options.map_size)
-            .max_readers(MAX_READERS)
+            .max_readers(options.max_readers)
             .max_dbs(16);
         #[allow(
             unsafe_code,
@@ -127,14 +129,19 @@ impl Environment {
         if !*mapped {
             return Err(Fault::Refused(self.unmapped()));
         }
-        let txn = match self.env.read_txn() {
+        let txn = self.begin_read()?;
+        work(&self.tables, &txn)
+    }
+
+    /// Begins a read, if need be in the slot of a reader that died.
+    fn begin_read(&self) -> Result<RoTxn<'_, WithTls>, heed::Error> {
+        match self.env.read_txn() {
             Err(heed::Error::Mdb(MdbError::ReadersFull)) => {
                 self.env.clear_stale_readers()?;
-                self.env.read_txn()?
+                self.env.read_txn()
             }
-            begun => begun?,
-        };
-        work(&self.tables, &txn)
+            begun => begun,
+        }
     }
 
     /// Begins a write transaction, following a map that others have grown. It
@@ -172,12 +179,14 @@ impl Environment {
         Ok(())
     }
 
-    /// Whether a commit failed while it wrote the page that makes it valid, so
-    /// that nobody knows what is on disk. LMDB then refuses every further
+    /// Whether a commit may have failed while it wrote the page that makes it valid,
+    /// so that nobody knows what is on disk. LMDB then refuses every further
     /// transaction of this process; a commit that fails before that page leaves
-    /// no trace, since nothing points to what it wrote.
-    pub(super) fn is_poisoned(&self) -> bool {
-        matches!(self.env.read_txn(), Err(heed::Error::Mdb(MdbError::Panic)))
+    /// no trace, since nothing points to what it wrote. A read that can't begin for
+    /// another reason, as where readers have no slot left, doesn't tell the one
+    /// from the other.
+    pub(super) fn may_be_poisoned(&self) -> bool {
+        self.begin_read().is_err()
     }
 
     /// Makes room: by clearing readers that died, whose old pages can't be used

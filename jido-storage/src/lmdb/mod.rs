@@ -71,6 +71,9 @@ const MAX_COMMIT_BYTES: usize = 8 * 1024 * 1024;
 /// processes are told apart by their ids, so containers that share a folder
 /// share their process namespace too. A process that is killed holds nobody up.
 /// One that is stopped (`SIGSTOP`) while it writes does, until it goes on.
+/// Up to 16,384 threads of all processes together may read; a thread that has
+/// read counts until it ends. While a process of a build that lays out fewer has the
+/// folder open, that number counts.
 ///
 /// Dropping the last handle lets the thread finish what is queued and then
 /// closes the environment.

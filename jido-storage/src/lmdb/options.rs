@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::LmdbStorage;
+use super::env::MAX_READERS;
 use crate::{Error, ErrorKind};
 
 /// Maps are measured in multiples of this: no machine has larger pages.
@@ -24,6 +25,8 @@ const GIB: usize = 1024 * MIB;
 pub struct LmdbOptions {
     pub(super) map_size: usize,
     pub(super) max_map_size: usize,
+    /// Only tests have fewer than usual.
+    pub(super) max_readers: u32,
 }
 
 impl Default for LmdbOptions {
@@ -31,6 +34,7 @@ impl Default for LmdbOptions {
         Self {
             map_size: 256 * MIB,
             max_map_size: 256 * GIB,
+            max_readers: MAX_READERS,
         }
     }
 }

@@ -104,7 +104,7 @@ fn settle(env: &Environment, mut batch: Vec<Box<dyn Job>>, mut outcome: Result<(
                     Error::new(
                         ErrorKind::Unavailable,
                         format!(
-                            "the commit failed half-way, and LMDB takes no more in this process: {error}"
+                            "the commit failed, perhaps half-way, after which LMDB would take no more in this process: {error}"
                         ),
                     )
                 };
@@ -171,7 +171,7 @@ fn attempt(
         }
     }
     env.commit(txn).map_err(|error| {
-        if env.is_poisoned() {
+        if env.may_be_poisoned() {
             Stopped::Lost(error)
         } else {
             Stopped::Undone(error)

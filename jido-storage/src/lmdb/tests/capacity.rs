@@ -71,6 +71,32 @@ async fn appends_that_wait_share_a_transaction() {
     );
 }
 
+#[test]
+fn threads_that_have_read_leave_room_for_many_more() {
+    const THREADS: usize = 1_500;
+    let folder = tempfile::tempdir().unwrap();
+    let storage = LmdbStorage::open(folder.path()).unwrap();
+    let env = &storage.handle.env;
+    // Each has read, and goes on, so that it keeps its slot.
+    let all_have_read = std::sync::Barrier::new(THREADS);
+    let all_have_read = &all_have_read;
+    std::thread::scope(|scope| {
+        let reading = |_| {
+            let thread = std::thread::Builder::new().stack_size(256 * 1024);
+            let read = move || {
+                let read = env.read(|_, _| Ok(()));
+                all_have_read.wait();
+                read
+            };
+            thread.spawn_scoped(scope, read).unwrap()
+        };
+        let threads: Vec<_> = (0..THREADS).map(reading).collect();
+        for thread in threads {
+            thread.join().unwrap().unwrap();
+        }
+    });
+}
+
 #[tokio::test]
 async fn a_full_map_loses_nothing_and_a_delete_heals_it() {
     let folder = tempfile::tempdir().unwrap();

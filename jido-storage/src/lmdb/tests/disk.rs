@@ -142,6 +142,41 @@ async fn a_commit_that_fails_half_way_is_unknown_and_a_new_epoch_settles_it() {
 }
 
 #[tokio::test]
+async fn a_commit_that_fails_while_readers_have_no_slot_left_is_unknown() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = LmdbOptions {
+        max_readers: 1,
+        ..LmdbOptions::new()
+    };
+    let storage = options.open(folder.path()).unwrap();
+    register(&storage).await;
+    let a = id("a");
+    let epoch = claim(&storage, &a).await;
+    // This thread has the one slot from now on.
+    storage.head(&a).await.unwrap();
+    let refused = std::thread::scope(|scope| {
+        let other = scope.spawn(|| storage.handle.env.read(|_, _| Ok(())));
+        other.join().unwrap()
+    });
+    let full = heed::Error::Mdb(heed::MdbError::ReadersFull);
+    let refused = refused.unwrap_err();
+    assert!(
+        matches!(&refused, Fault::Engine(error) if error.to_string() == full.to_string()),
+        "{refused:?}"
+    );
+
+    let failing = Failing::new(&storage, true);
+    let outcome = storage.append(commit(&a, epoch, 0, 100)).await;
+    assert!(matches!(outcome, AppendOutcome::Unknown(_)), "{outcome:?}");
+    drop(failing);
+    let outcome = storage.append(commit(&a, epoch, 0, 100)).await;
+    assert!(
+        matches!(&outcome, AppendOutcome::Failed(e) if e.kind() == ErrorKind::Unavailable),
+        "{outcome:?}"
+    );
+}
+
+#[tokio::test]
 async fn every_commit_is_synced() {
     let folder = tempfile::tempdir().unwrap();
     let storage = LmdbStorage::open(folder.path()).unwrap();
