@@ -81,6 +81,13 @@ pub(super) trait Operation: Send + 'static {
         0
     }
 
+    /// Whether it is done before all that has come earlier: for one that waits for
+    /// nothing that anybody else has handed in, since its place in a batch
+    /// ([`Place::Nodes`]) is before the others, too.
+    fn goes_first(&self) -> bool {
+        false
+    }
+
     /// Whether it has to go on when the map is full, since it makes room or
     /// keeps a node alive.
     fn may_use_reserve(&self) -> bool {
@@ -104,6 +111,7 @@ pub(super) trait Job: Send {
     /// Answers that nobody knows.
     fn lose(self: Box<Self>, error: Error);
     fn bytes(&self) -> usize;
+    fn goes_first(&self) -> bool;
     fn may_use_reserve(&self) -> bool;
 }
 
@@ -186,6 +194,10 @@ impl<O: Operation> Job for Pending<O> {
 
     fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    fn goes_first(&self) -> bool {
+        self.operation.goes_first()
     }
 
     fn may_use_reserve(&self) -> bool {

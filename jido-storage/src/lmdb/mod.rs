@@ -55,7 +55,8 @@ const MAX_COMMIT_BYTES: usize = 8 * 1024 * 1024;
 /// was on its way to the disk, and does it all in the next one: a group commit
 /// without a timer. Every commit is on disk before it is answered. At most
 /// 16,384 operations and 256 MiB wait; beyond that callers get
-/// [`Overloaded`](ErrorKind::Overloaded).
+/// [`Overloaded`](ErrorKind::Overloaded). Operations on nodes' records go before all
+/// others and have room of their own, so that leases are renewed under any load.
 ///
 /// Reads run where they are awaited, without a thread or a queue between: a
 /// read looks at memory, takes microseconds, and is bounded (1 MiB of a thread,

@@ -62,6 +62,10 @@ impl Operation for NodeRegistration {
         Err(error)
     }
 
+    fn goes_first(&self) -> bool {
+        true
+    }
+
     fn may_use_reserve(&self) -> bool {
         true
     }
@@ -100,6 +104,10 @@ impl Operation for Renew {
         Err(error)
     }
 
+    fn goes_first(&self) -> bool {
+        true
+    }
+
     fn may_use_reserve(&self) -> bool {
         true
     }
@@ -128,6 +136,10 @@ impl Operation for DeclareDead {
 
     fn unknown(error: Error) -> Self::Outcome {
         Err(error)
+    }
+
+    fn goes_first(&self) -> bool {
+        true
     }
 
     fn may_use_reserve(&self) -> bool {

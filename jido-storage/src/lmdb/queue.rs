@@ -9,9 +9,9 @@ use super::job::Job;
 use crate::batches::BatchWatchers;
 use crate::{Error, ErrorKind};
 
-/// Jobs that may wait.
+/// Jobs that may wait; and as many more of those that go first.
 pub(super) const MAX_QUEUED: usize = 16 * 1024;
-/// Bytes that may wait.
+/// Bytes that may wait, beside those that go first.
 const MAX_QUEUED_BYTES: usize = 256 * 1024 * 1024;
 /// Jobs of one transaction: enough to make the sync's share of each small.
 const MAX_BATCH: usize = 4 * 1024;
@@ -49,7 +49,12 @@ pub(super) struct Queue {
 
 #[derive(Default)]
 struct State {
+    /// Those on nodes' records: few, small, and in a hurry, for a lease that isn't renewed
+    /// in time costs a node its life. Commits take none of their room.
+    first: VecDeque<Box<dyn Job>>,
+    /// All others.
     jobs: VecDeque<Box<dyn Job>>,
+    /// Of the others.
     bytes: usize,
     closed: bool,
     /// The jobs from which on the writer is woken.
@@ -57,8 +62,38 @@ struct State {
 }
 
 impl State {
+    fn len(&self) -> usize {
+        self.first.len() + self.jobs.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.first.is_empty() && self.jobs.is_empty()
+    }
+
+    /// Queues a job; gives it back where it finds no room.
+    fn put(&mut self, job: Box<dyn Job>) -> Result<(), Box<dyn Job>> {
+        if job.goes_first() {
+            if self.first.len() >= MAX_QUEUED {
+                return Err(job);
+            }
+            self.first.push_back(job);
+            return Ok(());
+        }
+        let bytes = self.bytes + job.bytes();
+        let full =
+            self.jobs.len() >= MAX_QUEUED || (!self.jobs.is_empty() && bytes > MAX_QUEUED_BYTES);
+        if full {
+            return Err(job);
+        }
+        self.bytes = bytes;
+        self.jobs.push_back(job);
+        Ok(())
+    }
+
     /// Moves jobs from the front into a batch, as far as it has room.
     fn take(&mut self, batch: &mut Vec<Box<dyn Job>>) {
+        let room = MAX_BATCH.saturating_sub(batch.len()).min(self.first.len());
+        batch.extend(self.first.drain(..room));
         let mut bytes: usize = batch.iter().map(|job| job.bytes()).sum();
         while batch.len() < MAX_BATCH
             && let Some(job) = self.jobs.pop_front()
@@ -75,23 +110,20 @@ impl State {
 }
 
 impl Queue {
-    /// Queues jobs in order. From the first on that finds no room they are
-    /// answered with [`Overloaded`](ErrorKind::Overloaded).
+    /// Queues jobs in order, those on nodes' records before all others. From the first on
+    /// that finds no room they are answered with [`Overloaded`](ErrorKind::Overloaded).
     pub(super) fn push(&self, jobs: impl IntoIterator<Item = Box<dyn Job>>) {
         let mut refused: Vec<Box<dyn Job>> = Vec::new();
         let mut state = self.state.lock();
         for job in jobs {
-            let full = state.jobs.len() >= MAX_QUEUED
-                || (!state.jobs.is_empty() && state.bytes + job.bytes() > MAX_QUEUED_BYTES);
-            if state.closed || full || !refused.is_empty() {
+            if state.closed || !refused.is_empty() {
                 refused.push(job);
-            } else {
-                state.bytes += job.bytes();
-                state.jobs.push_back(job);
+            } else if let Err(job) = state.put(job) {
+                refused.push(job);
             }
         }
         let closed = state.closed;
-        let enough = state.jobs.len() >= state.wanted;
+        let enough = state.len() >= state.wanted;
         drop(state);
         if enough {
             self.ready.notify_one();
@@ -103,7 +135,7 @@ impl Queue {
 
     /// The jobs that wait.
     pub(super) fn len(&self) -> usize {
-        self.state.lock().jobs.len()
+        self.state.lock().len()
     }
 
     /// What has queued up, waiting for the first; nothing once the queue is
@@ -112,14 +144,14 @@ impl Queue {
         let mut state = self.state.lock();
         // Whoever comes after a pause waits for nobody.
         let mut paused = false;
-        while state.jobs.is_empty() && !state.closed {
+        while state.is_empty() && !state.closed {
             if paused {
                 self.ready.wait(&mut state);
             } else {
                 paused = self.ready.wait_for(&mut state, last.took).timed_out();
             }
         }
-        let mut batch = Vec::with_capacity(last.expected.max(state.jobs.len()).min(MAX_BATCH));
+        let mut batch = Vec::with_capacity(last.expected.max(state.len()).min(MAX_BATCH));
         if paused {
             *last = Last::default();
         } else {
@@ -151,7 +183,7 @@ impl Queue {
     /// the processor, and is woken as soon as so many are there as are `wanted`.
     fn let_in(&self, state: &mut MutexGuard<'_, State>, wanted: usize, patience: Duration) {
         state.wanted = wanted.min(MAX_BATCH);
-        if state.jobs.len() < state.wanted && !state.closed && !patience.is_zero() {
+        if state.len() < state.wanted && !state.closed && !patience.is_zero() {
             self.ready.wait_for(state, patience);
         }
         state.wanted = 1;
@@ -169,7 +201,8 @@ impl Queue {
             let mut state = self.state.lock();
             state.closed = true;
             state.bytes = 0;
-            std::mem::take(&mut state.jobs)
+            let first = std::mem::take(&mut state.first);
+            first.into_iter().chain(std::mem::take(&mut state.jobs))
         };
         for job in left {
             job.fail(gone());

@@ -3,6 +3,7 @@
 mod capacity;
 #[cfg(target_os = "linux")]
 mod disk;
+mod first;
 mod fuzz;
 mod records;
 mod refused;
