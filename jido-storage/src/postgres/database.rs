@@ -25,10 +25,10 @@ pub(super) struct Database {
 impl Database {
     /// One that opens connections when they are needed, up to so many.
     pub(super) fn new(options: &PostgresOptions, connections: u32) -> Result<Self, Error> {
-        let connect = options.connect_options();
+        let (connect, schema) = (options.connect_options(), options.schema.clone());
         let (most, timeout) = (connections as usize, options.acquire_timeout);
         Ok(Self {
-            connections: Connections::new(connect, most, timeout)?,
+            connections: Connections::new(connect, schema, most, timeout)?,
             answer_timeout: options.answer_timeout(),
             under_way: Arc::default(),
         })

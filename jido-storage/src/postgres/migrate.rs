@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use sqlx::migrate::{Migrate, MigrateError, Migrator};
 use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
+use sqlx::{AssertSqlSafe, Connection, Row};
 
 use super::fault::Fault;
 use super::options::{ANSWER, PostgresOptions};
+use super::settings::open;
 use crate::{Error, ErrorKind};
 
 static MIGRATOR: Migrator = sqlx::migrate!("migrations/postgres");
@@ -24,7 +25,8 @@ const TOOK_TOO_LONG: &str = "57014";
 /// Sees to it that the schema is of this build's version, over a connection of its own.
 pub(super) async fn prepare(options: &PostgresOptions) -> Result<(), Error> {
     let connect = options.migration_options();
-    let connected = tokio::time::timeout(options.acquire_timeout, connect.connect())
+    let opening = open(&connect, &options.schema);
+    let connected = tokio::time::timeout(options.acquire_timeout, opening)
         .await
         .unwrap_or(Err(sqlx::Error::PoolTimedOut));
     let mut connection = connected.map_err(|error| Fault::unsent(&error).error())?;

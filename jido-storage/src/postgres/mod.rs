@@ -15,6 +15,7 @@ mod options;
 mod pool;
 mod read;
 mod row;
+mod settings;
 mod statement;
 
 use std::fmt;
@@ -55,7 +56,7 @@ const LEASE_CONNECTIONS: u32 = 2;
 /// that Postgres refuses because of one is tried again commit by commit.
 ///
 /// `synchronous_commit` is `on` and the isolation `read committed`, whatever the
-/// server's defaults. That the server itself has `fsync` on is for its keeper to see
+/// server's defaults; a new connection on which they are not is refused. That the server itself has `fsync` on is for its keeper to see
 /// to; where it is off, connecting logs a warning.
 ///
 /// # Failures
@@ -71,8 +72,7 @@ const LEASE_CONNECTIONS: u32 = 2;
 /// Tables `node`, `agent`, `entry` and `request`, readable with plain SQL; times are
 /// in milliseconds since the Unix epoch, and those after the year 292 million are kept
 /// as that. `docs/postgres.md` has examples, and how to run with a role that may not
-/// change the schema. A pooler between needs to keep sessions (PgBouncer:
-/// `pool_mode = session`).
+/// change the schema, or behind a pooler such as PgBouncer.
 ///
 /// ```no_run
 /// use jido_storage::{PostgresOptions, PostgresStorage};
@@ -97,8 +97,9 @@ impl PostgresStorage {
     /// # Errors
     ///
     /// - [`InvalidInput`](ErrorKind::InvalidInput) when the server refuses the user, the
-    ///   password or the database, the user lacks rights, or the server is not one that
-    ///   `sslmode` allows;
+    ///   password or the database, the user lacks rights, the server is not one that
+    ///   `sslmode` allows, or a pooler in between left out what the connection is opened
+    ///   with (later connections are refused likewise);
     /// - [`Schema`](ErrorKind::Schema) when the schema is of a newer build, or, without
     ///   migration, of an older one or not there;
     /// - [`Unavailable`](ErrorKind::Unavailable) when the server can't be reached, or a

@@ -11,10 +11,11 @@ use deadpool::managed::{
     Manager, Metrics, Object, Pool, PoolError, QueueMode, RecycleError, RecycleResult, WeakPool,
 };
 use parking_lot::Mutex;
+use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{ConnectOptions, Connection};
 
 use super::database::spawn;
+use super::settings::open;
 use crate::{Error, ErrorKind};
 
 /// A connection that was not used for so long is asked whether it lives before it is used.
@@ -71,6 +72,7 @@ impl LastLoss {
 /// Opens connections, and tells whether one may be used again.
 pub(super) struct Connector {
     options: PgConnectOptions,
+    schema: String,
     last_loss: LastLoss,
 }
 
@@ -81,7 +83,7 @@ impl Manager for Connector {
     async fn create(&self) -> Result<PgConnection, sqlx::Error> {
         let mut pause = PAUSES.0;
         loop {
-            match self.options.connect().await {
+            match open(&self.options, &self.schema).await {
                 Err(error) if is_early(&error) => {
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(PAUSES.1);
@@ -126,14 +128,16 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    /// Up to so many, each waited for this long at the most.
+    /// Up to so many to the records in a schema, each waited for this long at the most.
     pub(super) fn new(
         options: PgConnectOptions,
+        schema: String,
         most: usize,
         acquire_timeout: Duration,
     ) -> Result<Self, Error> {
         let connector = Connector {
             options,
+            schema,
             last_loss: LastLoss::default(),
         };
         let pool = Pool::builder(connector)

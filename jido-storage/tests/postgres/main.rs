@@ -17,6 +17,7 @@ mod lost;
 mod numbers;
 mod plans;
 mod pool;
+mod pooler;
 mod race;
 mod reminders;
 mod roles;

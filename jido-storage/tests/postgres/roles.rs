@@ -6,7 +6,7 @@ use jido_testkit::postgres::TemporaryPostgres;
 use crate::fixture::*;
 
 /// The SQL in the document, block by block.
-fn blocks() -> Vec<&'static str> {
+pub(crate) fn blocks() -> Vec<&'static str> {
     let document = include_str!("../../../docs/postgres.md");
     let parts = document.split("```sql\n").skip(1);
     parts
