@@ -57,6 +57,11 @@ pub struct Thread {
 /// that life owns, this one takes. A call that is dropped half-way may leave its claim until
 /// the next call for that agent, or until [`Journal::close`].
 ///
+/// The record of its life stays in the storage when it has ended, like that of a node, and all
+/// nodes of the cluster read those records again and again. So open one for a batch of work, and
+/// not for each agent. `docs/postgres.md` tells how to remove records there; the other
+/// adapters keep them.
+///
 /// ```
 /// use std::collections::BTreeMap;
 /// use std::sync::Arc;

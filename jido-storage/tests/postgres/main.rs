@@ -13,6 +13,7 @@ mod crash;
 mod errors;
 mod fixture;
 mod heads;
+mod lives;
 mod lost;
 mod numbers;
 mod plans;
