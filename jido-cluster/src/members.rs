@@ -155,6 +155,17 @@ impl View {
         placed.flat_map(|placed| placed.names.iter().zip(placed.nodes.iter().copied()))
     }
 
+    /// The nodes that run a manager and stay, by name: those that take its keys, and those that
+    /// take none because they aren't well. Of two lives of one name, the later one comes last.
+    pub(crate) fn staying(
+        &self,
+        manager: &ManagerName,
+    ) -> impl Iterator<Item = (&NodeName, Incarnation)> {
+        let members = self.members.iter();
+        let staying = members.filter(|m| !m.leaving && m.managers.contains(manager));
+        staying.map(|member| (&member.name, member.incarnation))
+    }
+
     pub(crate) fn get(&self, incarnation: Incarnation) -> Option<&Member> {
         self.members
             .iter()

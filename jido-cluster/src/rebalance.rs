@@ -2,7 +2,8 @@
 //!
 //! An agent that runs stays where it is when nodes come: it is moved only by this. Every
 //! [`rebalance_interval`](crate::ManagerBuilder::rebalance_interval) the leader, which is the node of
-//! the smallest name among those that take the manager's keys, asks each of them which of its agents, running
+//! the smallest name among those that take the manager's keys, asks each node that runs the manager and
+//! isn't leaving, those that aren't [well](crate::NodeBuilder::health) too, which of its agents, running
 //! or parked, are placed elsewhere, plans moves, [`max_migrations`](crate::ManagerBuilder::max_migrations) at the
 //! most, and has the owners carry them out: the agent finishes what it has begun, is committed
 //! and released as when a node drains, and is activated on its new node. What is sent to it meanwhile waits
@@ -19,8 +20,8 @@
 //! An agent whose two nodes don't see the same records can't be moved, and is skipped.
 //! An agent that runs on several nodes, which can happen only there, or to an owner that was
 //! fenced and has not noticed, is a duplicate: the one on the placed node stays, or
-//! else that on the node of the smallest name, and the others end. Where they keep their
-//! own records, what those knew stays behind in their storage.
+//! else that on the node of the smallest name, of those that take keys if any of them does, and the others end.
+//! Where they keep their own records, what those knew stays behind in their storage.
 //!
 //! # What nobody runs
 //!
@@ -47,7 +48,7 @@
 //! - `storage_not_shared`: the two nodes don't see the same records;
 //! - `not_running`: it has ended by itself, or was moved already;
 //! - `placement_differs`: its node places it on itself, and will see what changed soon;
-//! - `not_a_member`: its node has no session with the new one.
+//! - `not_a_member`: its node has no session with the new one, or sees it leaving or not well.
 //!
 //! [`Stats::migrations`](crate::Stats::migrations) counts them.
 

@@ -6,14 +6,16 @@ use jido_core::{AgentKey, NodeName};
 
 use super::{Migration, MigrationReason, RebalancePlan};
 
-/// Plans at most `limit` moves, those of the smallest keys, given the agents that run by node
-/// and the node that each key is placed on; what is placed on none stays.
+/// Plans at most `limit` moves, those of the smallest keys, given the agents that run by node,
+/// the node that each key is placed on, and whether a node takes keys; what is placed on none stays.
 ///
 /// Of several nodes that run an agent the placed one keeps it, or else the one of the smallest
-/// name; the others hand over to that. The same input gives the same plan, in whatever order keys stand.
+/// name among those that take keys, or else among all; the others hand over to that. The same input
+/// gives the same plan, in whatever order keys stand.
 pub fn plan(
     running: &BTreeMap<NodeName, Vec<AgentKey>>,
     place: impl Fn(&AgentKey) -> Option<NodeName>,
+    takes: impl Fn(&NodeName) -> bool,
     limit: usize,
 ) -> RebalancePlan {
     let both = running
@@ -32,7 +34,10 @@ pub fn plan(
         let is_duplicate = same.len() > 1;
         let stays = same.iter().any(|(_, node)| **node == placed);
         let to = match is_duplicate && !stays {
-            true => first.clone(),
+            true => {
+                let well = same.iter().find(|(_, node)| takes(node));
+                well.map_or(first, |(_, node)| node).clone()
+            }
             false => placed,
         };
         for (_, from) in same.iter().filter(|(_, node)| **node != to) {
@@ -74,6 +79,11 @@ mod tests {
     fn place(key: &AgentKey) -> Option<NodeName> {
         let digit = usize::from(key.as_str().as_bytes()[3] - b'0');
         (digit < 8).then(|| name(digit % 4))
+    }
+
+    /// All but the third of them.
+    fn takes(node: &NodeName) -> bool {
+        *node != name(2)
     }
 
     type Running = BTreeMap<NodeName, Vec<AgentKey>>;
@@ -120,18 +130,18 @@ mod tests {
     proptest! {
         #[test]
         fn carried_out_it_leaves_every_agent_once_and_where_it_is_placed(running in running()) {
-            let first = plan(&running, place, usize::MAX);
+            let first = plan(&running, place, takes, usize::MAX);
             prop_assert!(!first.more);
             let after = carried_out(&running, &first.moves);
             // Duplicates of which none is on its node are settled first, and moved then.
-            let second = plan(&again(after.clone()), place, usize::MAX);
+            let second = plan(&again(after.clone()), place, takes, usize::MAX);
             for migration in &second.moves {
                 prop_assert_eq!(migration.reason, MigrationReason::Misplaced);
                 let before = first.moves.iter().find(|m| m.key == migration.key).unwrap();
                 prop_assert_eq!(before.reason, MigrationReason::Duplicate);
             }
             let after = carried_out(&again(after), &second.moves);
-            prop_assert!(plan(&again(after.clone()), place, usize::MAX).moves.is_empty());
+            prop_assert!(plan(&again(after.clone()), place, takes, usize::MAX).moves.is_empty());
             let keys: BTreeSet<&AgentKey> = running.values().flatten().collect();
             for key in keys {
                 let runs: Vec<NodeName> = after
@@ -149,8 +159,8 @@ mod tests {
 
         #[test]
         fn no_more_is_moved_than_allowed_and_the_first_come_first(running in running(), limit in 0..12_usize) {
-            let all = plan(&running, place, usize::MAX).moves;
-            let some = plan(&running, place, limit);
+            let all = plan(&running, place, takes, usize::MAX).moves;
+            let some = plan(&running, place, takes, limit);
             prop_assert_eq!(&some.moves[..], &all[..limit.min(all.len())]);
             prop_assert_eq!(some.more, all.len() > limit);
         }
@@ -161,7 +171,7 @@ mod tests {
             for keys in turned.values_mut() {
                 keys.reverse();
             }
-            prop_assert_eq!(plan(&running, place, 7), plan(&turned, place, 7));
+            prop_assert_eq!(plan(&running, place, takes, 7), plan(&turned, place, takes, 7));
         }
     }
 
@@ -169,7 +179,7 @@ mod tests {
     fn a_duplicate_goes_to_the_placed_node_or_else_to_the_smallest_name() {
         let on = |nodes: &[usize], number| {
             let keys = nodes.iter().map(|node| (name(*node), vec![key(number)]));
-            plan(&keys.collect(), place, 10)
+            plan(&keys.collect(), place, takes, 10)
         };
         let told = |plan: &RebalancePlan| -> Vec<String> {
             plan.moves.iter().map(ToString::to_string).collect()
@@ -179,6 +189,16 @@ mod tests {
             ["k002: n1 -> n2 (duplicate)", "k002: n3 -> n2 (duplicate)"]
         );
         assert_eq!(told(&on(&[3, 1], 2)), ["k002: n3 -> n1 (duplicate)"]);
+        assert_eq!(
+            told(&on(&[2, 3], 1)),
+            ["k001: n2 -> n3 (duplicate)"],
+            "n2 takes none"
+        );
+        let nowhere = BTreeMap::from([1, 3].map(|node| (name(node), vec![key(2)])));
+        assert_eq!(
+            told(&plan(&nowhere, place, |_| false, 10)),
+            ["k002: n3 -> n1 (duplicate)"]
+        );
         assert_eq!(told(&on(&[3], 2)), ["k002: n3 -> n2 (misplaced)"]);
         assert_eq!(told(&on(&[2], 2)), [""; 0]);
         assert_eq!(told(&on(&[3], 9)), [""; 0], "nobody takes it");
@@ -187,7 +207,7 @@ mod tests {
     #[test]
     fn a_plan_is_told_line_by_line() {
         let running = BTreeMap::from([(name(0), vec![key(1), key(2)])]);
-        let mut plan = plan(&running, place, 1);
+        let mut plan = plan(&running, place, takes, 1);
         plan.unanswered.push(name(9));
         assert_eq!(
             plan.to_string(),

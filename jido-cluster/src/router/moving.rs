@@ -133,20 +133,27 @@ impl<A: Agent> Router<A> {
             return Ok(HandedOver::NotRunning);
         }
         let (me, name) = (self.core.incarnation, &self.settings.name);
-        {
+        let takes = {
             let view = self.core.members.view();
-            if to == me || !view.takers(name).any(|(_, node)| node == to) {
+            let takes = view.takers(name).any(|(_, node)| node == to);
+            if to == me || !takes && !view.staying(name).any(|(_, node)| node == to) {
                 return Ok(HandedOver::NotAMember);
             }
             let hash = self.key_hash(key.as_str());
             if view.place(name, key.as_str(), hash) == Some(me) {
                 return Ok(HandedOver::PlacementDiffers);
             }
-        }
+            takes
+        };
         let sharing = self.sharing().await?;
-        if sharing.is_some_and(|sharing| !sharing.contains(&to)) {
+        let shares = sharing.is_none_or(|sharing| sharing.contains(&to));
+        if !takes || !shares {
+            // A node that isn't well gets no agent, but may keep the one that it has.
             if !self.runs_at(to, key).await? {
-                return Ok(HandedOver::StorageNotShared);
+                return Ok(match takes {
+                    true => HandedOver::StorageNotShared,
+                    false => HandedOver::NotAMember,
+                });
             }
             self.hibernate_here(key).await?;
             return Ok(HandedOver::Settled);

@@ -168,8 +168,12 @@ impl<A: Agent> Router<A> {
     async fn planned(&self, after: Option<&AgentKey>, limit: usize) -> Planned {
         let view = Guard::into_inner(self.core.members.view());
         let name = &self.settings.name;
-        let nodes: BTreeMap<NodeName, Incarnation> = view
-            .takers(name)
+        let takers: BTreeMap<&NodeName, Incarnation> = view.takers(name).collect();
+        // One that isn't well takes no keys, and what it runs is moved for just that reason.
+        let mut nodes: BTreeMap<&NodeName, Incarnation> = view.staying(name).collect();
+        nodes.extend(&takers);
+        let nodes: BTreeMap<NodeName, Incarnation> = nodes
+            .into_iter()
             .map(|(name, node)| (name.clone(), node))
             .collect();
         // One more than are moved tells whether there are more.
@@ -196,7 +200,7 @@ impl<A: Agent> Router<A> {
             let taker = view.taker(name, key.as_str(), hash);
             taker.map(|(name, _)| name.clone())
         };
-        let mut plan = plan(&running, place, limit);
+        let mut plan = plan(&running, place, |node| takers.contains_key(node), limit);
         plan.unanswered = unanswered;
         Planned { plan, nodes }
     }

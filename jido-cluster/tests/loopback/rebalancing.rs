@@ -3,6 +3,7 @@
 mod claims;
 mod duplicates;
 mod events;
+mod ill;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
