@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use hickory_resolver::config::LookupIpStrategy;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
 use hickory_resolver::lookup::Lookup;
+use hickory_resolver::lookup_ip::LookupIp;
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::RData;
@@ -124,10 +126,15 @@ impl<'a> Question<'a> {
     }
 }
 
+/// A host and a port, as a name or a record of a service says them, and their addresses.
+type Hosts = BTreeMap<(String, u16), BTreeSet<String>>;
+
 /// What was found, and for how long it is good.
 #[derive(Debug, Default)]
 struct Found {
-    addresses: BTreeSet<String>,
+    hosts: Hosts,
+    /// Targets of a service that could not be looked up.
+    lost: Vec<(String, u16)>,
     good_for: Option<Duration>,
 }
 
@@ -139,6 +146,13 @@ impl Found {
         }
     }
 
+    fn note(&mut self, host: String, port: u16, found: &LookupIp) {
+        self.note_ttl(found.as_lookup());
+        let addresses = found.iter().map(|ip| SocketAddr::new(ip, port).to_string());
+        let known = self.hosts.entry((host, port)).or_default();
+        known.extend(addresses);
+    }
+
     async fn host(
         &mut self,
         resolver: &TokioResolver,
@@ -146,22 +160,51 @@ impl Found {
         port: u16,
     ) -> Result<(), NetError> {
         let found = resolver.lookup_ip(host).await?;
-        self.note_ttl(found.as_lookup());
-        let addresses = found.iter().map(|ip| SocketAddr::new(ip, port).to_string());
-        self.addresses.extend(addresses);
+        self.note(host.to_owned(), port, &found);
         Ok(())
     }
 
+    /// A target that can't be looked up hides no other: it is an error only if there is no other.
     async fn service(&mut self, resolver: &TokioResolver, name: &str) -> Result<(), NetError> {
         let found = resolver.srv_lookup(name).await?;
         self.note_ttl(&found);
-        for record in found.answers() {
-            if let RData::SRV(service) = &record.data {
-                let target = service.target.to_string();
-                self.host(resolver, &target, service.port).await?;
+        let services = found
+            .answers()
+            .iter()
+            .filter_map(|record| match &record.data {
+                RData::SRV(service) => Some((service.target.to_string(), service.port)),
+                _ => None,
+            });
+        // Side by side, so that one about which nobody answers holds no other up.
+        let found = join_all(services.map(async |(target, port)| {
+            let found = resolver.lookup_ip(target.as_str()).await;
+            (target, port, found)
+        }));
+        let mut last = None;
+        for (target, port, found) in found.await {
+            match found {
+                Ok(found) => self.note(target, port, &found),
+                Err(error) => {
+                    tracing::info!(name, target, %error, "a target of a service can't be looked up; it is tried again");
+                    self.lost.push((target, port));
+                    last = Some(error);
+                }
             }
         }
-        Ok(())
+        match last {
+            Some(error) if self.hosts.is_empty() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// What a name stands for by now: a target that can't be looked up keeps what it had.
+    fn since(mut self, mut before: Hosts) -> Hosts {
+        for lost in self.lost {
+            if let Some(addresses) = before.remove(&lost) {
+                self.hosts.insert(lost, addresses);
+            }
+        }
+        self.hosts
     }
 }
 
@@ -175,8 +218,8 @@ async fn look_up(resolver: &TokioResolver, name: &str) -> Result<Found, String> 
     Ok(found)
 }
 
-/// Dials what the names stand for, as long as they do, until it is dropped. A name that can't be
-/// looked up keeps the addresses that it had: servers fail more often than clusters move.
+/// Dials what the names stand for, as long as they do, until it is dropped. A name, or a target of a
+/// service, that can't be looked up keeps the addresses that it had: servers fail more often than clusters move.
 /// `settling` ends when all that was found at first was tried.
 pub(super) async fn discover(dns: Dns, dialing: Dialing, settling: Settling) {
     let resolver = match dns.resolver() {
@@ -186,7 +229,7 @@ pub(super) async fn discover(dns: Dns, dialing: Dialing, settling: Settling) {
         }
     };
     let mut first = Some(settling);
-    let mut known: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    let mut known: BTreeMap<&str, Hosts> = BTreeMap::new();
     let mut dialers: BTreeMap<String, OwnedTask> = BTreeMap::new();
     loop {
         let mut pause = dns.every;
@@ -194,7 +237,11 @@ pub(super) async fn discover(dns: Dns, dialing: Dialing, settling: Settling) {
             match look_up(&resolver, name).await {
                 Ok(found) => {
                     pause = pause.min(found.good_for.unwrap_or(dns.every));
-                    known.insert(name, found.addresses);
+                    if !found.lost.is_empty() {
+                        pause = pause.min(AFTER_FAILURE);
+                    }
+                    let before = known.remove(name.as_str()).unwrap_or_default();
+                    known.insert(name, found.since(before));
                 }
                 Err(error) => {
                     tracing::info!(name, error, "a name can't be looked up; it is tried again");
@@ -202,7 +249,7 @@ pub(super) async fn discover(dns: Dns, dialing: Dialing, settling: Settling) {
                 }
             }
         }
-        let wanted: BTreeSet<&String> = known.values().flatten().collect();
+        let wanted: BTreeSet<&String> = known.values().flat_map(Hosts::values).flatten().collect();
         dialers.retain(|address, _| wanted.contains(address));
         for address in wanted {
             dialers.entry(address.clone()).or_insert_with(|| {

@@ -138,6 +138,11 @@ fn main() {
         .with_ignored_flag(no_namespaces.is_some()),
         #[cfg(feature = "dns")]
         trial("nodes_are_found_by_names", names::nodes_are_found),
+        #[cfg(feature = "dns")]
+        trial(
+            "a_target_that_cant_be_looked_up_hides_no_other",
+            names::a_target_without_an_address,
+        ),
         #[cfg(feature = "conformance")]
         trial("the_network_transport_keeps_every_promise", promises::kept),
     ];

@@ -189,3 +189,58 @@ pub(crate) fn nodes_are_found() {
         peer.never_said("down");
     }
 }
+
+pub(crate) fn a_target_without_an_address() {
+    let zone = Zone::default();
+    let server = serve(zone.clone());
+    let launch = |name, listen: &str| {
+        let node = Launch {
+            listen: listen.to_owned(),
+            ..Launch::new(name, &[])
+        };
+        node.set("plain_text", true)
+    };
+    let service = |address: &str, host| {
+        let port = address.rsplit_once(':').unwrap().1;
+        Record::Service(port.parse().unwrap(), host)
+    };
+    let [at_b, at_c, at_d] = [(); 3].map(|()| free_address());
+    let targets = [
+        Record::Service(1, "gone.test"),
+        service(&at_b, "b.test"),
+        service(&at_c, "c.test"),
+        Record::Service(1, "lost.test"),
+    ];
+    {
+        let mut zone = zone.lock().unwrap();
+        zone.insert("_jido._tcp.test", targets.to_vec());
+        zone.insert("b.test", vec![ip_of(&at_b)]);
+        zone.insert("c.test", vec![ip_of(&at_c)]);
+    }
+    let [mut b, mut c] = [("b", &at_b), ("c", &at_c)].map(|(name, at)| launch(name, at).start());
+    let names = format!("{server} _jido._tcp.test");
+    let mut a = launch("a", "127.0.0.1:0").set("dns", names).start();
+    for other in [&mut b, &mut c] {
+        a.sees_up(other);
+        other.sees_up(&a);
+    }
+
+    // A target that can't be looked up any more keeps its address, while another one comes.
+    let mut d = launch("d", &at_d).start();
+    {
+        let mut zone = zone.lock().unwrap();
+        let with_d = [&targets[..], &[service(&at_d, "d.test")]].concat();
+        zone.insert("_jido._tcp.test", with_d);
+        zone.insert("d.test", vec![ip_of(&at_d)]);
+        zone.remove("c.test");
+    }
+    a.sees_up(&d);
+    d.sees_up(&a);
+    c.kill();
+    a.says(&format!("down {}", c.incarnation));
+    let again = launch("c", &at_c).start();
+    a.sees_up(&again);
+    for peer in [&mut a, &mut b, &mut d] {
+        peer.never_said(&format!("down {}", again.incarnation));
+    }
+}
