@@ -160,7 +160,8 @@ impl<A: Agent> Router<A> {
         }
     }
 
-    /// Tells owners again and again, for as long as the task is kept.
+    /// Tells owners again and again, for as long as the task is kept, and forgets what others
+    /// tell no more: of agents that have moved, nobody else here would notice.
     pub(crate) fn keep_attached(self: &Arc<Self>) -> OwnedTask {
         let router = self.clone();
         let every = self.renews_every();
@@ -172,6 +173,7 @@ impl<A: Agent> Router<A> {
                     () = router.attachments.gone.notified() => {}
                     () = tokio::time::sleep(every) => {}
                 }
+                router.expire_attachments();
                 Box::pin(router.renew_attachments(every)).await;
             }
         })
@@ -255,3 +257,6 @@ fn batches(keys: Vec<AgentKey>) -> Vec<Vec<AgentKey>> {
     }
     batches
 }
+
+#[cfg(test)]
+mod tests;

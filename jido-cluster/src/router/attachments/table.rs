@@ -28,7 +28,7 @@ pub(crate) struct Attachments {
     theirs: Mutex<HashMap<AgentKey, Vec<Holder>, foldhash::fast::FixedState>>,
     /// The sizes of both, so that who asks in vain takes no lock.
     pub(super) count: Arc<AtomicUsize>,
-    /// Told when the first guard is taken.
+    /// Told when there is a key more on either side.
     some: Arc<Notify>,
     /// Told when an owner has gone.
     pub(super) gone: Notify,
@@ -79,6 +79,7 @@ impl Attachments {
                 return false;
             }
             self.count.fetch_add(1, Ordering::Release);
+            self.some.notify_one();
         }
         let holders = theirs.entry(key.clone()).or_default();
         match holders.iter_mut().find(|known| known.0 == holder.0) {
@@ -140,8 +141,9 @@ impl Attachments {
         by_owner
     }
 
+    /// Waits until anything is attached, by whomever.
     pub(super) async fn wait_for_some(&self) {
-        while self.held.lock().is_empty() {
+        while self.count.load(Ordering::Acquire) == 0 {
             self.some.notified().await;
         }
     }
