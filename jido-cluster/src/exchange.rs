@@ -204,7 +204,7 @@ impl Exchange {
             trace: question.trace,
             payload: Bytes::new(),
         };
-        let answer = scratch::with(|envelope| {
+        let asked = scratch::with(|envelope| {
             ask.encode_into(envelope);
             let head = envelope.len();
             let written = question.payload.write(envelope);
@@ -214,13 +214,17 @@ impl Exchange {
             Ask::correlate(envelope, answer.correlation());
             let sent = self.transport.send(to, lane, envelope);
             sent.map(|()| answer).map_err(AskError::Send)
-        })?;
-        // The session may have ended between the look-up and the send, and what
-        // was pending then has been answered before this ask was there.
+        });
+        // The session may have ended between the look-up and the send. What was pending
+        // then has been answered before this ask was there, and what is kept of the peer
+        // was forgotten before this ask began it anew.
         if !self.members.view().contains(to) {
-            self.pending.interrupt_one(answer.correlation());
+            self.budgets.forget(to);
+            if let Ok(answer) = &asked {
+                self.pending.interrupt_one(answer.correlation());
+            }
         }
-        Ok(answer)
+        asked
     }
 
     /// Tells all peers something.

@@ -88,7 +88,102 @@ impl Drop for Spent {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use async_trait::async_trait;
+    use jido_core::{ManagerName, NodeName, Operation};
+
+    use super::super::{AskError, Exchange, Payload, Question};
     use super::*;
+    use crate::error::Error;
+    use crate::members::{Member, Members};
+    use crate::transport::{Inbox, Peer, SendError, Transport};
+
+    const PEER: Incarnation = Incarnation(2);
+
+    /// Takes what is sent, or refuses it.
+    #[derive(Debug)]
+    struct Taker(bool);
+
+    #[async_trait]
+    impl Transport for Taker {
+        async fn start(&self, _: Arc<dyn Inbox>) -> Result<(), Error> {
+            Ok(())
+        }
+
+        fn address(&self) -> String {
+            String::new()
+        }
+
+        fn send(&self, _: Incarnation, _: u64, _: &[u8]) -> Result<(), SendError> {
+            self.0.then_some(()).ok_or(SendError::Unreachable)
+        }
+
+        fn discovered(&self, _: Peer) {}
+
+        fn is_settled(&self) -> bool {
+            true
+        }
+
+        async fn stop(&self) {}
+    }
+
+    /// A message; the session with the peer may end while it is written.
+    struct Ends<'a>(Option<&'a Exchange>);
+
+    impl Payload for Ends<'_> {
+        fn write(&self, out: &mut Vec<u8>) -> Result<(), jido_core::Error> {
+            out.extend_from_slice(b"a message");
+            if let Some(exchange) = self.0 {
+                exchange.peer_down(PEER);
+            }
+            Ok(())
+        }
+    }
+
+    fn name(name: &str) -> NodeName {
+        NodeName::new(name).unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_ask_that_comes_in_between_leaves_no_budget_of_a_peer_that_is_gone() {
+        for takes in [true, false] {
+            let me = Member::new(name("n1"), Incarnation(1), String::new());
+            let exchange = Exchange::new(Arc::new(Taker(takes)), Arc::new(Members::new(me)));
+            exchange.peer_up(Peer {
+                name: name("n2"),
+                incarnation: PEER,
+                address: String::new(),
+            });
+            let ask = |payload| {
+                let question = Question {
+                    operation: Operation::Stats,
+                    key: None,
+                    verify: false,
+                    request: None,
+                    trace: None,
+                    budget: Duration::ZERO,
+                    lane: 0,
+                    relay: 0,
+                    payload,
+                };
+                exchange.ask(PEER, &ManagerName::new("counters").unwrap(), question)
+            };
+            let known = || exchange.budgets.peers.load().contains_key(&PEER);
+            let before = ask(Ends(None));
+            assert!(known());
+            let late = ask(Ends(Some(&exchange)));
+            assert!(!known());
+            for asked in [before, late] {
+                match asked {
+                    Ok(answer) => assert!(takes && answer.await.is_none()),
+                    Err(AskError::Send(SendError::Unreachable)) => assert!(!takes),
+                    Err(error) => panic!("{error:?}"),
+                }
+            }
+            assert_eq!(exchange.budgets.bytes(), 0);
+        }
+    }
 
     #[test]
     fn a_share_is_refused_beyond_the_bound_and_given_back_by_its_drop() {
