@@ -179,7 +179,7 @@ impl Node {
     async fn stop(&self, core: &Core) {
         core.transport.stop().await;
         self.lives.supervisor.stop(None);
-        core.end_managers();
+        core.end();
         self.lives.set_ended();
     }
 

@@ -64,6 +64,8 @@ pub(crate) trait Managed: std::fmt::Debug + Send + Sync + 'static {
 enum Life {
     Up,
     Leaving,
+    /// The node has ended as it was told to.
+    Ended,
     /// Storage says that it is over.
     Dead,
 }
@@ -256,7 +258,7 @@ impl Core {
                 let managers = self.managers.lock();
                 managers.iter().map(|manager| manager.progress()).collect()
             }
-            Life::Up | Life::Dead => Vec::new(),
+            Life::Up | Life::Ended | Life::Dead => Vec::new(),
         }
     }
 
@@ -266,8 +268,10 @@ impl Core {
         self.members.leaving(self.incarnation);
     }
 
-    /// Lets go of the managers at the end of the node.
-    pub(super) fn end_managers(&self) {
+    /// The end of the node, in its last life: lets go of the managers.
+    pub(super) fn end(&self) {
+        self.life
+            .update(|life| (life != Life::Dead).then_some(Life::Ended));
         for manager in self.managers() {
             manager.ended();
         }
@@ -296,6 +300,11 @@ impl Core {
         self.life.get() == Life::Dead
     }
 
+    /// Whether nothing is to be done in this life any more.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.life.get(), Life::Ended | Life::Dead)
+    }
+
     pub(super) async fn end_leases(&self) {
         for storage in self.storages.lock().await.drain(..) {
             storage.held.lease.give_up(self).await;
@@ -311,6 +320,7 @@ impl Core {
         match self.life.get() {
             Life::Up => {}
             Life::Leaving => return Err(Error::new(ErrorKind::Stopped, "the node is leaving")),
+            Life::Ended => return Err(Error::new(ErrorKind::Stopped, "the node has ended")),
             Life::Dead => {
                 return Err(unavailable(
                     "the node was declared dead and begins a new life".into(),

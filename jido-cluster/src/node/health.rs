@@ -17,7 +17,7 @@ pub(super) async fn watch(core: Weak<Core>, check: HealthCheck) {
     loop {
         tokio::time::sleep(EVERY).await;
         match core.upgrade() {
-            Some(core) if !core.is_dead() => core.look_at_health(&check),
+            Some(core) if !core.is_over() => core.look_at_health(&check),
             _ => return,
         }
     }

@@ -108,7 +108,7 @@ impl Lives {
             if let Err(error) = Box::pin(self.follow(&core)).await {
                 tracing::error!(node = %core.name, %error, "no further life can begin: the node ends");
                 self.supervisor.stop(None);
-                core.end_managers();
+                core.end();
                 self.end(Course::Ended { by_itself: true });
                 return;
             }

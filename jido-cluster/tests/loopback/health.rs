@@ -1,7 +1,8 @@
 //! Nodes whose own signals say that they aren't well.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use jido_cluster::{ErrorKind, Handle, Node};
 
@@ -92,4 +93,32 @@ async fn whoever_joins_hears_that_a_node_is_not_well() {
     ill.store(WELL, Ordering::Relaxed);
     eventually(|| sees(&n2, "n1", true)).await;
     n1.ready().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_has_ended_is_looked_at_no_more() {
+    for halts in [false, true] {
+        let cluster = Cluster::new();
+        let looks = Arc::new(AtomicUsize::new(0));
+        let count = looks.clone();
+        let check = move || {
+            count.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        };
+        let node = cluster.node("n1").health(check).start().await.unwrap();
+        let handle = cluster.manager().start(&node).await.unwrap();
+        eventually(|| looks.load(Ordering::Relaxed) > 2).await;
+        match halts {
+            true => node.halt().await,
+            false => node.drain().await,
+        }
+        let until_then = looks.load(Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(looks.load(Ordering::Relaxed), until_then);
+        let error = node.ready().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Stopped);
+        assert_eq!(node.drain_progress(), []);
+        // What its callers still have keeps nothing going.
+        drop((handle, node));
+    }
 }
