@@ -31,6 +31,7 @@ use crate::transport::{Inbox, Peer, SendError, Transport};
 pub(crate) use answer_port::AnswerPort;
 use answer_port::WaysBack;
 use budget::Budgets;
+pub(crate) use budget::LANES;
 use pending::Pending;
 pub(crate) use pending::PendingAnswer;
 pub(crate) use question::{Payload, Question, Value};
@@ -191,7 +192,7 @@ impl Exchange {
         manager: &ManagerName,
         question: Question<P>,
     ) -> Result<PendingAnswer, AskError> {
-        let lane = question.lane;
+        let lane = question.lane % LANES;
         let ask = Ask {
             correlation: 0,
             operation: question.operation,
@@ -209,11 +210,11 @@ impl Exchange {
             let head = envelope.len();
             let written = question.payload.write(envelope);
             written.map_err(AskError::Encode)?;
-            let spent = self.budgets.take(to, envelope.len() - head);
+            let spent = self.budgets.take(to, lane, envelope.len() - head);
             let answer = self.pending.open(to, spent.ok_or(AskError::Overloaded)?);
             Ask::correlate(envelope, answer.correlation());
             let sent = self.transport.send(to, lane, envelope);
-            sent.map(|()| answer).map_err(AskError::Send)
+            answer.sent(sent).map_err(AskError::Send)
         });
         // The session may have ended between the look-up and the send. What was pending
         // then has been answered before this ask was there, and what is kept of the peer

@@ -33,7 +33,7 @@ struct Open {
 /// What an ask leaves that has ended. Dropped, its share is given back.
 struct Left {
     waker: Option<Waker>,
-    _spent: Option<Spent>,
+    spent: Option<Spent>,
 }
 
 impl Open {
@@ -44,7 +44,7 @@ impl Open {
         };
         let left = Left {
             waker: waker.take(),
-            _spent: self.spent.take(),
+            spent: self.spent.take(),
         };
         self.state = ended;
         Some(left)
@@ -56,11 +56,14 @@ enum State {
     Answered(Answer),
     /// The session has ended.
     Interrupted,
+    /// Its asker has given up, and its share is kept for an answer to come.
+    GivenUp,
 }
 
 #[derive(Default)]
 struct Table {
-    /// Those that wait, and those whose caller hasn't taken the answer yet.
+    /// Those that wait, those whose caller hasn't taken the answer yet, and those whose caller
+    /// has given up and that were not answered.
     open: Slab<Open>,
     waiting: usize,
     /// Tells those apart that had a place in turn.
@@ -84,7 +87,7 @@ pub(super) struct Pending {
     shards: [Arc<Shard>; SHARDS],
 }
 
-/// An ask that was sent. Dropping it forgets the answer.
+/// An ask that was sent. Dropping it gives up the answer.
 #[derive(Debug)]
 pub(crate) struct PendingAnswer {
     correlation: u64,
@@ -120,13 +123,21 @@ impl Pending {
         let mut table = self.shard(correlation).lock();
         let asked = table.get(correlation).is_some_and(|open| open.to == from);
         if !asked {
-            // Its caller has stopped waiting.
             tracing::trace!(%from, correlation, "an answer that nobody waits for");
             return;
         }
-        let left = table.settle(correlation, State::Answered(answer));
+        let left = match table.settle(correlation, State::Answered(answer)) {
+            Some(left) => Some(left),
+            // Its caller has stopped waiting, but it tells how far the peer has come.
+            None => table.remove_given_up(correlation),
+        };
         drop(table);
-        left.into_iter().for_each(Left::wake);
+        if let Some(Left { waker, spent }) = left {
+            if let Some(spent) = spent {
+                spent.answered();
+            }
+            waker.into_iter().for_each(Waker::wake);
+        }
     }
 
     /// How many wait.
@@ -144,7 +155,9 @@ impl Pending {
                 .filter_map(|open| open.settle(State::Interrupted))
                 .collect();
             table.waiting -= left.len();
+            let given_up = table.given_up_to(peer);
             drop(table);
+            drop(given_up);
             left.into_iter().for_each(Left::wake);
         }
     }
@@ -205,8 +218,45 @@ impl Table {
         match self.get(correlation).map(|open| &mut open.state) {
             Some(State::Waiting(Some(known))) if known.will_wake(waker) => Err(None),
             Some(State::Waiting(known)) => Err(known.replace(waker.clone())),
-            Some(State::Answered(_) | State::Interrupted) | None => Ok(self.close(correlation)),
+            Some(State::Answered(_) | State::Interrupted | State::GivenUp) | None => {
+                Ok(self.close(correlation))
+            }
         }
+    }
+
+    /// Nobody waits for the answer any more. What is given out is dropped when the table is not
+    /// locked.
+    fn give_up(&mut self, correlation: u64) -> Option<(State, Option<Open>)> {
+        let open = self.get(correlation)?;
+        let State::Waiting(_) = open.state else {
+            return Some((State::GivenUp, self.close(correlation)));
+        };
+        let before = std::mem::replace(&mut open.state, State::GivenUp);
+        if let Some(spent) = &mut open.spent {
+            spent.give_up();
+        }
+        self.waiting -= 1;
+        Some((before, None))
+    }
+
+    fn remove_given_up(&mut self, correlation: u64) -> Option<Left> {
+        self.get(correlation)
+            .filter(|open| matches!(open.state, State::GivenUp))?;
+        let Open { spent, .. } = self.close(correlation)?;
+        Some(Left { waker: None, spent })
+    }
+
+    /// Takes off those to a peer that nobody waits for.
+    fn given_up_to(&mut self, peer: Incarnation) -> Vec<Open> {
+        let given_up = self
+            .open
+            .iter()
+            .filter(|(_, open)| open.to == peer && matches!(open.state, State::GivenUp));
+        let given_up: Vec<u64> = given_up.map(|(_, open)| open.correlation).collect();
+        given_up
+            .into_iter()
+            .filter_map(|correlation| self.close(correlation))
+            .collect()
     }
 
     fn close(&mut self, correlation: u64) -> Option<Open> {
@@ -226,6 +276,17 @@ impl PendingAnswer {
     pub(super) fn correlation(&self) -> u64 {
         self.correlation
     }
+
+    /// It went on its way, or, with an error, did not: no answer will come then.
+    pub(super) fn sent<E>(mut self, sent: Result<(), E>) -> Result<Self, E> {
+        if let Err(error) = sent {
+            self.is_open = false;
+            let open = self.shard.lock().close(self.correlation);
+            drop(open);
+            return Err(error);
+        }
+        Ok(self)
+    }
 }
 
 /// Ends with the answer; with none when the session ended first, and then the ask may
@@ -241,7 +302,7 @@ impl Future for PendingAnswer {
         self.is_open = false;
         Poll::Ready(match taken.map(|open| open.state) {
             Some(State::Answered(answer)) => Some(answer),
-            Some(State::Interrupted | State::Waiting(_)) | None => None,
+            Some(State::Interrupted | State::Waiting(_) | State::GivenUp) | None => None,
         })
     }
 }
@@ -249,101 +310,11 @@ impl Future for PendingAnswer {
 impl Drop for PendingAnswer {
     fn drop(&mut self) {
         if self.is_open {
-            let open = self.shard.lock().close(self.correlation);
-            drop(open);
+            let left = self.shard.lock().give_up(self.correlation);
+            drop(left);
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use futures_util::FutureExt;
-    use futures_util::poll;
-    use jido_core::{AnswerStatus, Epoch, Executed, Revision};
-
-    use super::super::budget::Budgets;
-    use super::*;
-
-    const PEER: Incarnation = Incarnation(7);
-
-    fn open(pending: &Pending, to: Incarnation) -> PendingAnswer {
-        pending.open(to, Budgets::default().take(to, 10).unwrap())
-    }
-
-    fn answer(correlation: u64, code: u8) -> Answer {
-        Answer {
-            correlation,
-            status: AnswerStatus::Failed,
-            executed: Executed::No,
-            code,
-            epoch: Epoch::ZERO,
-            revision: Revision::ZERO,
-            hint: None,
-            by: None,
-            payload: bytes::Bytes::new(),
-        }
-    }
-
-    #[tokio::test]
-    async fn an_answer_reaches_its_ask_alone_and_once() {
-        let pending = Pending::default();
-        let mut asks: Vec<_> = (0..100).map(|_| open(&pending, PEER)).collect();
-        assert!(poll!(&mut asks[5]).is_pending());
-        for number in (0..100_u8).rev() {
-            let correlation = asks[usize::from(number)].correlation();
-            pending.answer(Incarnation(8), answer(correlation, 255));
-            pending.answer(PEER, answer(correlation, number));
-            pending.answer(PEER, answer(correlation, 254));
-            assert_eq!(pending.len(), usize::from(number));
-        }
-        for (number, ask) in asks.into_iter().enumerate() {
-            assert_eq!(usize::from(ask.await.unwrap().code), number);
-        }
-    }
-
-    #[tokio::test]
-    async fn an_answer_that_comes_late_is_not_given_to_who_has_the_place_now() {
-        let pending = Pending::default();
-        let late = open(&pending, PEER).correlation();
-        let mut next = open(&pending, PEER);
-        assert_eq!(place(late), place(next.correlation()));
-        pending.answer(PEER, answer(late, 1));
-        pending.interrupt_one(late);
-        assert!(poll!(&mut next).is_pending());
-        // Neighbours have lanes of their own.
-        assert_eq!(late % 2, (next.correlation() + 1) % 2);
-    }
-
-    #[tokio::test]
-    async fn a_share_is_given_back_by_the_answer_by_the_end_and_by_whoever_gives_up() {
-        let (pending, budgets) = (Pending::default(), Budgets::default());
-        let asks = [(); 3].map(|()| pending.open(PEER, budgets.take(PEER, 10).unwrap()));
-        let [answered, interrupted, given_up] = asks;
-        assert_eq!(budgets.bytes(), 30);
-        // Its caller has not looked yet.
-        pending.answer(PEER, answer(answered.correlation(), 1));
-        assert_eq!(budgets.bytes(), 20);
-        pending.interrupt_one(interrupted.correlation());
-        assert_eq!(budgets.bytes(), 10);
-        drop(given_up);
-        assert_eq!(budgets.bytes(), 0);
-    }
-
-    #[tokio::test]
-    async fn the_end_of_a_session_is_told_to_those_who_wait_for_that_peer() {
-        let pending = Pending::default();
-        let [mut answered, mut gone, mut other] =
-            [PEER, PEER, Incarnation(8)].map(|peer| open(&pending, peer));
-        assert!(poll!(&mut gone).is_pending());
-        pending.answer(PEER, answer(answered.correlation(), 3));
-        pending.interrupt(PEER);
-        assert_eq!(pending.len(), 1);
-        assert_eq!((&mut answered).now_or_never().unwrap().unwrap().code, 3);
-        assert!((&mut gone).now_or_never().unwrap().is_none());
-        assert!(poll!(&mut other).is_pending());
-        drop(other);
-        assert!(pending.is_empty());
-        let tables = pending.shards.iter();
-        assert!(tables.map(|table| table.lock().open.len()).sum::<usize>() == 0);
-    }
-}
+mod tests;

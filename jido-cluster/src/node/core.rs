@@ -14,7 +14,7 @@ use super::Makings;
 use crate::deadlines::Deadlines;
 use crate::environment::Environment;
 use crate::error::{Error, ErrorKind};
-use crate::exchange::{Exchange, Load, Question};
+use crate::exchange::{Exchange, LANES, Load, Question};
 use crate::lease::{HeldLease, Lease};
 use crate::members::{Member, Members};
 use crate::router::DrainProgress;
@@ -25,11 +25,6 @@ use crate::watched::Watched;
 
 /// How long a storage is given to answer when it is asked whether it does.
 const STORAGE_CHECK: Duration = Duration::from_secs(2);
-
-/// Asks with which a leaving node makes sure that its peers have heard of it. An
-/// answer comes after all that the peer sent on the same lane before, so that this
-/// many cover every lane that a transport has.
-const FAREWELL_LANES: u64 = 16;
 
 /// How long agents that are told to end without a word are given. One whose handler takes
 /// longer ends by itself after it, can neither commit nor answer from its state any more, and
@@ -367,7 +362,8 @@ impl Core {
             .iter()
             .filter(|m| m.incarnation != self.incarnation)
         {
-            for lane in 0..FAREWELL_LANES {
+            // An answer comes after all that the peer sent on the same lane before.
+            for lane in 0..LANES {
                 let question = Question {
                     lane,
                     ..Question::of_node(Operation::Stats, STORAGE_CHECK, bytes::Bytes::new())
