@@ -4,7 +4,7 @@ mod builder;
 mod message;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -24,6 +24,9 @@ use crate::runtime::OwnedTask;
 /// How long the agents of a manager that is stopped by its supervisor are given
 /// to hibernate.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a manager waits for one of its name that is ending.
+const ENDING: Duration = Duration::from_secs(15);
 
 /// Runs the agents of one kind on one node, as a ractor actor: it supervises their
 /// activations. The managers of the same name on all nodes make up one key space.
@@ -62,17 +65,18 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// [`ManagerBuilder::escalate_failures`].
 pub struct InstanceManager<A: Agent> {
     router: Arc<Router<A>>,
+    place: OnceLock<Place>,
 }
 
 /// What a running manager keeps.
 #[derive(Debug)]
 pub struct ManagerState {
     _chores: OwnedTask,
-    _place: Place,
 }
 
 /// A manager's place at its node, which it gives up however it ends: one that was killed is
-/// asked nothing any more.
+/// asked nothing any more. The actor has it, and not the actor's state, which goes to the
+/// supervisor, who may start the next manager before it lets go of that.
 #[derive(Debug)]
 struct Place(Arc<dyn Managed>);
 
@@ -166,8 +170,8 @@ impl<A: Agent> Actor for InstanceManager<A> {
         let router = &self.router;
         let name = router.settings().name.clone();
         router.open(myself.get_cell());
-        if router.core().is_taken(&name).await
-            || !router.core().exchange.add_handler(&name, router.clone())
+        let taken = tokio::time::timeout(ENDING, router.core().is_taken(&name));
+        if taken.await.unwrap_or(true) || !router.core().exchange.add_handler(&name, router.clone())
         {
             return Err(Error::new(
                 ErrorKind::Startup,
@@ -183,9 +187,9 @@ impl<A: Agent> Actor for InstanceManager<A> {
             )
             .into());
         }
+        self.place.get_or_init(|| Place(router.clone()));
         Ok(ManagerState {
             _chores: router.chores(),
-            _place: Place(router.clone()),
         })
     }
 

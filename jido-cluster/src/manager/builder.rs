@@ -1,7 +1,7 @@
 //! How a manager is configured and started.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jido_core::{Agent, AgentKey, ManagerName};
@@ -331,6 +331,7 @@ impl<A: Agent> ManagerBuilder<A> {
         };
         Ok(InstanceManager {
             router: Router::new(core, settings),
+            place: OnceLock::new(),
         })
     }
 

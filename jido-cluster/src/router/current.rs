@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 
 use super::{Router, Settings};
 use crate::error::{Error, ErrorKind};
-use crate::node::Core;
+use crate::node::{Core, Managed};
 use crate::runtime::OwnedTask;
 
 /// The router of the node's present life, unless that is its first.
@@ -119,8 +119,12 @@ impl<A: Agent> Router<A> {
                 "the life is over before it began",
             ));
         }
-        self.latest.router.store(Some(next));
+        self.latest.router.store(Some(next.clone()));
         self.latest.changed.notify_one();
+        if self.is_ending() {
+            // It ended meanwhile, and may have let go before there was this one.
+            next.let_go();
+        }
         Ok(())
     }
 

@@ -254,9 +254,11 @@ impl<A: Agent> Router<A> {
             // It hibernates all the same, once what it is at is done.
             return in_time(timeout, Executed::Maybe, self.stop_here(key, trace)).await;
         }
+        let expires = self.core.deadlines.now() + timeout;
         let Some(node) = self.locate(key, timeout).await? else {
             return Ok(false);
         };
+        let timeout = expires.saturating_sub(self.core.deadlines.now());
         let question = Question {
             trace: trace.context().cloned(),
             ..self.question(key, Operation::Stop, false, timeout)

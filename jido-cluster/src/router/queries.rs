@@ -97,7 +97,7 @@ impl<A: Agent> Router<A> {
         key: &AgentKey,
         timeout: Duration,
     ) -> Result<Option<Incarnation>, Error> {
-        let Some(sharing) = self.sharing().await? else {
+        let Some(sharing) = in_time(timeout, Executed::No, self.sharing()).await? else {
             return Ok(None);
         };
         let mut apart = self.others();

@@ -152,6 +152,7 @@ async fn a_manager_follows_one_that_was_stopped_or_killed() {
         assert!(late.is_err(), "{late:?}");
         let mut managers = 0;
         tokio::select! {
+            biased;
             () = here.node.drain() => {}
             () = eventually(|| {
                 managers = managers.max(here.node.drain_progress().len());
@@ -159,5 +160,79 @@ async fn a_manager_follows_one_that_was_stopped_or_killed() {
             }) => {}
         }
         assert_eq!(managers, 1);
+    }
+}
+
+/// Starts the next manager while it deals with the end of the one before.
+struct Restarting {
+    node: Node,
+    cluster: Cluster,
+    handles: mpsc::UnboundedSender<(ActorRef<ManagerMessage<Counter>>, Handle<Counter>)>,
+}
+
+impl Restarting {
+    async fn manager(&self, myself: ActorRef<Nothing>) -> Result<(), ActorProcessingErr> {
+        let manager = self.cluster.manager().build(&self.node).await?;
+        let handle = manager.handle();
+        let (manager, _) = Actor::spawn_linked(None, manager, (), myself.get_cell()).await?;
+        self.handles.send((manager, handle))?;
+        Ok(())
+    }
+}
+
+impl Actor for Restarting {
+    type Msg = Nothing;
+    type State = ();
+    type Arguments = ();
+
+    async fn pre_start(&self, me: ActorRef<Nothing>, (): ()) -> Result<(), ActorProcessingErr> {
+        self.manager(me).await
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        me: ActorRef<Nothing>,
+        event: SupervisionEvent,
+        (): &mut (),
+    ) -> Result<(), ActorProcessingErr> {
+        match event {
+            SupervisionEvent::ActorTerminated(..) => self.manager(me).await,
+            _ => Ok(()),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_supervisor_restarts_a_manager_in_its_own_handler() {
+    let cluster = Cluster::new();
+    let node = cluster.node("n1").start().await.unwrap();
+    let (handles, mut started) = mpsc::unbounded_channel();
+    let supervisor = Restarting {
+        node,
+        cluster,
+        handles,
+    };
+    Actor::spawn(None, supervisor, ()).await.unwrap();
+    for count in 1..=4 {
+        let (manager, handle) = started.recv().await.unwrap();
+        assert_eq!(handle.call("a", Message::Add(1)).await.unwrap(), count);
+        let began = tokio::time::Instant::now();
+        match count % 2 {
+            0 => manager.stop(None),
+            _ => manager.kill(),
+        }
+        while !handle
+            .agent("a")
+            .unwrap()
+            .send_message(Message::Get)
+            .is_err()
+        {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert!(
+            began.elapsed() < Duration::from_secs(1),
+            "{:?}",
+            began.elapsed()
+        );
     }
 }
