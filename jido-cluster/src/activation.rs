@@ -234,7 +234,9 @@ impl<A: Agent> State<A> {
         let Phase::Running(running) = &self.phase else {
             return false;
         };
-        let is_parked = running.is_at_rest() && router.park(key, gauge, running.park(used_ms));
+        // Nobody would wake it for reminders that storage doesn't know of.
+        let may_rest = running.is_at_rest() && !running.pipeline.has_unsaved_reminders();
+        let is_parked = may_rest && router.park(key, gauge, running.park(used_ms));
         if is_parked {
             router.settings().metrics.deactivated(Deactivated::Parked);
             self.phase = Phase::Refused(Refusal::Stopped);

@@ -24,7 +24,9 @@ const SETTLE_PAUSE: Duration = Duration::from_millis(100);
 impl<A: Agent> Running<A> {
     /// Starts the next commit, if it is time for one.
     pub(super) fn commit_if_due(&mut self, myself: &ActorRef<ActivationMessage<A>>) {
-        if let Some(plan) = self.pipeline.next(false) {
+        // So that there is room for what messages leave behind while it is in flight.
+        let room = self.router.settings().max_commit_bytes / 4;
+        if let Some(plan) = self.pipeline.next(room) {
             let myself = myself.clone();
             self.start_commit(plan, move || {
                 // An activation that has ended asks for the outcome itself.
@@ -263,7 +265,7 @@ impl<A: Agent> Running<A> {
     /// meanwhile. What can't be written and was acknowledged waits for the next try.
     pub(super) async fn flush(&mut self) -> Result<(), Refusal> {
         self.commit_ended().await?;
-        if let Some(plan) = self.pipeline.next(true) {
+        if let Some(plan) = self.pipeline.all() {
             self.start_commit(plan, || {});
             self.commit_ended().await?;
         }
@@ -274,7 +276,7 @@ impl<A: Agent> Running<A> {
     pub(super) async fn hibernate(&mut self) -> Result<(), Failed> {
         self.commit_ended().await.map_err(Failed::Lost)?;
         self.stopping().await;
-        let plan = self.pipeline.next(true);
+        let plan = self.pipeline.all();
         let carries_state = plan.is_some();
         let release = Commit {
             release: true,

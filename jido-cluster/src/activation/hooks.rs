@@ -87,7 +87,8 @@ impl<A: Agent> Running<A> {
         encode_state(&self.agent, state)?;
         let reminders = self.changed_reminders(reminders)?;
         let reminding = reminders.as_ref().map_or(0, Listing::len);
-        self.check_len(state.len(), entries, reminding)?;
+        let changed = reminders.is_some() || self.pipeline.is_changed_by(state, entries);
+        self.check_len(changed, state.len(), entries, reminding)?;
         Ok(reminders)
     }
 }

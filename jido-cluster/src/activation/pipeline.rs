@@ -21,7 +21,8 @@ pub enum Durability {
     /// Before the reply leaves: nothing that was acknowledged is ever lost.
     Command,
     /// When the agent hibernates, is stopped or moves: fastest, and a crash loses
-    /// what came since. That goes for reminders too: those set since are lost, and those
+    /// what came since. Of what an agent journals that is at most a quarter of the largest
+    /// commit, beyond which it is written in between. That goes for reminders too: those set since are lost, and those
     /// that came since come again, to the state of before.
     Hibernate,
 }
@@ -42,6 +43,8 @@ struct Stage<H> {
     entries: Vec<NewEntry>,
     requests: Vec<RequestRecord>,
     held: Vec<H>,
+    /// Of entries and of the requests' replies.
+    bytes: usize,
 }
 
 impl<H> Stage<H> {
@@ -51,6 +54,18 @@ impl<H> Stage<H> {
             entries: Vec::new(),
             requests: Vec::new(),
             held: Vec::new(),
+            bytes: 0,
+        }
+    }
+
+    fn add(&mut self, entries: Vec<NewEntry>, requests: impl IntoIterator<Item = RequestRecord>) {
+        for entry in entries {
+            self.bytes += entry.kind.len() + entry.payload.len();
+            self.entries.push(entry);
+        }
+        for record in requests {
+            self.bytes += record.reply.len();
+            self.requests.push(record);
         }
     }
 }
@@ -69,6 +84,8 @@ pub(super) struct Pipeline<H> {
     reminders: Versions,
     staged: Stage<H>,
     in_flight: Option<InFlight<H>>,
+    /// Whether the last commit was put back, and no message came since.
+    put_back: bool,
 }
 
 /// What the commit in flight carries.
@@ -78,6 +95,7 @@ struct InFlight<H> {
     entries: Vec<NewEntry>,
     requests: Vec<RequestRecord>,
     held: Vec<H>,
+    bytes: usize,
 }
 
 impl<H> Pipeline<H> {
@@ -90,6 +108,7 @@ impl<H> Pipeline<H> {
             reminders: Versions::default(),
             staged: Stage::empty(),
             in_flight: None,
+            put_back: false,
         }
     }
 
@@ -115,10 +134,15 @@ impl<H> Pipeline<H> {
         {
             pipeline.reminders = Versions::resumed(reminders, listing);
             pipeline.committed = committed;
-            pipeline.staged.entries = entries;
+            pipeline.staged.add(entries, None);
             pipeline.staged.changed = true;
         }
         pipeline
+    }
+
+    /// Whether the reminders are others than those in storage, by which a parked agent is woken.
+    pub(super) fn has_unsaved_reminders(&self) -> bool {
+        self.reminders.unsaved().is_some()
     }
 
     /// What is changed and not in storage, while nothing is in flight.
@@ -155,15 +179,16 @@ impl<H> Pipeline<H> {
         self.staged.changed = true;
     }
 
+    /// Whether what a commit that fails has carried was acknowledged before.
+    fn keeps(&self) -> bool {
+        self.durability == Durability::Hibernate
+    }
+
     /// The bytes that wait for the next commit.
     pub(super) fn staged_len(&self) -> usize {
-        let entries = self.staged.entries.iter();
-        let requests = self.staged.requests.iter();
-        entries
-            .map(|entry| entry.kind.len() + entry.payload.len())
-            .chain(requests.map(|request| request.reply.len()))
-            .sum::<usize>()
-            + self.reminders.staged_len()
+        // What may be put back.
+        let flying = self.in_flight.as_ref().filter(|_| self.keeps());
+        self.staged.bytes + flying.map_or(0, |flying| flying.bytes) + self.reminders.staged_len()
     }
 
     /// Whether a message that leaves this state and these entries has changed anything.
@@ -197,7 +222,7 @@ impl<H> Pipeline<H> {
         reply: H,
     ) -> Option<H> {
         self.staged.changed |= request.is_some();
-        self.staged.requests.extend(request);
+        self.staged.add(Vec::new(), request);
         self.change(state, entries);
         self.hold(reply)
     }
@@ -209,13 +234,14 @@ impl<H> Pipeline<H> {
             self.staged.changed |= !self.by_entries;
         }
         if !entries.is_empty() {
-            self.staged.entries.extend(entries);
+            self.staged.add(entries, None);
             self.staged.changed = true;
         }
     }
 
     /// Holds a reply that saw the current state, or gives it back if that is durable.
     pub(super) fn hold(&mut self, reply: H) -> Option<H> {
+        self.put_back = false;
         if self.durability == Durability::Hibernate
             || !self.is_dirty()
             || is_planted!(AcknowledgeBeforeCommit)
@@ -226,13 +252,17 @@ impl<H> Pipeline<H> {
         None
     }
 
-    /// The next commit, if it is time for one: nothing is in flight and something
-    /// changed. With `all`, also what waits for hibernation.
-    pub(super) fn next(&mut self, all: bool) -> Option<Plan> {
-        if self.in_flight.is_some()
-            || !self.staged.changed
-            || !(all || self.durability == Durability::Command)
-        {
+    /// The next commit, if it is time for one: nothing is in flight and something changed that
+    /// doesn't wait for hibernation, or does and has more than `room` bytes. Then it is tried
+    /// once for each message, should it fail.
+    pub(super) fn next(&mut self, room: usize) -> Option<Plan> {
+        let waits = self.keeps() && (self.put_back || self.staged_len() <= room);
+        if waits { None } else { self.all() }
+    }
+
+    /// The same with all that waits for hibernation.
+    pub(super) fn all(&mut self) -> Option<Plan> {
+        if self.in_flight.is_some() || !self.staged.changed {
             return None;
         }
         let stage = std::mem::replace(&mut self.staged, Stage::empty());
@@ -241,6 +271,7 @@ impl<H> Pipeline<H> {
             entries: stage.entries.clone(),
             requests: stage.requests.clone(),
             held: stage.held,
+            bytes: stage.bytes,
         });
         Some(Plan {
             entries: stage.entries,
@@ -288,24 +319,23 @@ impl<H> Pipeline<H> {
     /// next one again.
     pub(super) fn put_back(&mut self) {
         let Some(InFlight {
-            mut entries,
-            mut requests,
-            mut held,
+            entries,
+            requests,
+            held,
             state: _,
+            bytes: _,
         }) = self.in_flight.take()
         else {
             return;
         };
+        self.put_back = true;
         self.reminders.put_back();
-        entries.append(&mut self.staged.entries);
-        requests.append(&mut self.staged.requests);
-        held.append(&mut self.staged.held);
-        self.staged = Stage {
-            changed: true,
-            entries,
-            requests,
-            held,
-        };
+        let later = std::mem::replace(&mut self.staged, Stage::empty());
+        self.staged.changed = true;
+        self.staged.add(entries, requests);
+        self.staged.add(later.entries, later.requests);
+        self.staged.held = held;
+        self.staged.held.extend(later.held);
     }
 
     /// The commit in flight, or the next one, will not be: undoes it and all that

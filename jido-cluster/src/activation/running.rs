@@ -111,9 +111,10 @@ impl<A: Agent> Running<A> {
     }
 
     /// Checks that what a message left behind can be committed: so many bytes of state, its
-    /// entries, and as much as is given besides.
+    /// entries, and as much as is given besides. What has `changed` nothing is in no commit.
     pub(super) fn check_len(
         &self,
+        changed: bool,
         state: usize,
         entries: &[NewEntry],
         besides: usize,
@@ -136,7 +137,7 @@ impl<A: Agent> Running<A> {
                 ),
             ));
         }
-        if len + self.pipeline.staged_len() > limit {
+        if changed && len + self.pipeline.staged_len() > limit {
             return Err(Error::new(
                 ErrorKind::Overloaded,
                 format!("more waits for the agent's next commit than the {limit} bytes of one"),

@@ -192,9 +192,10 @@ impl<A: Agent> Running<A> {
         };
         let replies = request.as_ref().map_or(0, |record| record.reply.len());
         let reminding = reminders.as_ref().map_or(0, Listing::len);
-        self.check_len(scratch.len(), entries, replies + reminding)?;
+        let commits = changed || request.is_some();
+        self.check_len(commits, scratch.len(), entries, replies + reminding)?;
         Ok(Checked {
-            commits: changed || request.is_some(),
+            commits,
             request,
             reminders,
         })

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
+use jido_cluster::storage::Storage;
 use jido_cluster::{
-    Agent, AgentError, Context, Durability, ErrorKind, Handle, InstanceManager, Node, RequestId,
-    RequestOutcome,
+    Agent, AgentError, AgentId, AgentKey, ClusterName, Context, Durability, ErrorKind, Handle,
+    InstanceManager, ManagerName, Node, RequestId, RequestOutcome, Seq,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::faults::{Fault, Faulty};
-use crate::harness::Cluster;
+use crate::harness::{Cluster, Message as Counted};
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Session {
@@ -158,4 +159,47 @@ async fn a_deletion_that_fails_leaves_what_was_acknowledged_and_not_yet_written(
     storage.set(Fault::None);
     assert!(handle.stop("a").await.unwrap());
     assert_eq!(look(&handle).await.count, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_journals_without_end_is_written_in_between_and_read_all_the_time() {
+    let storage = Faulty::new();
+    let cluster = Cluster::on(storage.clone());
+    let node = cluster.node("n1").start().await.unwrap();
+    let manager = cluster.manager().durability(Durability::Hibernate);
+    let handle = manager.start(&node).await.unwrap();
+    let note = || Counted::Note("x".repeat(1 << 20));
+    for _ in 0..20 {
+        handle.call("a", note()).await.unwrap();
+        // A commit takes 5 ms, and what has no room meanwhile is refused.
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    // Only where nothing can be written it ends, and not for those that only look.
+    storage.set(Fault::FailBefore);
+    let mut added = 20;
+    let short = Duration::from_millis(100);
+    let error = loop {
+        match handle.call_timeout("a", note(), short).await {
+            Ok(_) => added += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.kind(), ErrorKind::Overloaded);
+    handle.call("a", Counted::Get).await.unwrap();
+    storage.set(Fault::None);
+    tokio::time::timeout(Duration::from_secs(60), async {
+        while handle.call_timeout("a", note(), short).await.is_err() {
+            tokio::time::sleep(short).await;
+        }
+    })
+    .await
+    .unwrap();
+    assert!(handle.stop("a").await.unwrap());
+    let id = AgentId::new(
+        ClusterName::new("test").unwrap(),
+        ManagerName::new("counters").unwrap(),
+        AgentKey::new("a").unwrap(),
+    );
+    let head = storage.head(&id).await.unwrap().unwrap();
+    assert_eq!(head.thread_len, Seq(added + 1));
 }

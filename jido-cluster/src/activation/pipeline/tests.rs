@@ -14,16 +14,16 @@ fn entry() -> NewEntry {
 fn a_read_of_a_durable_state_leaves_at_once_and_commits_nothing() {
     let mut pipeline = pipeline(Durability::Command);
     assert_eq!(pipeline.turn(b"s0", vec![], None, 1), Some(1));
-    assert_eq!(pipeline.next(false), None);
+    assert_eq!(pipeline.next(0), None);
 }
 
 #[test]
 fn a_change_holds_its_reply_until_it_is_durable() {
     let mut pipeline = pipeline(Durability::Command);
     assert_eq!(pipeline.turn(b"s1", vec![], None, 1), None);
-    let plan = pipeline.next(false).unwrap();
+    let plan = pipeline.next(0).unwrap();
     assert_eq!(&plan.state[..], b"s1");
-    assert_eq!(pipeline.next(false), None, "one commit at a time");
+    assert_eq!(pipeline.next(0), None, "one commit at a time");
     assert_eq!(pipeline.committed(), [1]);
     assert!(!pipeline.is_dirty());
 }
@@ -32,7 +32,7 @@ fn a_change_holds_its_reply_until_it_is_durable() {
 fn an_entry_alone_is_a_change() {
     let mut pipeline = pipeline(Durability::Command);
     assert_eq!(pipeline.turn(b"s0", vec![entry()], None, 1), None);
-    assert_eq!(pipeline.next(false).unwrap().entries.len(), 1);
+    assert_eq!(pipeline.next(0).unwrap().entries.len(), 1);
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn the_record_of_a_request_is_a_change_also_where_its_message_changed_nothing() 
     };
     assert_eq!(pipeline.turn(b"s0", vec![], Some(record), 1), None);
     assert!(pipeline.is_pending(RequestId::new(1, 1)));
-    assert_eq!(pipeline.next(false).unwrap().requests.len(), 1);
+    assert_eq!(pipeline.next(0).unwrap().requests.len(), 1);
     assert_eq!(pipeline.committed(), [1]);
 }
 
@@ -53,7 +53,7 @@ fn the_record_of_a_request_is_a_change_also_where_its_message_changed_nothing() 
 fn what_comes_during_a_commit_shares_the_next_one() {
     let mut pipeline = pipeline(Durability::Command);
     pipeline.turn(b"s1", vec![], None, 1);
-    pipeline.next(false).unwrap();
+    pipeline.next(0).unwrap();
     assert_eq!(pipeline.turn(b"s2", vec![entry()], None, 2), None);
     assert_eq!(pipeline.turn(b"s3", vec![entry()], None, 3), None);
     assert_eq!(
@@ -62,7 +62,7 @@ fn what_comes_during_a_commit_shares_the_next_one() {
         "a read of what is not durable waits"
     );
     assert_eq!(pipeline.committed(), [1]);
-    let plan = pipeline.next(false).unwrap();
+    let plan = pipeline.next(0).unwrap();
     assert_eq!((&plan.state[..], plan.entries.len()), (&b"s3"[..], 2));
     assert_eq!(pipeline.committed(), [2, 3, 4]);
 }
@@ -71,41 +71,64 @@ fn what_comes_during_a_commit_shares_the_next_one() {
 fn a_read_during_a_commit_leaves_with_it() {
     let mut pipeline = pipeline(Durability::Command);
     pipeline.turn(b"s1", vec![], None, 1);
-    pipeline.next(false).unwrap();
+    pipeline.next(0).unwrap();
     assert_eq!(pipeline.turn(b"s1", vec![], None, 2), None);
     assert_eq!(pipeline.committed(), [1, 2]);
-    assert_eq!(pipeline.next(false), None);
+    assert_eq!(pipeline.next(0), None);
 }
 
 #[test]
 fn a_failed_commit_undoes_all_that_was_built_on_it() {
     let mut pipeline = pipeline(Durability::Command);
     pipeline.turn(b"s1", vec![entry()], None, 1);
-    pipeline.next(false).unwrap();
+    pipeline.next(0).unwrap();
     pipeline.turn(b"s2", vec![entry()], None, 2);
     assert_eq!(pipeline.undo(), [1, 2]);
     assert_eq!(&pipeline.current()[..], b"s0");
     assert!(!pipeline.is_dirty());
-    assert_eq!(pipeline.next(true), None);
+    assert_eq!(pipeline.all(), None);
 }
 
 #[test]
 fn with_hibernate_replies_leave_at_once_and_changes_wait() {
     let mut pipeline = pipeline(Durability::Hibernate);
     assert_eq!(pipeline.turn(b"s1", vec![], None, 1), Some(1));
-    assert_eq!(pipeline.next(false), None);
-    assert_eq!(&pipeline.next(true).unwrap().state[..], b"s1");
+    assert_eq!(pipeline.next(0), None);
+    assert_eq!(&pipeline.all().unwrap().state[..], b"s1");
     assert_eq!(pipeline.committed(), [0u32; 0]);
+}
+
+#[test]
+fn with_hibernate_what_has_no_room_is_committed_and_tried_once_a_message() {
+    let mut pipeline = pipeline(Durability::Hibernate);
+    let one = {
+        pipeline.turn(b"s1", vec![entry()], None, 1);
+        pipeline.staged_len()
+    };
+    pipeline.turn(b"s2", vec![entry()], None, 2);
+    assert_eq!(pipeline.next(2 * one), None);
+    assert_eq!(pipeline.next(2 * one - 1).unwrap().entries.len(), 2);
+    // What is in flight may come back.
+    assert_eq!(pipeline.turn(b"s3", vec![entry()], None, 3), Some(3));
+    assert_eq!(pipeline.staged_len(), 3 * one);
+    pipeline.put_back();
+    assert_eq!(pipeline.staged_len(), 3 * one);
+    assert_eq!(pipeline.next(one), None, "it would be tried again at once");
+    assert_eq!(pipeline.hold(4), Some(4));
+    assert_eq!(pipeline.next(one).unwrap().entries.len(), 3);
+    assert_eq!(pipeline.committed(), [0u32; 0]);
+    assert_eq!(pipeline.staged_len(), 0);
+    assert!(!pipeline.is_dirty());
 }
 
 #[test]
 fn what_is_put_back_waits_for_the_next_commit() {
     let mut pipeline = pipeline(Durability::Command);
     pipeline.turn(b"s1", vec![entry()], None, 1);
-    pipeline.next(true).unwrap();
+    pipeline.all().unwrap();
     pipeline.turn(b"s2", vec![entry()], None, 2);
     pipeline.put_back();
-    let plan = pipeline.next(false).unwrap();
+    let plan = pipeline.next(0).unwrap();
     assert_eq!((&plan.state[..], plan.entries.len()), (&b"s2"[..], 2));
     assert_eq!(pipeline.committed(), [1, 2]);
 }
@@ -135,7 +158,7 @@ proptest! {
                     left.extend(pipeline.turn(&[version], vec![], None, (version, given)));
                 }
                 2 => {
-                    if flying.is_none() && let Some(plan) = pipeline.next(false) {
+                    if flying.is_none() && let Some(plan) = pipeline.next(0) {
                         flying = Some(plan.state[0]);
                     } else if let Some(state) = flying.take() {
                         durable = state;
@@ -156,7 +179,7 @@ proptest! {
         if flying.is_some() {
             back += pipeline.committed().len();
         }
-        if pipeline.next(false).is_some() {
+        if pipeline.next(0).is_some() {
             back += pipeline.committed().len();
         }
         prop_assert_eq!(given, back);

@@ -113,3 +113,25 @@ async fn one_that_another_node_has_set_comes_to_an_agent_that_was_parked_meanwhi
     let rung = handle.call(&key, Order::Rung).await.unwrap();
     assert_eq!(rung, [("one".into(), due)]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_not_written_yet_comes_in_time_to_an_agent_that_could_be_parked() {
+    let world = World::new();
+    let manager = world.manager().durability(Durability::Hibernate);
+    let manager = manager.park_after(seconds(10)).idle_timeout(seconds(300));
+    let (_node, handle) = world.start_with("n1", manager).await;
+    let due = world.now() + 60_000;
+    handle
+        .call("a", Order::At("one".into(), due))
+        .await
+        .unwrap();
+    world.called("one", 1).await;
+    let called = world.calls.of("one")[0];
+    assert!(called < due + 5_000, "{due}, called at {called}");
+    // That it came isn't written either, and is before long.
+    tokio::time::sleep(seconds(400)).await;
+    assert!(!runs(&handle, "a").await, "it never came to rest");
+    assert_eq!(world.calls.of("one").len(), 1);
+    let rung = handle.call("a", Order::Rung).await.unwrap();
+    assert_eq!(rung, [("one".into(), due)]);
+}
