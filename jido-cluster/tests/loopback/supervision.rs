@@ -221,12 +221,8 @@ async fn a_supervisor_restarts_a_manager_in_its_own_handler() {
             0 => manager.stop(None),
             _ => manager.kill(),
         }
-        while !handle
-            .agent("a")
-            .unwrap()
-            .send_message(Message::Get)
-            .is_err()
-        {
+        let agent = handle.agent("a").unwrap();
+        while agent.send_message(Message::Get).is_ok() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         assert!(
