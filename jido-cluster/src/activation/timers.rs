@@ -1,6 +1,6 @@
 //! What wakes an activation: messages that it has scheduled for itself, and its alarm.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,8 +23,8 @@ pub(super) struct Timers {
     waiting: BTreeMap<Place, Bytes>,
     count: u64,
     /// Those that wait for the next commit, and for the one in flight, to stay.
-    staged: Vec<Place>,
-    flying: Vec<Place>,
+    staged: BTreeSet<Place>,
+    flying: BTreeSet<Place>,
 }
 
 impl Timers {
@@ -48,7 +48,7 @@ impl Timers {
             self.count += 1;
             self.waiting.insert(place, message);
             if staged {
-                self.staged.push(place);
+                self.staged.insert(place);
             }
         }
     }
@@ -56,7 +56,13 @@ impl Timers {
     /// The message that is due the longest, if one is.
     pub(super) fn pop(&mut self, now: Duration) -> Option<Bytes> {
         let first = self.waiting.first_entry()?;
-        (first.key().0 <= now).then(|| first.remove())
+        if first.key().0 > now {
+            return None;
+        }
+        // There is nothing left of it to undo. An agent that never rests may never commit
+        // either, and would note them for ever.
+        self.staged.remove(first.key());
+        Some(first.remove())
     }
 
     /// A commit starts.
@@ -176,6 +182,18 @@ mod tests {
         timers.undo();
         let left: Vec<_> = timers.waiting.keys().map(|(at, _)| at.as_secs()).collect();
         assert_eq!(left, [1, 2]);
+    }
+
+    #[test]
+    fn those_that_have_come_leave_nothing_behind() {
+        let mut timers = Timers::default();
+        // As they come where only hibernation commits, which an agent that has something
+        // scheduled never comes to.
+        for second in 0..1_000 {
+            timers.add(at(second), vec![timer(1)], true);
+            assert!(timers.pop(at(second + 1)).is_some());
+        }
+        assert!(timers.staged.is_empty(), "{}", timers.staged.len());
     }
 
     #[test]
