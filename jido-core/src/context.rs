@@ -282,8 +282,10 @@ impl<'a> Context<'a> {
     ///
     /// It is kept in memory alone, for what is no loss: it is gone when the node dies, and when
     /// the agent is stopped or moves. Until it has come the agent is not idle, so that it is
-    /// neither parked nor hibernates by itself. Nobody gets its reply; `Err` is
-    /// logged. Use [`remind`](Context::remind) for what must not be lost.
+    /// neither parked nor hibernates by itself. Nobody gets its reply; `Err` and a panic are
+    /// logged, and it does not come again then. Where the commit fails of what it did, it
+    /// comes again, at growing intervals of up to a minute. Use [`remind`](Context::remind) for
+    /// what must not be lost.
     ///
     /// # Errors
     ///

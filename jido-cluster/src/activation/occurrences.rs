@@ -15,7 +15,7 @@ use ractor::ActorRef;
 
 use super::ActivationMessage;
 use super::running::{Running, context};
-use super::timers::{Alarm, Timers};
+use super::timers::{Alarm, Popped, Timers};
 use crate::error::Error;
 use crate::reminders::Listing;
 use crate::telemetry::UNTRACED;
@@ -54,12 +54,29 @@ pub(super) struct Own {
     alarm: Alarm,
 }
 
+impl Own {
+    /// The scheduled message that is due the longest, if one may be tried.
+    fn pop(&mut self, now: Duration) -> Option<Popped> {
+        // What a commit that failed has undone is due at once.
+        (self.retries.all.until <= now)
+            .then(|| self.timers.pop(now))
+            .flatten()
+    }
+
+    /// When the next scheduled message may be tried.
+    fn next(&self) -> Option<Duration> {
+        self.timers.next().map(|at| at.max(self.retries.all.until))
+    }
+}
+
 /// Occurrences that failed, to be tried again later.
 #[derive(Debug, Default)]
 pub(super) struct Retries {
     /// Commits failed: none is tried before.
     all: Failing,
     each: BTreeMap<String, Failing>,
+    /// Whether what waited for `all` no longer has to.
+    is_eased: bool,
 }
 
 impl Retries {
@@ -71,6 +88,7 @@ impl Retries {
 
     /// A commit went well.
     pub(super) fn committed(&mut self) {
+        self.is_eased |= self.all.times > 0;
         self.all = Failing::default();
     }
 }
@@ -80,9 +98,14 @@ impl<A: Agent> Running<A> {
     /// is that of `Deadlines`.
     pub(super) async fn wake(&mut self, now: Duration) -> bool {
         self.own.alarm.stale = true;
-        if let Some(message) = self.own.timers.pop(now) {
-            if let Err(error) = self.own_turn(&message, None).await {
-                tracing::warn!(agent = %self.id, %error, "a message that an agent scheduled failed");
+        if let Some(popped) = self.own.pop(now) {
+            match self.own_turn(&popped.message, None).await {
+                // Also one that changed nothing: what it saw, and what it scheduled, may be undone.
+                Ok(()) => self.own.timers.handled(popped, self.pipeline.is_dirty()),
+                Err(error) => {
+                    tracing::warn!(agent = %self.id, %error, "a message that an agent scheduled failed");
+                    self.own.timers.handled(popped, false);
+                }
             }
             return true;
         }
@@ -194,7 +217,8 @@ impl<A: Agent> Running<A> {
 
     /// Sets the alarm for what is due next.
     pub(super) fn arm(&mut self, myself: &ActorRef<ActivationMessage<A>>) {
-        if !std::mem::take(&mut self.own.alarm.stale) {
+        let is_eased = std::mem::take(&mut self.own.retries.is_eased);
+        if !std::mem::take(&mut self.own.alarm.stale) && !is_eased {
             return;
         }
         let now = self.router.core().deadlines.now();
@@ -203,7 +227,7 @@ impl<A: Agent> Running<A> {
             let due = now + one.due.since_unix_epoch().saturating_sub(wall);
             due.max(self.own.retries.ready_at(one.name))
         });
-        let next = reminders.chain(self.own.timers.next()).min();
+        let next = reminders.chain(self.own.next()).min();
         let myself = myself.clone();
         self.own.alarm.set(next, now, move || {
             // One that has ended has nothing to be woken for.

@@ -32,6 +32,14 @@ pub(crate) struct Sleeper {
 pub(crate) struct Calls(Arc<Mutex<BTreeMap<Occurrence, Vec<u64>>>>);
 
 impl Calls {
+    /// Counts a call of the handler, and answers how many there were.
+    fn note(&self, occurrence: &Occurrence, now: Timestamp) -> usize {
+        let mut calls = self.0.lock();
+        let calls = calls.entry(occurrence.clone()).or_default();
+        calls.push(now.0);
+        calls.len()
+    }
+
     /// When the handler was called for the occurrences of a reminder.
     fn of(&self, name: &str) -> Vec<u64> {
         let calls = self.0.lock();
@@ -62,6 +70,8 @@ pub(crate) enum Order {
     LaterAndFail,
     /// What is scheduled.
     Tick,
+    /// Schedule the same again after so many seconds.
+    Beat(u64),
     Rung,
 }
 
@@ -105,12 +115,7 @@ impl Agent for Sleeper {
             }
             Order::Ring { failures } => {
                 let occurrence = ctx.reminder().expect("a reminder brought it").clone();
-                let calls = {
-                    let mut calls = self.calls.0.lock();
-                    let calls = calls.entry(occurrence.clone()).or_default();
-                    calls.push(now.0);
-                    calls.len()
-                };
+                let calls = self.calls.note(&occurrence, now);
                 self.rung.push(occurrence);
                 ctx.append("rung", &now)?;
                 match calls {
@@ -132,6 +137,13 @@ impl Agent for Sleeper {
                 assert_eq!(ctx.reminder(), None);
                 let name = "tick".to_owned();
                 self.rung.push(Occurrence { name, due: now });
+            }
+            Order::Beat(seconds) => {
+                let name = "beat".to_owned();
+                let beat = Occurrence { name, due: now };
+                self.calls.note(&beat, now);
+                self.rung.push(beat);
+                ctx.schedule::<Self>(Duration::from_secs(seconds), &order)?;
             }
             Order::Rung => {}
         }

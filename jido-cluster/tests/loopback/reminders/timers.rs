@@ -43,7 +43,7 @@ async fn they_go_with_the_activation_and_with_what_failed() {
     handle.call("c", Order::Rung).await.unwrap();
     storage.set(Fault::FailBefore);
     let (changed, scheduled) = tokio::join!(
-        handle.call_timeout("c", Order::At("x".into(), u64::MAX >> 16), seconds(2)),
+        handle.call_timeout("c", Order::At("x".into(), u64::MAX >> 17), seconds(2)),
         handle.call_timeout("c", Order::Later(vec![5]), seconds(2)),
     );
     changed.unwrap_err();
@@ -57,6 +57,62 @@ async fn they_go_with_the_activation_and_with_what_failed() {
         ticks(&handle, "c").await <= 1,
         "it came as often as it was scheduled"
     );
+}
+
+/// Nobody but the agent itself would begin anew what goes on by such messages.
+#[tokio::test(start_paused = true)]
+async fn one_whose_commit_fails_comes_again_at_growing_intervals() {
+    let growing = [10_000, 1_000, 2_000, 4_000];
+    let once = [10_000, 1_000, 10_000, 10_000];
+    for (fault, expected) in [
+        (Fault::FailBefore, growing),
+        (Fault::UnknownNotApplied, once),
+    ] {
+        let storage = Faulty::new();
+        let world = World::on(storage.clone());
+        let (_node, handle) = world.start("n1").await;
+        handle.call("a", Order::Beat(10)).await.unwrap();
+        storage.set(fault);
+        world.called("beat", 5).await;
+        storage.set(Fault::None);
+        let calls = world.calls.of("beat");
+        let pauses: Vec<u64> = calls.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        // To find out what became of a commit takes no longer than half a second.
+        for (pause, least) in pauses.iter().zip(expected) {
+            let most = least * 5 / 4 + 500;
+            assert!((least..most).contains(pause), "{fault:?}: {pauses:?}");
+        }
+        world.called("beat", 8).await;
+        // Those that were undone left nothing behind, and the others came in between.
+        let rung = handle.call("a", Order::Rung).await.unwrap();
+        let kept: Vec<u64> = rung.iter().map(|(_, at)| *at).collect();
+        let calls = world.calls.of("beat");
+        assert_eq!(kept[0], calls[0], "{fault:?}");
+        assert_eq!(kept[1..], calls[calls.len() - (kept.len() - 1)..]);
+        let pauses = kept[1..].windows(2).map(|pair| pair[1] - pair[0]);
+        for pause in pauses {
+            assert!((10_000..10_500).contains(&pause), "{fault:?}: {kept:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_waits_for_storage_comes_as_soon_as_a_commit_went_well() {
+    let storage = Faulty::new();
+    let world = World::on(storage.clone());
+    let (_node, handle) = world.start("n1").await;
+    handle.call("a", Order::Beat(10)).await.unwrap();
+    storage.set(Fault::FailBefore);
+    world.called("beat", 7).await;
+    // Its commit fails at once, and the next is tried 30 s later.
+    tokio::time::sleep(seconds(1)).await;
+    storage.set(Fault::None);
+    let later = Order::At("later".into(), u64::MAX >> 17);
+    handle.call("a", later).await.unwrap();
+    let committed = world.now();
+    world.called("beat", 8).await;
+    let called = world.calls.of("beat")[7];
+    assert!(called < committed + 100, "{committed}, called at {called}");
 }
 
 #[tokio::test(start_paused = true)]
