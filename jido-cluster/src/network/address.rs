@@ -35,9 +35,28 @@ pub(super) fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
+/// Whether an address has an IP for a host, and not a name, which may come to stand for another.
+pub(super) fn is_numeric(address: &str) -> bool {
+    check(address).is_ok_and(|(host, _)| {
+        // What comes after is a zone of IPv6.
+        let ip = host.split_once('%').map_or(host, |(ip, _)| ip);
+        ip.parse::<IpAddr>().is_ok()
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_told_from_numbers() {
+        for address in ["127.0.0.1:70", "[::1]:70", "[fe80::1%eth0]:70"] {
+            assert!(is_numeric(address), "{address}");
+        }
+        for address in ["localhost:70", "n1.example:70", "1.example:70", "n1"] {
+            assert!(!is_numeric(address), "{address}");
+        }
+    }
 
     #[test]
     fn addresses_are_taken_apart() {

@@ -1,15 +1,17 @@
 //! Dials one address, and again whenever the session with whoever is there is lost.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use jido_core::Incarnation;
 use thiserror::Error as ThisError;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{sleep, timeout};
 
+use super::address;
 use super::connection::Connection;
 use super::cookie::Cookie;
 use super::counters::count;
@@ -91,7 +93,7 @@ pub(super) struct Dialing {
 enum Reached {
     /// A peer, and there is a session with it, this one or another.
     Peer(Incarnation),
-    /// This node.
+    /// This node, and whoever else the name of the host stands for can't be reached.
     Myself,
 }
 
@@ -109,14 +111,10 @@ enum DialError {
     TooSlow,
 }
 
-/// Dials as long as it makes sense: for ever, but for an address that is our own
+/// Dials as long as it makes sense: for ever, but for an IP address that is our own
 /// or a node that is gone.
 pub(super) async fn dial(target: Target, dialing: Dialing, mut settling: Option<Settling>) {
-    let Dialing {
-        sessions,
-        cookie,
-        tls,
-    } = dialing;
+    let sessions = &dialing.sessions;
     let environment = sessions.environment();
     let (address, expected) = match target {
         Target::Seed(address) => (address, None),
@@ -127,13 +125,14 @@ pub(super) async fn dial(target: Target, dialing: Dialing, mut settling: Option<
     };
     let mut known = expected;
     let mut failures = 0_u32;
+    let mut is_own = false;
     loop {
         let up = known
             .filter(|known| sessions.is_up(*known))
             .or_else(|| sessions.up_at(&address));
         let reached = match up {
             Some(peer) => Ok(Reached::Peer(peer)),
-            None => attempt(&address, expected, &sessions, &cookie, tls.as_ref()).await,
+            None => attempt(&address, expected, &dialing).await,
         };
         match reached {
             Ok(Reached::Peer(peer)) => {
@@ -143,8 +142,17 @@ pub(super) async fn dial(target: Target, dialing: Dialing, mut settling: Option<
                 failures = 0;
             }
             Ok(Reached::Myself) => {
-                tracing::debug!(address, "the address is our own");
-                return;
+                drop(settling.take());
+                if !std::mem::replace(&mut is_own, true) {
+                    tracing::debug!(address, "the address is our own");
+                }
+                // A name may lead to another node the next time.
+                if expected.is_some() || address::is_numeric(&address) {
+                    return;
+                }
+                failures = 0;
+                sleep(pause(u32::MAX, environment)).await;
+                continue;
             }
             Err(error) => {
                 drop(settling.take());
@@ -178,55 +186,82 @@ fn pause(failures: u32, environment: &dyn Environment) -> Duration {
 async fn attempt(
     address: &str,
     expected: Option<Incarnation>,
-    sessions: &Sessions,
-    cookie: &Cookie,
-    tls: Option<&Tls>,
+    dialing: &Dialing,
 ) -> Result<Reached, DialError> {
-    let environment = sessions.environment();
-    let id = SessionId(environment.random_128());
     let reached = async {
-        let stream = TcpStream::connect(address).await?;
-        configure(&stream)?;
-        let connected = Connection::connect(stream, tls).await;
-        let mut stream = connected.map_err(|error| {
-            if tls::is_wrong_certificate(&error) {
-                count(&sessions.counters().wrong_certificate);
+        let mut hosts: Vec<SocketAddr> = lookup_host(address).await?.collect();
+        let mut is_own = false;
+        loop {
+            let stream = match TcpStream::connect(&hosts[..]).await {
+                Err(_) if is_own => return Ok(Reached::Myself),
+                connected => connected?,
+            };
+            let host = stream.peer_addr()?;
+            let reached = meet(stream, expected, dialing).await?;
+            let before = hosts.len();
+            hosts.retain(|known| *known != host);
+            // Systems sort what a name stands for by nearness: it would be this node every time.
+            is_own = matches!(reached, Reached::Myself) && hosts.len() < before;
+            if !is_own {
+                return Ok(reached);
             }
-            DialError::Encrypt(error)
-        })?;
-        let handshake = Handshake {
-            sessions,
-            cookie,
-            nonce: environment.random_128(),
-        };
-        let mut there = None;
-        let shaken = handshake.dial(&mut stream, id, |peer| {
-            there = Some(peer.incarnation);
-            match expected {
-                Some(expected) if expected != peer.incarnation => Err(Refused::OtherLife),
-                _ => Ok(()),
-            }
-        });
-        let opening = match shaken.await {
-            Ok(opening) => opening,
-            Err(Refused::Myself) => return Ok(Reached::Myself),
-            Err(error) => {
-                // It may have dialed us.
-                return match there.filter(|peer| sessions.is_up(*peer)) {
-                    Some(peer) => Ok(Reached::Peer(peer)),
-                    None => Err(error.into()),
-                };
-            }
-        };
-        let (name, peer) = (opening.peer().name.to_string(), opening.peer().incarnation);
-        if opening.open(stream).await || sessions.is_up(peer) {
-            return Ok(Reached::Peer(peer));
         }
-        Err(DialError::NoSession(name))
     };
     timeout(READY_WITHIN, reached)
         .await
         .unwrap_or(Err(DialError::TooSlow))
+}
+
+/// Finds out who is at the other end of a connection, and opens a session with it.
+async fn meet(
+    stream: TcpStream,
+    expected: Option<Incarnation>,
+    dialing: &Dialing,
+) -> Result<Reached, DialError> {
+    let Dialing {
+        sessions,
+        cookie,
+        tls,
+    } = dialing;
+    let environment = sessions.environment();
+    let id = SessionId(environment.random_128());
+    configure(&stream)?;
+    let connected = Connection::connect(stream, tls.as_ref()).await;
+    let mut stream = connected.map_err(|error| {
+        if tls::is_wrong_certificate(&error) {
+            count(&sessions.counters().wrong_certificate);
+        }
+        DialError::Encrypt(error)
+    })?;
+    let handshake = Handshake {
+        sessions,
+        cookie,
+        nonce: environment.random_128(),
+    };
+    let mut there = None;
+    let shaken = handshake.dial(&mut stream, id, |peer| {
+        there = Some(peer.incarnation);
+        match expected {
+            Some(expected) if expected != peer.incarnation => Err(Refused::OtherLife),
+            _ => Ok(()),
+        }
+    });
+    let opening = match shaken.await {
+        Ok(opening) => opening,
+        Err(Refused::Myself) => return Ok(Reached::Myself),
+        Err(error) => {
+            // It may have dialed us.
+            return match there.filter(|peer| sessions.is_up(*peer)) {
+                Some(peer) => Ok(Reached::Peer(peer)),
+                None => Err(error.into()),
+            };
+        }
+    };
+    let (name, peer) = (opening.peer().name.to_string(), opening.peer().incarnation);
+    if opening.open(stream).await || sessions.is_up(peer) {
+        return Ok(Reached::Peer(peer));
+    }
+    Err(DialError::NoSession(name))
 }
 
 #[cfg(test)]

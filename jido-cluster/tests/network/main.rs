@@ -18,6 +18,7 @@ mod certified;
 #[cfg(feature = "dns")]
 mod names;
 mod namespaces;
+mod own_name;
 mod peer;
 mod process;
 #[cfg(feature = "conformance")]
@@ -111,6 +112,10 @@ fn main() {
         trial(
             "a_discovered_node_is_dialed_by_the_smaller_name",
             a_discovered_node,
+        ),
+        trial(
+            "a_name_that_leads_to_the_node_itself_is_dialed_again",
+            own_name::a_name_that_leads_to_the_node_itself,
         ),
         trial("a_stop_hands_over_what_was_sent", a_stop_hands_over),
         trial("a_goodbye_is_heard", a_goodbye_is_heard),
