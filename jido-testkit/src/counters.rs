@@ -32,6 +32,7 @@ pub use verdict::{Verdict, Violation};
 ///     key: "k".to_owned(),
 ///     action: Action::Add(1),
 ///     invoked,
+///     first_try: None,
 ///     ended,
 ///     outcome: Outcome::Answered(Answer {
 ///         value,

@@ -96,8 +96,12 @@ pub struct Operation {
     pub key: String,
     /// What was asked for.
     pub action: Action,
-    /// When it was invoked, in microseconds since the start.
+    /// When it was invoked, in microseconds since the start. Tries before it were refused, and
+    /// had no effect.
     pub invoked: u64,
+    /// When the first of those tries was made, on the same clock; none where there were none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_try: Option<u64>,
     /// When the client learned the outcome, on the same clock.
     pub ended: u64,
     /// What the client learned.
@@ -114,6 +118,11 @@ impl Operation {
             Outcome::Answered(answer) => Some(answer),
             Outcome::NotExecuted | Outcome::Unknown => None,
         }
+    }
+
+    /// When its client began to try.
+    pub fn begun(&self) -> u64 {
+        self.first_try.unwrap_or(self.invoked)
     }
 
     /// Whether it is known to have had an effect.

@@ -15,6 +15,7 @@ fn op(id: u64, times: (u64, u64), action: Action, outcome: Outcome) -> Operation
         key: "k".to_owned(),
         action,
         invoked: times.0,
+        first_try: None,
         ended: times.1,
         outcome,
         repeats: Vec::new(),

@@ -9,6 +9,7 @@ fn op(action: Action, started: u64, ended: u64, outcome: Outcome) -> Operation {
         key: "k".to_owned(),
         action,
         invoked: started,
+        first_try: None,
         ended,
         outcome,
         repeats: Vec::new(),

@@ -87,6 +87,7 @@ impl Probe {
             key: self.key.clone(),
             action: Action::Add(1),
             invoked,
+            first_try: None,
             ended,
             outcome,
             repeats: Vec::new(),

@@ -185,6 +185,7 @@ mod tests {
             key: "k".to_owned(),
             action: Action::Read,
             invoked: 0,
+            first_try: None,
             ended,
             outcome: Outcome::Answered(Answer {
                 value: 0,

@@ -23,8 +23,8 @@ pub struct Measured {
     pub not_recovered: Vec<String>,
     /// From the kill until an agent that was lost answered again, for those that did in time.
     pub recovery: Option<Spread>,
-    /// How long calls of agents in other zones took that ended while agents were not
-    /// recovered.
+    /// How long calls of agents in other zones took that were under way while agents were not
+    /// recovered, from the first try to the answer.
     pub elsewhere: Option<Spread>,
     /// How calls went, part by part.
     pub phases: Vec<Phase>,
@@ -118,14 +118,15 @@ impl Outage {
         (Figures::new(recovered.into_values().collect()), missing)
     }
 
-    /// How long calls of other agents took that ended during the outage.
+    /// How long calls of other agents took that were under way during the outage: one that it
+    /// holds up may end long after it.
     pub(super) fn elsewhere(&self, history: &History) -> Figures {
-        let during = self.at.as_micros()..=self.until.as_micros();
+        let (at, until) = (self.at.as_micros(), self.until.as_micros());
         let others = history.operations.iter().filter(|op| {
-            let ended = during.contains(&u128::from(op.ended));
-            ended && op.answer().is_some() && !self.lost.contains_key(&op.key)
+            let meanwhile = u128::from(op.begun()) <= until && u128::from(op.ended) >= at;
+            meanwhile && op.answer().is_some() && !self.lost.contains_key(&op.key)
         });
-        let times = others.map(|op| Duration::from_micros(op.ended - op.invoked));
+        let times = others.map(|op| Duration::from_micros(op.ended.saturating_sub(op.begun())));
         Figures::new(times.collect())
     }
 }
@@ -142,6 +143,7 @@ mod tests {
             key: key.to_owned(),
             action: Action::Add(1),
             invoked,
+            first_try: None,
             ended,
             outcome: Outcome::Answered(Answer {
                 value: 1,
@@ -149,6 +151,14 @@ mod tests {
                 by: Some(By { epoch, revision: 1 }),
             }),
             repeats: Vec::new(),
+        }
+    }
+
+    /// A call whose first try, and perhaps others, were refused.
+    fn refused_first(first: u64, call: Operation) -> Operation {
+        Operation {
+            first_try: Some(first),
+            ..call
         }
     }
 
@@ -176,12 +186,15 @@ mod tests {
             // Too late, and never.
             call("c", 900, 5_001, 9),
             unanswered("d", 4_000),
-            // Others: before, meanwhile twice, and afterwards.
+            // Others: before, meanwhile, held up beyond the end, and afterwards.
             call("x", 900, 999, 1),
             call("x", 990, 1_010, 1),
             call("y", 4_000, 4_100, 1),
             unanswered("y", 4_200),
             call("y", 4_500, 5_500, 1),
+            refused_first(2_000, call("x", 2_290, 2_300, 1)),
+            refused_first(4_600, call("z", 6_990, 7_000, 1)),
+            call("y", 5_501, 5_600, 1),
         ]);
         let (times, missing) = outage.recovery(&history);
         assert_eq!(
@@ -192,7 +205,11 @@ mod tests {
         let elsewhere = outage.elsewhere(&history);
         assert_eq!(
             elsewhere,
-            Figures::new([20, 100].map(Duration::from_micros).to_vec())
+            Figures::new(
+                [20, 100, 1_000, 300, 2_400]
+                    .map(Duration::from_micros)
+                    .to_vec()
+            )
         );
     }
 

@@ -65,6 +65,9 @@ pub(super) struct Shared {
 
 /// What came of a try.
 pub(super) struct Tried {
+    /// When the first try began.
+    pub(super) first: Instant,
+    /// When the first try began that may have had an effect.
     pub(super) invoked: Instant,
     pub(super) ended: Instant,
     pub(super) outcome: Outcome,
@@ -140,6 +143,7 @@ impl Shared {
             key: key.to_owned(),
             action,
             invoked: micros(tried.invoked),
+            first_try: (tried.first < tried.invoked).then(|| micros(tried.first)),
             ended: micros(tried.ended),
             outcome: tried.outcome,
             repeats: Vec::new(),
@@ -158,6 +162,7 @@ impl Shared {
                 Ok(reply) => {
                     self.reads.fetch_add(1, Ordering::Release);
                     return Some(Tried {
+                        first,
                         invoked,
                         ended,
                         outcome: self.answered(reply, false),
@@ -223,6 +228,7 @@ impl Shared {
                 }
             };
             return Some(Tried {
+                first,
                 invoked,
                 ended,
                 outcome,

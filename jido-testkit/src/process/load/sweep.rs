@@ -102,6 +102,7 @@ impl Shared {
             }
         };
         let tried = Tried {
+            first: invoked,
             invoked,
             ended: now(),
             outcome,

@@ -167,6 +167,7 @@ impl<A: Worked> Worker<A> {
             key: plan::key(sending.place),
             action: sending.action,
             invoked,
+            first_try: None,
             ended: self.now(),
             outcome,
             repeats: Vec::new(),
