@@ -1,6 +1,6 @@
 //! A cluster of processes.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use super::builder::ProcessClusterBuilder;
 use super::client::DemoClient;
 use super::node::{Launch, ProcessNode};
 use super::place::Place;
+use super::replies::Member;
 use crate::wiring::now;
 use crate::{Error, ErrorKind};
 
@@ -234,17 +235,14 @@ impl ProcessCluster {
     /// [`TooSlow`](ErrorKind::TooSlow), with what was seen last.
     pub async fn wait_joined(&self) -> Result<(), Error> {
         let running = || self.nodes.iter().filter(|node| node.pid().is_some());
-        let names: Vec<&str> = running().map(ProcessNode::name).collect();
+        // Members come in the order of their names, in which n10 stands before n2.
+        let names: BTreeSet<&str> = running().map(ProcessNode::name).collect();
         let deadline = now() + self.ready_within;
         for node in running() {
             loop {
                 let seen = match node.client().members().await {
                     Ok(members) => {
-                        let seen: Vec<String> = members
-                            .into_iter()
-                            .filter(|member| !member.leaving)
-                            .map(|member| member.name)
-                            .collect();
+                        let seen = staying(&members);
                         if seen == names {
                             break;
                         }
@@ -348,6 +346,12 @@ impl Drop for ProcessCluster {
             }
         }
     }
+}
+
+/// Those members that are not about to go.
+fn staying(members: &[Member]) -> BTreeSet<&str> {
+    let staying = members.iter().filter(|member| !member.leaving);
+    staying.map(|member| member.name.as_str()).collect()
 }
 
 fn no_such_node(name: &str) -> Error {

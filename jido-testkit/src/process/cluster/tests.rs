@@ -19,6 +19,30 @@ async fn started(script: &str) -> ProcessCluster {
     cluster
 }
 
+fn member(number: usize, leaving: bool) -> Member {
+    Member {
+        name: format!("n{number}"),
+        incarnation: String::new(),
+        address: String::new(),
+        leaving,
+        zone: None,
+    }
+}
+
+#[test]
+fn members_are_those_of_their_names_in_whatever_order() {
+    let mut members: Vec<Member> = (1..=12).map(|number| member(number, false)).collect();
+    let names: Vec<String> = members.iter().map(|member| member.name.clone()).collect();
+    let names: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+    members.sort_by(|one, other| one.name.cmp(&other.name));
+    assert_eq!(members[1].name, "n10");
+    assert_eq!(staying(&members), names);
+    members.push(member(13, true));
+    assert_eq!(staying(&members), names);
+    members.push(member(14, false));
+    assert_ne!(staying(&members), names);
+}
+
 fn is_alive(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit(')')
