@@ -8,6 +8,7 @@
 mod cluster;
 mod environment;
 mod network;
+mod panics;
 mod storage;
 mod trace;
 pub mod workload;

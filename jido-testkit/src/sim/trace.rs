@@ -17,6 +17,9 @@ pub struct Traced {
     pub counts: BTreeMap<&'static str, u64>,
     /// The lines, where they were kept.
     pub lines: Vec<String>,
+    /// What has panicked, in words: tasks, and what was to happen at some time. Those that unwind
+    /// without the process's hook are left out.
+    pub panics: Vec<String>,
 }
 
 pub(super) struct Trace {

@@ -9,6 +9,7 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 use std::fmt;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::panics::Watch;
 use super::trace::{Trace, Traced};
 use crate::wiring;
 
@@ -99,6 +101,7 @@ pub fn simulate<F, T>(
 where
     F: Future<Output = T>,
 {
+    let panics = Watch::begin();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -107,7 +110,7 @@ where
             crate::Error::new(crate::ErrorKind::Machine, "no runtime for a simulation")
                 .caused_by(error)
         })?;
-    let output = runtime.block_on(async {
+    let (output, mut traced) = runtime.block_on(async {
         let world = World::new(seed, keep);
         let driver = wiring::spawn(world.clone().drive());
         let output = Box::pin(body(world.clone())).await;
@@ -117,7 +120,10 @@ where
         world.0.queue.lock().events.clear();
         (output, traced)
     });
-    Ok(output)
+    // What is dropped with it may panic as well.
+    drop(runtime);
+    traced.panics = panics.seen();
+    Ok((output, traced))
 }
 
 impl World {
@@ -202,7 +208,8 @@ impl World {
         loop {
             match self.pop() {
                 Ok(event) => {
-                    (event.happen)();
+                    // The watch has seen a panic; without this loop time would stand still.
+                    let _ = catch_unwind(AssertUnwindSafe(event.happen));
                     // Whoever was woken goes on before the next thing happens.
                     tokio::task::yield_now().await;
                 }

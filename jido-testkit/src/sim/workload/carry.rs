@@ -86,7 +86,7 @@ pub(super) async fn carry_out<A: Worked>(world: World, plan: Plan) -> Ran {
         work.push(wiring::spawn(injector.clone().inject(fault)));
     }
     for done in work {
-        // A task that panicked has left its operations out of the history.
+        // A task that panicked has left its operations out of the history; that is a violation.
         if let Err(error) = done.await {
             world.note(format_args!("a task of the workload ended: {error}"));
         }
@@ -159,13 +159,18 @@ async fn probe<A: Worked>(worker: &impl Fn(u64, usize) -> Worker<A>, plan: &Plan
     for (number, place, home) in pairs(plan) {
         let mut worker = worker(PROBERS + number, home);
         let from = PROBES + 1_000 * number;
-        tries.push(wiring::spawn(async move {
-            Box::pin(worker.probe(place, from, PROBED)).await
-        }));
+        let tried = wiring::spawn(async move { Box::pin(worker.probe(place, from, PROBED)).await });
+        tries.push((place, home, tried));
     }
     let mut probes = Vec::new();
-    for tried in tries {
-        probes.extend(tried.await.ok());
+    for (place, home, tried) in tries {
+        // One that panicked is one that was never answered.
+        probes.push(tried.await.unwrap_or_else(|error| Probe {
+            key: plan::key(place),
+            node: plan::node(home),
+            took: None,
+            last: error.to_string(),
+        }));
     }
     probes
 }

@@ -23,6 +23,9 @@ const BOUND: Duration = Duration::from_secs(20);
 /// Nodes are many lives of one process in one of whole clusters: what they leak adds up.
 const LET_GO: &str = "nothing is left of a cluster that has ended";
 
+/// Tasks and actors catch panics, and a node may well go on after one.
+const NO_PANIC: &str = "nothing panics but what is asked to";
+
 /// How many steps the search for an order may take.
 const STEPS: usize = 20_000;
 
@@ -95,6 +98,7 @@ pub fn run_traced(plan: &Plan, keep: bool) -> Result<Report, crate::Error> {
     violations.extend(check::recovery::check(&probes, BOUND));
     violations.extend(check::places::check(&settled, BOUND));
     violations.extend(check::hops::check(&sent));
+    violations.extend(panicked(&traced));
     if remains.are_held() {
         let what = "something of it is held by what it holds itself";
         violations.push(Violation::new(LET_GO, "", what));
@@ -118,6 +122,11 @@ pub fn run_traced(plan: &Plan, keep: bool) -> Result<Report, crate::Error> {
         diaries: reminders.diaries,
         violations,
     })
+}
+
+fn panicked(traced: &Traced) -> impl Iterator<Item = Violation> {
+    let panics = traced.panics.iter();
+    panics.map(|panic| Violation::new(NO_PANIC, "", panic))
 }
 
 fn add(counts: &mut BTreeMap<&'static str, u64>, more: BTreeMap<&'static str, u64>) {
@@ -187,5 +196,25 @@ fn count(
                 Hook::Stopping(_) => count("hook: stopping", 1),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wiring;
+
+    #[test]
+    fn a_task_that_panics_is_a_violation() {
+        let (_, traced) = simulate(1, false, async |_| {
+            wiring::spawn(async { panic!("a bug") }).await.is_err()
+        })
+        .unwrap();
+        let violations: Vec<Violation> = panicked(&traced).collect();
+        assert_eq!(violations.len(), 1);
+        assert!(
+            violations[0].to_string().contains("a bug"),
+            "{violations:?}"
+        );
     }
 }

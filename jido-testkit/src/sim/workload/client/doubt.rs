@@ -30,7 +30,7 @@ impl Inquiries {
     pub(in crate::sim::workload) async fn end(&self) {
         let all = std::mem::take(&mut *self.0.lock());
         for inquiry in all {
-            // One that panicked has learned nothing.
+            // One that panicked has learned nothing; that is a violation by itself.
             let _ = inquiry.await;
         }
     }
