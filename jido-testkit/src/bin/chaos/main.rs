@@ -60,8 +60,17 @@ impl Nodes {
 }
 
 fn at_least_two(text: &str) -> Result<usize, String> {
+    at_least(2, text)
+}
+
+/// Nothing done shows nothing.
+fn at_least_one(text: &str) -> Result<usize, String> {
+    at_least(1, text)
+}
+
+fn at_least(least: usize, text: &str) -> Result<usize, String> {
     match text.parse() {
-        Ok(0 | 1) => Err("at least 2 are needed".to_owned()),
+        Ok(number) if number < least => Err(format!("at least {least} is needed")),
         Ok(number) => Ok(number),
         Err(error) => Err(format!("{error}")),
     }

@@ -7,7 +7,7 @@ use clap::Args;
 use jido_testkit::process::chaos::{self, FaultKind, Options};
 use jido_testkit::process::say;
 
-use super::{Failure, Nodes, duration};
+use super::{Failure, Nodes, at_least_one, duration};
 
 #[derive(Debug, Args)]
 pub(super) struct Storm {
@@ -17,10 +17,10 @@ pub(super) struct Storm {
     #[arg(long, default_value = "30s", value_parser = duration)]
     duration: Duration,
     /// How many clients there are
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 8, value_parser = at_least_one)]
     clients: usize,
     /// How many keys they work on
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 20, value_parser = at_least_one)]
     keys: usize,
     /// How many of a hundred operations are reads
     #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u32).range(0..=100))]
@@ -43,6 +43,16 @@ pub(super) struct Storm {
 pub(super) async fn run(arguments: &Storm) -> Result<bool, Failure> {
     let mut stage = arguments.nodes.stage()?;
     stage.on_disconnect = arguments.on_disconnect;
+    if arguments.duration.is_zero() {
+        return Err("--duration: nothing can go wrong in no time".into());
+    }
+    if let Some(fault) = arguments
+        .faults
+        .iter()
+        .find(|fault| !fault.fits(stage.store))
+    {
+        return Err(format!("--faults {fault}: agents are kept in {}", stage.store).into());
+    }
     let mut options = Options {
         duration: arguments.duration,
         clients: arguments.clients,

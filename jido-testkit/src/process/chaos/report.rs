@@ -61,6 +61,7 @@ impl Report {
         let verdict = counters::check(&history, &stored);
         let mut violations = injector.complaints;
         violations.extend(verdict.violations.iter().map(ToString::to_string));
+        violations.extend(silence(&history));
         let records = counters::records(&history, &stored);
         let mut witnessed = history.clone();
         witnessed
@@ -120,6 +121,12 @@ impl Report {
             Error::new(ErrorKind::Machine, what).caused_by(cause)
         })
     }
+}
+
+/// What is wrong with a history that shows nothing.
+fn silence(history: &History) -> Option<String> {
+    let answered = history.operations.iter().any(|op| op.answer().is_some());
+    (!answered).then(|| "no operation was answered".to_owned())
 }
 
 /// When operations were answered, in order.
@@ -194,6 +201,18 @@ mod tests {
             }),
             repeats: Vec::new(),
         }
+    }
+
+    #[test]
+    fn a_run_in_which_nothing_was_answered_is_not_a_good_one() {
+        let unknown = Operation {
+            outcome: Outcome::Unknown,
+            ..answered(1, 100, 1)
+        };
+        assert!(silence(&History::default()).is_some());
+        assert!(silence(&History::new(vec![unknown.clone()])).is_some());
+        let history = History::new(vec![unknown, answered(2, 200, 1)]);
+        assert_eq!(silence(&history), None);
     }
 
     #[test]
