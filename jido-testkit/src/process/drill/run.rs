@@ -11,7 +11,7 @@ use super::measured::{Measured, Moves, Outage};
 use super::phase::Meter;
 use super::plan::Plan;
 use super::report::Report;
-use super::settling::{Ground, Owners};
+use super::settling::{Ground, Owners, insist};
 use crate::process::chaos::Stage;
 use crate::process::chaos::stage::Running;
 use crate::process::{DemoClient, Load, LoadOptions, ProcessCluster, ProcessClusterBuilder};
@@ -23,6 +23,9 @@ const SETTLED_WITHIN: Duration = Duration::from_secs(60);
 
 /// How many agents are moved in one round.
 const MOVES_A_ROUND: &str = "64";
+
+/// How long nodes are asked in the end where agents run.
+const TOLD_WITHIN: Duration = Duration::from_secs(30);
 
 /// How often it is looked whether agents have recovered.
 const POLL: Duration = Duration::from_millis(5);
@@ -67,8 +70,7 @@ pub struct Drilled {
 /// # Errors
 ///
 /// Those of starting a cluster and its server, and of nodes that don't start, don't come
-/// back, or don't answer in the end. What the cluster did worse than it ought to stands in
-/// the report.
+/// back. What the cluster did worse than it ought to stands in the report.
 pub async fn run(drill: &Drill, mut tell: impl FnMut(&str)) -> Result<Drilled, Error> {
     let stage = Stage {
         nodes: drill.plan.nodes(),
@@ -180,7 +182,12 @@ async fn carry_out(
     let (stored, unread) = done.stored(&ground.nodes).await;
     let mut errors = done.errors;
     errors.extend(unread.iter().map(ToString::to_string));
-    let owners = ground.agreed().await?;
+    // All else is known by now: whoever does not answer names no owner, and runs nothing.
+    let owners = insist(TOLD_WITHIN, || ground.agreed()).await;
+    let stats = insist(TOLD_WITHIN, || ground.nodes[0].stats()).await;
+    let silent = [owners.as_ref().err(), stats.as_ref().err()];
+    errors.extend(silent.into_iter().flatten().map(ToString::to_string));
+    let owners = owners.unwrap_or_default();
     let (recovery, not_recovered) = outage.recovery(&done.history);
     Ok(Measured {
         agents: plan.keys.len(),
@@ -194,7 +201,7 @@ async fn carry_out(
             .iter()
             .filter(|(key, owner)| home.get(*key) == Some(owner))
             .count(),
-        running: ground.nodes[0].stats().await?.total,
+        running: stats.map_or(0, |stats| stats.total),
         agreed: owners.len(),
         failed: done.counts.failed,
         calls: counters::check(&done.history, &stored),

@@ -1,6 +1,7 @@
 //! Where agents run, and moving them to where they are placed.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt};
@@ -103,6 +104,22 @@ impl Ground<'_> {
     }
 }
 
+/// An answer, asked for again for so long while that is worth it; else the last error.
+pub(super) async fn insist<T, F>(within: Duration, mut ask: impl FnMut() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    let deadline = now() + within;
+    loop {
+        match ask().await {
+            Err(error) if error.is_retryable() && now() < deadline => {
+                tokio::time::sleep(PAUSE).await;
+            }
+            answer => return answer,
+        }
+    }
+}
+
 /// An answer; none where it is worth asking again.
 fn or_again<T>(answer: Result<T, Error>) -> Result<Option<T>, Error> {
     match answer {
@@ -119,4 +136,38 @@ fn count(moves: &mut Moves, done: &Rebalanced) {
     moves.failed += done.failed;
     moves.skipped += done.skipped;
     moves.rounds += u64::from(started > 0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Answers at the third time, unless it is asked for something else.
+    async fn asked(within: Duration, kind: ErrorKind) -> (u32, Result<u32, ErrorKind>) {
+        let mut count = 0;
+        let answer = insist(within, || {
+            count += 1;
+            let answer = match count {
+                3 => Ok(count),
+                _ => Err(Error::new(kind, "not now")),
+            };
+            std::future::ready(answer)
+        });
+        let answer = answer.await.map_err(|error| error.kind());
+        (count, answer)
+    }
+
+    #[tokio::test]
+    async fn what_may_pass_is_asked_again_until_the_time_runs_out() {
+        let long = Duration::from_secs(600);
+        assert_eq!(asked(long, ErrorKind::Unreachable).await, (3, Ok(3)));
+        assert_eq!(
+            asked(Duration::ZERO, ErrorKind::Unreachable).await,
+            (1, Err(ErrorKind::Unreachable))
+        );
+        assert_eq!(
+            asked(long, ErrorKind::Protocol).await,
+            (1, Err(ErrorKind::Protocol))
+        );
+    }
 }
