@@ -94,8 +94,7 @@ async fn after_lease(cuts: &[Cut]) {
 }
 
 async fn a_cut_with_takeover_on_disconnect() {
-    // No reads: those of a cut-off owner may be stale until its lease ends.
-    let mut stage = Stage::start("on-disconnect", 0).await;
+    let mut stage = Stage::start("on-disconnect", 20).await;
     stage.run(&SYMMETRIC_ON_DISCONNECT, hold()).await;
     stage.judge().await;
 }
