@@ -71,7 +71,19 @@ pub(super) fn main(options: &DemoOptions) -> ExitCode {
     }
 }
 
+/// Whoever interrupts it, also while nodes start, has all of them killed and their folder removed.
 async fn run(options: &DemoOptions) -> Result<(), Failure> {
+    tokio::select! {
+        biased;
+        interrupted = tokio::signal::ctrl_c() => {
+            interrupted?;
+            Err(Failure::new("interrupted"))
+        }
+        outcome = to_its_end(options) => outcome,
+    }
+}
+
+async fn to_its_end(options: &DemoOptions) -> Result<(), Failure> {
     let mut screen = Screen::new();
     screen.say("three nodes are starting, over one LMDB folder")?;
     let program = std::env::current_exe()?;
@@ -89,14 +101,7 @@ async fn run(options: &DemoOptions) -> Result<(), Failure> {
         .shared_lmdb()
         .start()
         .await?;
-    let outcome = tokio::select! {
-        biased;
-        interrupted = tokio::signal::ctrl_c() => {
-            interrupted?;
-            return Err(Failure::new("interrupted"));
-        }
-        outcome = script(options, &mut cluster, screen) => outcome,
-    };
+    let outcome = script(options, &mut cluster, screen).await;
     if outcome.is_err() {
         cluster.write_logs(&mut std::io::stderr())?;
         if let Some(dir) = cluster.keep_dir() {
