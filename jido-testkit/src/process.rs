@@ -34,5 +34,5 @@ pub use load::{Load, LoadCounts, LoadOptions, LoadReport};
 pub use logs::Log;
 pub use namespaces::{End, Namespaces};
 pub use node::ProcessNode;
-pub use program::{node_program, say};
+pub use program::{node_program, say, unless_told_to_end};
 pub use replies::{CounterReply, Member, Move, OwnerReply, RebalancePlan, Rebalanced, Stats};

@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use jido_testkit::process::chaos::{Stage, Store};
 use jido_testkit::process::drill::{Bounds, Drill, Plan, Settings, run};
-use jido_testkit::process::{node_program, say};
+use jido_testkit::process::{node_program, say, unless_told_to_end};
 
 /// Real nodes in several zones under load, of which one zone is killed and comes back. Ends with a
 /// report and a verdict: status 0 if every criterion was kept, 1 if one was missed, 2 if the drill
@@ -163,7 +163,10 @@ fn drill(arguments: &Arguments) -> Result<bool, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let drilled = runtime.block_on(run(&drill, say))?;
+    let Some(drilled) = runtime.block_on(unless_told_to_end(run(&drill, say)))? else {
+        return Err("told to end before the drill was over".into());
+    };
+    let drilled = drilled?;
     say(&drilled.report.to_string());
     if let Some(file) = &arguments.json {
         std::fs::write(file, drilled.report.to_json()?)

@@ -1,7 +1,10 @@
 //! What the programs share that break nodes: where the nodes' program is, and how they talk.
 
+use std::future::Future;
 use std::io::Write as _;
 use std::path::PathBuf;
+
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{Error, ErrorKind};
 
@@ -35,6 +38,30 @@ pub fn node_program(given: Option<PathBuf>) -> Result<PathBuf, Error> {
     ))
 }
 
+/// Does some work, and gives what came of it; none where the program was told to end meanwhile, by
+/// SIGINT or SIGTERM. The work is dropped then, with its nodes, servers and folders: those of a
+/// program that just ends stay.
+///
+/// # Errors
+///
+/// [`Machine`](ErrorKind::Machine) when signals can't be listened for.
+pub async fn unless_told_to_end<T>(work: impl Future<Output = T>) -> Result<Option<T>, Error> {
+    let listen = |kind| {
+        signal(kind).map_err(|cause| {
+            let why = format!("signals can't be listened for: {cause}");
+            Error::new(ErrorKind::Machine, why).caused_by(cause)
+        })
+    };
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut terminate = listen(SignalKind::terminate())?;
+    tokio::select! {
+        biased;
+        _ = interrupt.recv() => Ok(None),
+        _ = terminate.recv() => Ok(None),
+        done = work => Ok(Some(done)),
+    }
+}
+
 /// Prints a line at once, for whoever watches the program.
 pub fn say(line: &str) {
     let mut out = std::io::stdout().lock();
@@ -44,6 +71,10 @@ pub fn say(line: &str) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use rustix::process::Signal;
+
     use super::*;
 
     #[test]
@@ -59,5 +90,22 @@ mod tests {
             node_program(Some("/bin/sh".into())).unwrap(),
             PathBuf::from("/bin/sh")
         );
+    }
+
+    #[tokio::test]
+    async fn work_is_dropped_by_whoever_tells_the_program_to_end() {
+        for told in [Signal::INT, Signal::TERM] {
+            let held = Arc::new(());
+            let still_held = Arc::downgrade(&held);
+            let work = async move {
+                rustix::process::kill_process(rustix::process::getpid(), told).unwrap();
+                std::future::pending::<()>().await;
+                drop(held);
+            };
+            assert_eq!(unless_told_to_end(work).await.unwrap(), None);
+            assert!(still_held.upgrade().is_none());
+        }
+        let done = unless_told_to_end(async { 7 }).await.unwrap();
+        assert_eq!(done, Some(7));
     }
 }

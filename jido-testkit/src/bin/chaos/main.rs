@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use jido_testkit::process::chaos::{Stage, Store};
-use jido_testkit::process::node_program;
+use jido_testkit::process::{node_program, unless_told_to_end};
 
 /// Real nodes under load, of which some are killed, paused and told to end, every few seconds,
 /// and their Postgres server restarted. Ends with status 0 only if every acknowledged increment
@@ -100,10 +100,14 @@ fn run(arguments: &Arguments) -> Result<bool, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(async {
+    let work = async {
         match &arguments.command {
             None => storm::run(&arguments.storm).await,
             Some(Command::Failover(failover)) => failover::run(failover).await,
         }
-    })
+    };
+    match runtime.block_on(unless_told_to_end(work))? {
+        Some(done) => done,
+        None => Err("told to end before it was through".into()),
+    }
 }
