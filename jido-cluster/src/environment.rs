@@ -36,6 +36,12 @@ pub trait Environment: fmt::Debug + Send + Sync + 'static {
     }
 }
 
+/// A period, up to an eighth more or less, so that nodes don't all do the same at once.
+pub(crate) fn spread(environment: &dyn Environment, every: Duration) -> Duration {
+    // A period may be meant for never.
+    (every - every / 8).saturating_add(environment.jitter(every / 4))
+}
+
 /// The machine's own clocks and randomness.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct SystemEnvironment;
@@ -81,5 +87,35 @@ mod tests {
         assert!(environment.wall() > Timestamp(1_600_000_000_000));
         assert_ne!(environment.incarnation(), environment.incarnation());
         assert!(environment.jitter(Duration::from_secs(1)) < Duration::from_secs(1));
+    }
+
+    /// Draws the most, or the least.
+    #[derive(Debug)]
+    struct Extreme(u64);
+
+    impl Environment for Extreme {
+        fn wall(&self) -> Timestamp {
+            Timestamp(0)
+        }
+
+        fn elapsed(&self) -> Duration {
+            Duration::ZERO
+        }
+
+        fn random(&self) -> u64 {
+            self.0
+        }
+    }
+
+    #[test]
+    fn periods_are_spread_and_may_be_of_any_length() {
+        for (random, least, most) in [(0, 875, 875), (u64::MAX, 1_124, 1_125)] {
+            let period = spread(&Extreme(random), Duration::from_secs(1));
+            let (least, most) = (Duration::from_millis(least), Duration::from_millis(most));
+            assert!((least..=most).contains(&period), "{period:?}");
+        }
+        let longest = spread(&Extreme(u64::MAX), Duration::MAX);
+        assert_eq!(longest, Duration::MAX);
+        assert!(spread(&Extreme(0), Duration::MAX) > Duration::MAX / 2);
     }
 }

@@ -20,6 +20,7 @@ use super::Router;
 use super::attempt::interrupted;
 use super::moving::{HandedOver, PAGE};
 use super::request::timed_out;
+use crate::environment::spread;
 use crate::error::{Error, ErrorKind};
 use crate::exchange::{AnswerPort, Question, Value};
 use crate::rebalance::{Migration, Migrations, RebalancePlan, Rebalanced, plan};
@@ -63,8 +64,7 @@ impl<A: Agent> Router<A> {
         let router = self.clone();
         Some(OwnedTask::spawn(async move {
             while !router.is_closed() {
-                let jitter = router.core.environment.jitter(every / 4);
-                tokio::time::sleep(every - every / 8 + jitter).await;
+                tokio::time::sleep(spread(&*router.core.environment, every)).await;
                 if router
                     .leader()
                     .is_some_and(|(_, node)| node == router.core.incarnation)

@@ -14,6 +14,7 @@ use jido_storage::{Due, DueQuery, Sharing, is_planted};
 use super::{Router, Target};
 use crate::activation::{ActivationMessage, Errand};
 use crate::delivery::Refusal;
+use crate::environment::spread;
 use crate::error::Error;
 use crate::runtime::OwnedTask;
 use crate::telemetry::UNTRACED;
@@ -79,9 +80,7 @@ impl<A: Agent> Router<A> {
         Some(OwnedTask::spawn(async move {
             let mut aside = Aside::default();
             while !router.is_closed() {
-                // Spread, so that nodes don't ask all at once.
-                let jitter = router.core.environment.jitter(every / 4);
-                tokio::time::sleep(every - every / 8 + jitter).await;
+                tokio::time::sleep(spread(&*router.core.environment, every)).await;
                 if let Err(error) = Box::pin(router.wake_due(&mut aside)).await {
                     tracing::warn!(
                         manager = %router.settings.name, %error,

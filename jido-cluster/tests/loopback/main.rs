@@ -20,6 +20,7 @@ mod health;
 mod hooks;
 mod lives;
 mod moving;
+mod never;
 mod overtaken;
 mod parking;
 mod placing;

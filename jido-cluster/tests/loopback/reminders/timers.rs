@@ -116,6 +116,19 @@ async fn one_that_waits_for_storage_comes_as_soon_as_a_commit_went_well() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_may_be_as_far_off_as_one_can_say() {
+    let world = World::new();
+    let (_node, handle) = world.start("n1").await;
+    let times = vec![u64::MAX, 1];
+    handle.call("a", Order::Later(times)).await.unwrap();
+    tokio::time::sleep(seconds(3 * 60 * 60)).await;
+    assert_eq!(ticks(&handle, "a").await, 1);
+    let never = Order::Every("never".into(), u64::MAX, Missed::All);
+    let error = handle.call("a", never).await.unwrap_err();
+    assert!(error.to_string().contains("never occur"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn there_are_only_so_many() {
     let world = World::new();
     let (_node, handle) = world.start("n1").await;
