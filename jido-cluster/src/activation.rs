@@ -234,8 +234,12 @@ impl<A: Agent> State<A> {
         let Phase::Running(running) = &self.phase else {
             return false;
         };
-        // Nobody would wake it for reminders that storage doesn't know of.
-        let may_rest = running.is_at_rest() && !running.pipeline.has_unsaved_reminders();
+        // Nobody would wake it for reminders that storage doesn't know of, and it would be woken
+        // at once for one that failed.
+        let now = router.core().deadlines.now();
+        let may_rest = running.is_at_rest()
+            && !running.pipeline.has_unsaved_reminders()
+            && !running.own.retries.is_any_waiting(now);
         let is_parked = may_rest && router.park(key, gauge, running.park(used_ms));
         if is_parked {
             router.settings().metrics.deactivated(Deactivated::Parked);

@@ -86,6 +86,12 @@ impl Retries {
         each.max(self.all.until)
     }
 
+    /// Whether a reminder that failed waits to be tried again. How often it did is known here
+    /// alone.
+    pub(super) fn is_any_waiting(&self, now: Duration) -> bool {
+        self.each.values().any(|one| one.until > now)
+    }
+
     /// A commit went well.
     pub(super) fn committed(&mut self) {
         self.is_eased |= self.all.times > 0;

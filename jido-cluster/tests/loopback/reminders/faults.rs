@@ -3,6 +3,16 @@
 use super::*;
 use crate::faults::{Fault, Faulty};
 
+/// Waits until one that fails four times was tried as often and once more.
+async fn tried_at_growing_intervals(world: &World) {
+    world.called("fails-4", 5).await;
+    let calls = world.calls.of("fails-4");
+    let pauses: Vec<u64> = calls.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    for (pause, least) in pauses.iter().zip([1_000, 2_000, 4_000, 8_000]) {
+        assert!((least..least * 5 / 4 + 100).contains(pause), "{pauses:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn one_that_fails_is_tried_again_at_growing_intervals_and_applied_once() {
     let world = World::new();
@@ -17,12 +27,7 @@ async fn one_that_fails_is_tried_again_at_growing_intervals_and_applied_once() {
         .call("a", Order::At("other".into(), due))
         .await
         .unwrap();
-    world.called("fails-4", 5).await;
-    let calls = world.calls.of("fails-4");
-    let pauses: Vec<u64> = calls.windows(2).map(|pair| pair[1] - pair[0]).collect();
-    for (pause, least) in pauses.iter().zip([1_000, 2_000, 4_000, 8_000]) {
-        assert!((least..least * 5 / 4 + 100).contains(pause), "{pauses:?}");
-    }
+    tried_at_growing_intervals(&world).await;
     // It held the other up no longer than its call took.
     assert!(world.calls.of("other")[0] < due + 500);
     let mut rung = handle.call("a", Order::Rung).await.unwrap();
@@ -32,6 +37,21 @@ async fn one_that_fails_is_tried_again_at_growing_intervals_and_applied_once() {
     assert_eq!(thread.len(), 2, "what failed left no entry");
     tokio::time::sleep(seconds(120)).await;
     assert_eq!(world.calls.of("fails-4").len(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_fails_waits_as_long_where_its_agent_could_be_parked_meanwhile() {
+    let world = World::new();
+    let manager = world.manager().park_after(Duration::from_millis(300));
+    let (_node, handle) = world.start_with("n1", manager).await;
+    let due = world.now() + 5_000;
+    let order = Order::At("fails-4".into(), due);
+    handle.call("a", order).await.unwrap();
+    tried_at_growing_intervals(&world).await;
+    let parked = async || handle.stats().await.unwrap().parked;
+    while parked().await == 0 {
+        tokio::time::sleep(seconds(1)).await;
+    }
 }
 
 /// Whatever becomes of the commit that carries an occurrence's effect, it is applied once.
