@@ -9,7 +9,7 @@ use ractor::ActorRef;
 use tokio::sync::oneshot;
 
 use super::ActivationMessage;
-use super::pipeline::{Durability, Plan};
+use super::pipeline::Plan;
 use super::running::{Failed, Running};
 use super::start;
 use crate::delivery::Refusal;
@@ -250,7 +250,7 @@ impl<A: Agent> Running<A> {
 
     /// The commit in flight is known not to have taken effect, now or ever.
     fn not_applied(&mut self, refusal: Refusal) -> Result<(), Refusal> {
-        if self.router.settings().durability == Durability::Hibernate {
+        if self.pipeline.keeps() {
             // What was acknowledged is still here, and waits for the next try.
             self.pipeline.put_back();
             self.own.timers.put_back();

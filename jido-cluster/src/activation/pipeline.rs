@@ -142,7 +142,7 @@ impl<H> Pipeline<H> {
 
     /// Whether the reminders are others than those in storage, by which a parked agent is woken.
     pub(super) fn has_unsaved_reminders(&self) -> bool {
-        self.reminders.unsaved().is_some()
+        self.reminders.is_unsaved()
     }
 
     /// What is changed and not in storage, while nothing is in flight.
@@ -180,7 +180,7 @@ impl<H> Pipeline<H> {
     }
 
     /// Whether what a commit that fails has carried was acknowledged before.
-    fn keeps(&self) -> bool {
+    pub(super) fn keeps(&self) -> bool {
         self.durability == Durability::Hibernate
     }
 
@@ -242,10 +242,7 @@ impl<H> Pipeline<H> {
     /// Holds a reply that saw the current state, or gives it back if that is durable.
     pub(super) fn hold(&mut self, reply: H) -> Option<H> {
         self.put_back = false;
-        if self.durability == Durability::Hibernate
-            || !self.is_dirty()
-            || is_planted!(AcknowledgeBeforeCommit)
-        {
+        if self.keeps() || !self.is_dirty() || is_planted!(AcknowledgeBeforeCommit) {
             return Some(reply);
         }
         self.staged.held.push(reply);

@@ -132,12 +132,7 @@ impl Pending {
             None => table.remove_given_up(correlation),
         };
         drop(table);
-        if let Some(Left { waker, spent }) = left {
-            if let Some(spent) = spent {
-                spent.answered();
-            }
-            waker.into_iter().for_each(Waker::wake);
-        }
+        left.into_iter().for_each(Left::answered);
     }
 
     /// How many wait.
@@ -172,6 +167,13 @@ impl Pending {
 }
 
 impl Left {
+    fn answered(mut self) {
+        if let Some(spent) = self.spent.take() {
+            spent.answered();
+        }
+        self.wake();
+    }
+
     fn wake(self) {
         if let Some(waker) = self.waker {
             waker.wake();

@@ -2,18 +2,10 @@
 
 use std::time::Duration;
 
-use jido_cluster::{AgentId, AgentKey, ClusterName, ErrorKind, Executed, Handle, ManagerName, Seq};
+use jido_cluster::{ErrorKind, Executed, Handle, Seq};
 
 use crate::faults::{Fault, Faulty};
-use crate::harness::{Cluster, Counter, Message, eventually, key_on};
-
-fn id(key: &str) -> AgentId {
-    AgentId::new(
-        ClusterName::new("test").unwrap(),
-        ManagerName::new("counters").unwrap(),
-        AgentKey::new(key).unwrap(),
-    )
-}
+use crate::harness::{Cluster, Counter, Message, agent_id, eventually, key_on};
 
 #[tokio::test(start_paused = true)]
 async fn stop_hibernates_and_the_next_call_thaws() {
@@ -101,7 +93,7 @@ async fn entries_are_journaled_in_order_with_the_state() {
         .unwrap();
     let thread = cluster
         .storage
-        .read_thread(&id("a"), Seq(0), 100)
+        .read_thread(&agent_id("counters", "a"), Seq(0), 100)
         .await
         .unwrap();
     let notes: Vec<String> = thread

@@ -8,8 +8,8 @@ use jido_cluster::environment::Environment;
 use jido_cluster::loopback::LoopbackNetwork;
 use jido_cluster::storage::{MemoryStorage, Storage};
 use jido_cluster::{
-    Agent, AgentError, Context, Durability, Handle, InstanceManager, ManagerBuilder, Node,
-    NodeBuilder, Takeover, Timestamp,
+    Agent, AgentError, AgentId, AgentKey, ClusterName, Context, Durability, Handle,
+    InstanceManager, ManagerBuilder, ManagerName, Node, NodeBuilder, Takeover, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -152,6 +152,15 @@ impl Environment for TokioClock {
         let count = self.1.fetch_add(1, Ordering::Relaxed);
         count.wrapping_mul(0x9e37_79b9_7f4a_7c15)
     }
+}
+
+/// An agent of a manager in the tests' cluster.
+pub(crate) fn agent_id(manager: &str, key: &str) -> AgentId {
+    AgentId::new(
+        ClusterName::new("test").unwrap(),
+        ManagerName::new(manager).unwrap(),
+        AgentKey::new(key).unwrap(),
+    )
 }
 
 /// Waits until a node sees this many members, each with its manager.

@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use jido_cluster::storage::{AppendOutcome, ClaimOutcome, ClaimRequest, Commit, Storage};
 use jido_cluster::{
-    AgentError, AgentId, AgentKey, ClusterName, Context, Durability, ErrorKind, EventSourced,
-    Handle, InstanceManager, ManagerName, Node, RequestId, Schedule, Seq, Sourced, Takeover,
-    Timestamp,
+    AgentError, AgentId, Context, Durability, ErrorKind, EventSourced, Handle, InstanceManager,
+    Node, RequestId, Schedule, Seq, Sourced, Takeover, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::counting::{Counts, counting};
-use crate::harness::{Cluster, TokioClock, eventually};
+use crate::harness::{Cluster, TokioClock, agent_id, eventually};
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Account {
@@ -154,11 +153,7 @@ where
 }
 
 fn id(key: &str) -> AgentId {
-    AgentId::new(
-        ClusterName::new("test").unwrap(),
-        ManagerName::new("accounts").unwrap(),
-        AgentKey::new(key).unwrap(),
-    )
+    agent_id("accounts", key)
 }
 
 /// Where the checkpoint ends, and the thread.

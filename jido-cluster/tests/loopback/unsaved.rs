@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use jido_cluster::storage::Storage;
 use jido_cluster::{
-    Agent, AgentError, AgentId, AgentKey, ClusterName, Context, Durability, ErrorKind, Handle,
-    InstanceManager, ManagerName, Node, RequestId, RequestOutcome, Seq,
+    Agent, AgentError, Context, Durability, ErrorKind, Handle, InstanceManager, Node, RequestId,
+    RequestOutcome, Seq,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::faults::{Fault, Faulty};
-use crate::harness::{Cluster, Message as Counted};
+use crate::harness::{Cluster, Message as Counted, agent_id};
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Session {
@@ -195,11 +195,7 @@ async fn an_agent_that_journals_without_end_is_written_in_between_and_read_all_t
     .await
     .unwrap();
     assert!(handle.stop("a").await.unwrap());
-    let id = AgentId::new(
-        ClusterName::new("test").unwrap(),
-        ManagerName::new("counters").unwrap(),
-        AgentKey::new("a").unwrap(),
-    );
+    let id = agent_id("counters", "a");
     let head = storage.head(&id).await.unwrap().unwrap();
     assert_eq!(head.thread_len, Seq(added + 1));
 }

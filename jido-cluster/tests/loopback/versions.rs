@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use jido_cluster::storage::{Loaded, Storage};
 use jido_cluster::{
-    Agent, AgentError, AgentId, AgentKey, ClusterName, Context, Durability, ErrorKind,
-    InstanceManager, ManagerName, decode_payload,
+    Agent, AgentError, Context, Durability, ErrorKind, InstanceManager, decode_payload,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::harness::Cluster;
+use crate::harness::{Cluster, agent_id};
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct First {
@@ -121,12 +120,11 @@ where
 }
 
 async fn stored(storage: &Arc<dyn Storage>) -> Loaded {
-    let id = AgentId::new(
-        ClusterName::new("test").unwrap(),
-        ManagerName::new("profiles").unwrap(),
-        AgentKey::new("a").unwrap(),
-    );
-    storage.load(&id).await.unwrap().unwrap()
+    storage
+        .load(&agent_id("profiles", "a"))
+        .await
+        .unwrap()
+        .unwrap()
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use jido_testkit::counters;
 use jido_testkit::history::History;
-use jido_testkit::process::{DemoClient, Load, LoadOptions, LoadReport, ProcessCluster};
+use jido_testkit::process::{
+    DemoClient, Load, LoadOptions, LoadReport, ProcessCluster, unless_told_to_end,
+};
 
 use super::DemoOptions;
 use super::monitor::{Monitor, UP};
@@ -73,13 +75,9 @@ pub(super) fn main(options: &DemoOptions) -> ExitCode {
 
 /// Whoever interrupts it, also while nodes start, has all of them killed and their folder removed.
 async fn run(options: &DemoOptions) -> Result<(), Failure> {
-    tokio::select! {
-        biased;
-        interrupted = tokio::signal::ctrl_c() => {
-            interrupted?;
-            Err(Failure::new("interrupted"))
-        }
-        outcome = to_its_end(options) => outcome,
+    match unless_told_to_end(to_its_end(options)).await? {
+        Some(outcome) => outcome,
+        None => Err(Failure::new("interrupted")),
     }
 }
 

@@ -41,6 +41,11 @@ impl Versions {
         &self.current
     }
 
+    /// Whether others than those in storage wait for a commit.
+    pub(super) fn is_unsaved(&self) -> bool {
+        self.changed
+    }
+
     /// Those that are in storage, if others wait for a commit.
     pub(super) fn unsaved(&self) -> Option<Listing> {
         self.changed.then(|| self.committed.clone())

@@ -21,6 +21,20 @@ struct Ward {
 }
 
 impl Ward {
+    /// Two nodes that have met, and all agents.
+    async fn of_two(
+        cluster: &Cluster,
+        set: impl Fn(ManagerBuilder<Counter>) -> ManagerBuilder<Counter>,
+    ) -> Self {
+        let mut ward = Self::default();
+        for _ in 0..2 {
+            ward.start(cluster, &set).await;
+        }
+        all_met(&ward.nodes).await;
+        ward.run_all(0).await;
+        ward
+    }
+
     /// The next node, whose agents are moved as it is said.
     async fn start(
         &mut self,
@@ -75,11 +89,7 @@ async fn agents_leave_a_node_that_is_not_well_and_come_back_once_it_is() {
     // The first leads while it is well.
     for which in [0, 1] {
         let cluster = Cluster::new();
-        let mut ward = Ward::default();
-        ward.start(&cluster, asked).await;
-        ward.start(&cluster, asked).await;
-        all_met(&ward.nodes).await;
-        ward.run_all(0).await;
+        let ward = Ward::of_two(&cluster, asked).await;
         let before = ward.running().await;
         assert!(before.iter().all(|runs| *runs > 0), "{before:?}");
         let (ill, well) = (&ward.nodes[which], &ward.nodes[1 - which]);
@@ -111,11 +121,7 @@ async fn agents_leave_a_node_that_is_not_well_and_come_back_once_it_is() {
 async fn nobody_has_to_ask_for_it() {
     let cluster = Cluster::new();
     let every = |manager: ManagerBuilder<Counter>| manager.rebalance_interval(EVERY);
-    let mut ward = Ward::default();
-    ward.start(&cluster, every).await;
-    ward.start(&cluster, every).await;
-    all_met(&ward.nodes).await;
-    ward.run_all(0).await;
+    let ward = Ward::of_two(&cluster, every).await;
     ward.set(0, true).await;
     tokio::time::timeout(WITHIN, async {
         while ward.running().await != [0, KEYS as u64] {
@@ -129,11 +135,7 @@ async fn nobody_has_to_ask_for_it() {
 #[tokio::test(start_paused = true)]
 async fn with_nobody_well_agents_stay_where_they_are() {
     let cluster = Cluster::new();
-    let mut ward = Ward::default();
-    ward.start(&cluster, asked).await;
-    ward.start(&cluster, asked).await;
-    all_met(&ward.nodes).await;
-    ward.run_all(0).await;
+    let ward = Ward::of_two(&cluster, asked).await;
     ward.set(0, true).await;
     ward.set(1, true).await;
     assert_eq!(astray(&ward.nodes[1].1).await, 0);

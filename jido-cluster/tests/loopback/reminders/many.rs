@@ -3,11 +3,12 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::join_all;
-use jido_cluster::{AgentId, AgentKey, Seq};
+use jido_cluster::Seq;
 use tokio::sync::Notify;
 
 use super::*;
 use crate::faults::Faulty;
+use crate::harness::agent_id;
 
 const AGENTS: usize = 10_000;
 /// The node is killed when so many were called.
@@ -132,11 +133,7 @@ async fn each_of_ten_thousand_is_applied_once_while_a_node_is_killed() {
     tokio::time::sleep(seconds(60)).await;
     let storage = &world.cluster.storage;
     for n in 0..AGENTS {
-        let id = AgentId::new(
-            ClusterName::new("test").unwrap(),
-            ManagerName::new("sleepers").unwrap(),
-            AgentKey::new(key(n)).unwrap(),
-        );
+        let id = agent_id("sleepers", &key(n));
         let thread = storage.read_thread(&id, Seq(0), 10).await.unwrap();
         assert_eq!(thread.len(), 1, "{id}");
         let occurrence: Occurrence = jido_cluster::decode_payload(&thread[0].payload).unwrap();

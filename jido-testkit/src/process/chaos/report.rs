@@ -125,8 +125,8 @@ impl Report {
 
 /// What is wrong with a history that shows nothing.
 fn silence(history: &History) -> Option<String> {
-    let answered = history.operations.iter().any(|op| op.answer().is_some());
-    (!answered).then(|| "no operation was answered".to_owned())
+    let nothing = answers(history).is_empty();
+    nothing.then(|| "no operation was answered".to_owned())
 }
 
 /// When operations were answered, in order.
