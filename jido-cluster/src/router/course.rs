@@ -26,6 +26,12 @@ pub(crate) fn time_for_a_try(last_took: Duration) -> Duration {
     (2 * last_took).min(LONGEST_PAUSE)
 }
 
+/// Whether a try that needs so long may be begun then. Never once the time is up: the caller
+/// would stop waiting at once, and not know what became of the try.
+pub(crate) fn has_time(begin: Duration, needed: Duration, expires: Duration) -> bool {
+    begin.saturating_add(needed) < expires
+}
+
 /// The tries of one request.
 #[derive(Debug, Default)]
 pub(crate) struct Course {
@@ -262,6 +268,16 @@ mod tests {
         assert_eq!(time_for_a_try(Duration::ZERO), Duration::ZERO);
         assert_eq!(time_for_a_try(ms(5)), ms(10));
         assert_eq!(time_for_a_try(ms(3000)), LONGEST_PAUSE);
+    }
+
+    #[test]
+    fn no_try_is_begun_when_the_time_is_up() {
+        let ms = Duration::from_millis;
+        assert!(has_time(ms(99), ms(0), ms(100)));
+        assert!(!has_time(ms(100), ms(0), ms(100)));
+        assert!(has_time(ms(89), ms(10), ms(100)));
+        assert!(!has_time(ms(90), ms(10), ms(100)));
+        assert!(!has_time(Duration::MAX, ms(10), ms(100)));
     }
 
     #[test]

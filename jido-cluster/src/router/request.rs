@@ -193,26 +193,35 @@ impl<A: Agent> Router<A> {
         let Next::Retry { pause } = wait.next else {
             return Err(why());
         };
+        let now = self.core.deadlines.now();
+        let late = || timed_out(wait.timeout, Executed::No).caused_by(why());
+        // A try that can't be answered in time would only make uncertain what is
+        // certain now.
+        let needed = match pause.is_zero() {
+            true => Duration::ZERO,
+            false => course::time_for_a_try(now.saturating_sub(wait.begun_at)),
+        };
+        let has_time = |begin: Duration| course::has_time(begin, needed, wait.expires);
         if pause.is_zero() {
             // Others go on meanwhile, should the tries chase each other.
             tokio::task::yield_now().await;
-            return Ok(());
+        } else {
+            let pause = pause / 2 + self.core.environment.jitter(pause / 2);
+            if !has_time(now + pause) {
+                return Err(late());
+            }
+            tokio::select! {
+                biased;
+                () = time_out => return Err(late()),
+                // What was in the way is gone, perhaps, or there is another way.
+                () = self.core.members.changed() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
         }
-        let pause = pause / 2 + self.core.environment.jitter(pause / 2);
-        let late = || timed_out(wait.timeout, Executed::No);
-        // A try that can't be answered in time would only make uncertain what is
-        // certain now.
-        let now = self.core.deadlines.now();
-        let needed = course::time_for_a_try(now.saturating_sub(wait.begun_at));
-        if now + pause + needed > wait.expires {
-            return Err(late().caused_by(why()));
-        }
-        tokio::select! {
-            biased;
-            () = time_out => Err(late().caused_by(why())),
-            // What was in the way is gone, perhaps, or there is another way.
-            () = self.core.members.changed() => Ok(()),
-            () = tokio::time::sleep(pause) => Ok(()),
+        // It may have lasted longer than it was meant to.
+        match has_time(self.core.deadlines.now()) {
+            true => Ok(()),
+            false => Err(late()),
         }
     }
 

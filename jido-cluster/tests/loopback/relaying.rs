@@ -192,6 +192,27 @@ async fn without_any_way_the_caller_is_told_that_nothing_was_done() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_try_is_begun_when_the_pause_before_it_has_used_up_the_time() {
+    let cluster = Cluster::new();
+    let nodes = nodes(&cluster, 4).await;
+    let key = key_on(&nodes[0].1, &nodes[1].0).await;
+    nodes[1].1.call(&key, Message::Add(1)).await.unwrap();
+    let _awake = nodes[1].1.attach(&key).await.unwrap();
+    // The others are asked to pass the call on, and can't.
+    for other in [0, 2, 3] {
+        cut(&cluster, &nodes, 1, other).await;
+    }
+    // Some of these end while a pause does, whatever the pauses' lengths are drawn to be.
+    for ms in (400..=440).cycle().take(1000) {
+        let time = Duration::from_millis(ms);
+        let call = nodes[0].1.call_timeout(&key, Message::Add(1), time).await;
+        let error = call.map(drop).unwrap_err();
+        assert_eq!(error.executed(), Executed::No, "within {ms} ms: {error:?}");
+    }
+    assert_eq!(nodes[1].1.call(&key, Message::Get).await.unwrap(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn once_there_is_a_session_again_it_is_used() {
     let cluster = Cluster::new();
     let nodes = nodes(&cluster, 3).await;
