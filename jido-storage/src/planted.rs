@@ -120,6 +120,8 @@ mod bugs {
         DormantNotWoken,
         /// An activation comes to reminders a second before they are due.
         RemindedTooEarly,
+        /// A deletion is acknowledged whatever storage says of it.
+        DeletionTakenAsDone,
         /// An agent that is moved is released, and activated on its new node, while it runs on
         /// where it was.
         RebalanceWithoutDrain,

@@ -4,6 +4,7 @@
 //! are the witness of what was done in which order; [`search`] needs no witness, and
 //! takes longer.
 
+pub mod deletions;
 pub mod effects;
 pub mod epochs;
 pub mod hooks;

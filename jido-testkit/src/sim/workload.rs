@@ -41,6 +41,7 @@ pub const EXPECTED: &[&str] = &[
     "commits of several agents in one batch",
     "declared dead",
     "deleted",
+    "deletion: told of",
     "double name refused",
     "entries committed without a checkpoint",
     "envelope delayed",

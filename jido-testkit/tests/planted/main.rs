@@ -99,6 +99,7 @@ const LATE: &str = "every occurrence of a reminder comes within a bound";
 const MISSED: &str = "of missed occurrences those come that the reminder asks for";
 const NOT_SCHEDULED: &str = "nothing comes of what was not scheduled";
 const LET_GO: &str = "nothing is left of a cluster that has ended";
+const DELETED: &str = "an agent that was said to be deleted had been";
 const ANSWERS: &str = "answers are those of the record's order";
 
 bugs! {
@@ -127,6 +128,7 @@ bugs! {
     a_former_life_that_is_kept: FormerLifeKept, by [LET_GO];
     dormant_agents_that_nobody_wakes: DormantNotWoken, by [LATE];
     reminders_that_come_too_early: RemindedTooEarly, by [EARLY];
+    a_deletion_that_is_taken_as_done: DeletionTakenAsDone, by [DELETED];
     a_rebalance_without_a_drain: RebalanceWithoutDrain, by [FRESH];
 }
 

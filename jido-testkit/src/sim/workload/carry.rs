@@ -13,6 +13,8 @@ use super::ledger::Worked;
 use super::placing::{cluster, settle_places};
 use super::plan::{self, Ask, Plan, Task};
 use super::reminders::{self, Reminders};
+use crate::check::Violation;
+use crate::check::deletions::{self, Deletion};
 use crate::check::hops::Sent;
 use crate::check::places::Settled;
 use crate::check::recovery::Probe;
@@ -49,6 +51,8 @@ pub(super) struct Ran {
     /// When agents came to their nodes, where they are moved by themselves.
     pub(super) settled: Vec<Settled>,
     pub(super) sent: Vec<Sent>,
+    /// What is wrong with deletions.
+    pub(super) deletions: Vec<Violation>,
     pub(super) reminders: Reminders,
 }
 
@@ -61,6 +65,7 @@ pub(super) async fn carry_out<A: Worked>(world: World, plan: Plan) -> Ran {
         .collect();
     let history = Arc::new(Mutex::new(Vec::new()));
     let inquiries = Inquiries::default();
+    let told: Arc<Mutex<Vec<Deletion>>> = Arc::default();
     let worker = |number: u64, home: usize| Worker {
         number,
         cluster: cluster.clone(),
@@ -69,6 +74,7 @@ pub(super) async fn carry_out<A: Worked>(world: World, plan: Plan) -> Ran {
         stays: number >= PROBERS,
         history: history.clone(),
         inquiries: inquiries.clone(),
+        deletions: told.clone(),
         held: Arc::default(),
     };
     let mut work = Vec::new();
@@ -126,6 +132,13 @@ pub(super) async fn carry_out<A: Worked>(world: World, plan: Plan) -> Ran {
             records.insert(plan::key(place), record);
         }
     }
+    let mut deletions = Vec::new();
+    if let Some(id) = agent(plan::SCRATCH) {
+        let thread = cluster.thread(&id).await;
+        let thread: Vec<_> = thread.iter().map(|entry| entry.revision).collect();
+        let (key, changes) = (id.key.as_str(), journal.of(&id));
+        deletions = deletions::check(key, &told.lock(), changes, &thread);
+    }
     for place in 0..plan.options.nodes {
         cluster.crash(&plan::node(place), false);
     }
@@ -140,6 +153,7 @@ pub(super) async fn carry_out<A: Worked>(world: World, plan: Plan) -> Ran {
         probes,
         settled,
         sent,
+        deletions,
         reminders,
     }
 }

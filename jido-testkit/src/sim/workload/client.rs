@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 
 use super::ledger::Worked;
 use super::plan::{self, Ask, Doubt, Task};
+use crate::check::deletions::Deletion;
 use crate::check::recovery::Probe;
 use crate::history::{Action, Operation, Outcome};
 use crate::sim::SimCluster;
@@ -43,6 +44,8 @@ pub(super) struct Worker<A: Worked> {
     pub(super) stays: bool,
     pub(super) history: Arc<Mutex<Vec<Operation>>>,
     pub(super) inquiries: Inquiries,
+    /// What it was told was deleted.
+    pub(super) deletions: Arc<Mutex<Vec<Deletion>>>,
     /// What it keeps awake.
     pub(super) held: Arc<Mutex<VecDeque<Attachment<A>>>>,
 }
@@ -53,6 +56,7 @@ impl<A: Worked> Clone for Worker<A> {
             cluster: self.cluster.clone(),
             history: self.history.clone(),
             inquiries: self.inquiries.clone(),
+            deletions: self.deletions.clone(),
             held: self.held.clone(),
             ..*self
         }

@@ -77,6 +77,7 @@ pub fn run_traced(plan: &Plan, keep: bool) -> Result<Report, crate::Error> {
         probes,
         settled,
         sent,
+        deletions,
         reminders,
     } = ran;
     let promise = match plan.reads_are_fresh() {
@@ -98,6 +99,7 @@ pub fn run_traced(plan: &Plan, keep: bool) -> Result<Report, crate::Error> {
     violations.extend(check::recovery::check(&probes, BOUND));
     violations.extend(check::places::check(&settled, BOUND));
     violations.extend(check::hops::check(&sent));
+    violations.extend(deletions);
     violations.extend(panicked(&traced));
     if remains.are_held() {
         let what = "something of it is held by what it holds itself";

@@ -7,6 +7,7 @@ use jido_cluster::{ErrorKind, Executed, RequestId, Timestamp};
 use uuid::Uuid;
 
 use super::Worker;
+use crate::check::deletions::Deletion;
 use crate::history::{Action, Answer, By, Outcome};
 use crate::sim::environment;
 use crate::sim::workload::ledger::{LedgerMessage, Worked};
@@ -238,6 +239,8 @@ impl<A: Worked> Worker<A> {
         let Some(client) = self.cluster.client(&plan::node(self.home)) else {
             return;
         };
+        let world = self.cluster.world().clone();
+        let invoked = world.now();
         let asked = client
             .ask(|handle| {
                 let key = key.clone();
@@ -249,13 +252,16 @@ impl<A: Worked> Worker<A> {
                 }
             })
             .await;
-        let how = match asked {
+        let how = match &asked {
             Some(Ok(ran)) => format!("ran: {ran}"),
             Some(Err(error)) => error.to_string(),
             None => "gone".to_owned(),
         };
-        self.cluster
-            .world()
-            .note(format_args!("cli {} ends {key}: {how}", self.number));
+        world.note(format_args!("cli {} ends {key}: {how}", self.number));
+        if delete && matches!(asked, Some(Ok(_))) {
+            world.count("deletion: told of");
+            let ended = world.now();
+            self.deletions.lock().push(Deletion { invoked, ended });
+        }
     }
 }

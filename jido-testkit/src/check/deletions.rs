@@ -1,0 +1,120 @@
+//! What a client was told was deleted had been: between question and answer there was a
+//! moment at which nothing of the agent was stored.
+
+use std::time::Duration;
+
+use jido_cluster::Revision;
+
+use super::Violation;
+use crate::sim::{Applied, Change};
+
+const TOLD: &str = "an agent that was said to be deleted had been";
+const GONE: &str = "nothing that an agent was deleted with comes back";
+
+/// A deletion that a client was told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deletion {
+    /// When it was asked for, since the start.
+    pub invoked: Duration,
+    /// When the answer came.
+    pub ended: Duration,
+}
+
+/// Checks the deletions of one agent against its changes in storage, in their order, and against
+/// the commits that wrote the entries of its thread, as it is stored in the end.
+pub fn check(
+    key: &str,
+    told: &[Deletion],
+    changes: &[Applied],
+    thread: &[Revision],
+) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    // From when until when nothing was stored.
+    let mut absent = vec![(Duration::ZERO, Duration::MAX)];
+    let mut deleted = Revision::ZERO;
+    for Applied { at, change, .. } in changes {
+        match change {
+            Change::Committed { counts: true, .. } => {
+                if let Some((_, until)) = absent.last_mut().filter(|(_, end)| end > at) {
+                    *until = *at;
+                }
+            }
+            Change::Deleted { revision } => {
+                absent.push((*at, Duration::MAX));
+                deleted = *revision;
+            }
+            Change::Committed { .. } | Change::Claimed { .. } | Change::Conflicted { .. } => {}
+        }
+    }
+    for Deletion { invoked, ended } in told {
+        if !absent
+            .iter()
+            .any(|(from, until)| from <= ended && until >= invoked)
+        {
+            let what = format!("asked for at {invoked:?} and answered at {ended:?}: it was there");
+            violations.push(Violation::new(TOLD, key, what));
+        }
+    }
+    if let Some(old) = thread.iter().find(|revision| **revision <= deleted) {
+        let what = format!("an entry of revision {old}, it was deleted at {deleted}");
+        violations.push(Violation::new(GONE, key, what));
+    }
+    violations
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jido_cluster::Epoch;
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn committed(seconds: u64, revision: u64) -> Applied {
+        let change = Change::Committed {
+            before: Revision(revision - 1),
+            revision: Revision(revision),
+            counts: true,
+            state: None,
+            entries: 1,
+            release: false,
+        };
+        Applied::new(at(seconds), Epoch(1), change)
+    }
+
+    fn deleted(seconds: u64, revision: u64) -> Applied {
+        let revision = Revision(revision);
+        Applied::new(at(seconds), Epoch(1), Change::Deleted { revision })
+    }
+
+    fn told(invoked: u64, ended: u64) -> Deletion {
+        Deletion {
+            invoked: at(invoked),
+            ended: at(ended),
+        }
+    }
+
+    #[test]
+    fn one_that_was_told_of_and_not_made_is_found() {
+        let changes = [
+            committed(1, 1),
+            committed(2, 2),
+            deleted(5, 3),
+            committed(8, 4),
+        ];
+        let holds = |told| check("a", &[told], &changes, &[Revision(4)]).is_empty();
+        // Before there was anything, by this very deletion, and between it and the next commit.
+        assert!(holds(told(0, 3)) && holds(told(4, 6)) && holds(told(6, 7)) && holds(told(7, 9)));
+        assert!(!holds(told(2, 4)) && !holds(told(9, 10)));
+    }
+
+    #[test]
+    fn an_entry_from_before_is_found() {
+        let changes = [committed(1, 1), deleted(2, 2), committed(3, 3)];
+        assert_eq!(check("a", &[], &changes, &[Revision(3)]), []);
+        let found = check("a", &[], &changes, &[Revision(1), Revision(3)]);
+        assert_eq!(found.len(), 1);
+        assert!(found[0].to_string().contains("revision 1"), "{}", found[0]);
+    }
+}
