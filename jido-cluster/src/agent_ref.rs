@@ -6,9 +6,9 @@ use std::time::Duration;
 use jido_core::{Agent, AgentKey};
 
 use crate::attachment::Attachment;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::handle::{DEFAULT_CALL_TIMEOUT, Handle};
-use crate::router::{Current, RequestOptions};
+use crate::router::{Current, RequestOptions, stopped};
 use crate::telemetry::Trace;
 
 /// Refers to one agent, wherever in the cluster it is, as an `ActorRef` refers to
@@ -46,22 +46,24 @@ impl<A: Agent> AgentRef<A> {
         Attachment::to(self.clone()).await
     }
 
-    /// Sends a message and returns at once. While the agent stays where it is,
-    /// messages that one task sends arrive in order. One that can't be delivered
-    /// within [`DEFAULT_CALL_TIMEOUT`] is logged and dropped: to know what became of
+    /// Sends a message and returns at once. While the agent stays where it is, and this node knows
+    /// where, messages that one task sends arrive in order; one that is refused there and
+    /// goes on to another node may be overtaken. One that can't be delivered
+    /// within [`DEFAULT_CALL_TIMEOUT`], or that another node refuses, is dropped; the log tells of
+    /// the first of these, the second, the fourth and so on. To know what became of
     /// it, [`call`](AgentRef::call).
     ///
     /// # Errors
     ///
-    /// [`Stopped`](ErrorKind::Stopped) when this node's manager has stopped. The
-    /// message was not sent.
+    /// The message was not sent: [`Stopped`](crate::ErrorKind::Stopped) when this node's manager has
+    /// stopped; [`Overloaded`](crate::ErrorKind::Overloaded) when too much waits already: for the agent
+    /// on this node, for its node, or (65,536 messages of the manager) on its way from here without anybody
+    /// waiting for it; [`InvalidInput`](crate::ErrorKind::InvalidInput) when it is larger than an
+    /// envelope may be.
     pub fn send_message(&self, message: A::Message) -> Result<(), Error> {
         let router = self.handle.router();
         if router.is_stopped() {
-            return Err(Error::new(
-                ErrorKind::Stopped,
-                "the manager on this node has stopped",
-            ));
+            return Err(stopped());
         }
         let request = Some(self.handle.next_request(None, None));
         let trace = Trace::call(router.whose(self.key.as_str()), "send", None);
@@ -71,8 +73,7 @@ impl<A: Agent> AgentRef<A> {
             timeout: DEFAULT_CALL_TIMEOUT,
             trace,
         };
-        router.send(&self.key, message, options);
-        Ok(())
+        router.send(&self.key, message, options)
     }
 
     /// Sends a message and waits for the reply; see [`Handle::call`].

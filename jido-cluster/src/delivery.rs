@@ -327,6 +327,10 @@ impl<A: Agent> Delivery<A> {
             (ReplyTo::Peer(port), Some(_)) => refusal.answer(*port),
             (ReplyTo::Nobody(sender), Some(message)) => {
                 let Sender { router, key } = *sender;
+                // Others that came later may have found room.
+                if matches!(refusal, Refusal::Overloaded) {
+                    return router.not_delivered(&key, &refusal.into_error());
+                }
                 tracing::trace!(%key, ?refusal, "a message is sent on");
                 let trace = std::mem::take(&mut self.trace);
                 router.send_on(&key, self.request, self.deadline, message, trace);

@@ -48,7 +48,13 @@ impl<A: Agent> Local<A> {
         }
     }
 
-    fn is_full(&self, sent: u64, limit: u64) -> bool {
+    /// Whether as many messages wait as may.
+    pub(crate) fn is_full(&self, limit: u64) -> bool {
+        self.has_waiting(self.sent.load(Ordering::Relaxed) & !SEALED, limit)
+    }
+
+    /// Whether so many wait, of those that were sent.
+    fn has_waiting(&self, sent: u64, limit: u64) -> bool {
         if sent.saturating_sub(self.seen_taken.load(Ordering::Relaxed)) < limit {
             return false;
         }
@@ -64,7 +70,7 @@ impl<A: Agent> Local<A> {
         if sent & SEALED != 0 {
             return Err(delivery);
         }
-        if self.is_full(sent, limit) {
+        if self.has_waiting(sent, limit) {
             self.sent.fetch_sub(1, Ordering::Relaxed);
             delivery.refuse(Refusal::Overloaded);
             return Ok(());

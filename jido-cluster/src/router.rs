@@ -17,6 +17,7 @@ mod passivation;
 mod queries;
 mod rebalancing;
 mod request;
+mod sending;
 mod settings;
 mod suspicion;
 mod waking;
@@ -48,6 +49,8 @@ pub(crate) use passivation::{Capacity, Patience};
 pub use queries::{AgentPage, Ownership, Stats};
 use rebalancing::Rebalancer;
 pub(crate) use request::{Given, RequestOptions};
+use sending::Sending;
+pub(crate) use sending::stopped;
 pub(crate) use settings::{Initial, Prepare, Settings};
 use suspicion::Suspicion;
 
@@ -95,6 +98,7 @@ pub(crate) struct Router<A: Agent> {
     /// The same for the routers of all lives of the node, as the next.
     latest: Arc<Latest<A>>,
     rebalancer: Arc<Rebalancer>,
+    sending: Sending,
     me: Weak<Router<A>>,
 }
 
@@ -132,6 +136,7 @@ impl<A: Agent> Router<A> {
             suspicion: Suspicion::default(),
             latest,
             rebalancer,
+            sending: Sending::default(),
             me: me.clone(),
             core,
             settings,

@@ -10,9 +10,8 @@ use super::attempt::{Ended, Why};
 use super::course::{self, Course, Hinted, Learned, Next};
 use super::{Router, Target};
 use crate::deadlines::Deadline;
-use crate::delivery::{Answered, Delivery, Refusal, ReplyTo, Sender};
+use crate::delivery::{Answered, Refusal};
 use crate::error::{Error, ErrorKind};
-use crate::runtime;
 use crate::telemetry::Trace;
 
 /// What a caller says about a request besides its message.
@@ -222,57 +221,6 @@ impl<A: Agent> Router<A> {
         match has_time(self.core.deadlines.now()) {
             true => Ok(()),
             false => Err(late()),
-        }
-    }
-
-    /// Sends a message on that nobody waits for, after it was refused somewhere.
-    pub(crate) fn send_on(
-        &self,
-        key: &AgentKey,
-        request: Option<RequestTry>,
-        deadline: Duration,
-        message: A::Message,
-        trace: Trace,
-    ) {
-        let Some(router) = self.me.upgrade() else {
-            return;
-        };
-        let timeout = deadline.saturating_sub(self.core.deadlines.now());
-        let key = key.clone();
-        runtime::spawn(async move {
-            let options = RequestOptions {
-                cast: true,
-                request,
-                timeout,
-                trace,
-            };
-            if let Err(error) = Box::pin(router.request(key.as_str(), message, options)).await {
-                tracing::warn!(%key, %error, "a message that nobody waits for was not delivered");
-            }
-        });
-    }
-
-    /// Sends a message that nobody waits for. When this returns, it is on its way
-    /// in order with what the same sender sent before, as long as the agent stays
-    /// where it is.
-    pub(crate) fn send(&self, key: &AgentKey, message: A::Message, options: RequestOptions) {
-        let Some(router) = self.me.upgrade() else {
-            return;
-        };
-        let hash = self.key_hash(key.as_str());
-        let deadline = self.core.deadlines.now() + options.timeout;
-        let here = self.local.contains(key.as_str())
-            || self.target(key.as_str(), hash, false) == Target::Here;
-        if here {
-            let reply = ReplyTo::Nobody(Box::new(Sender {
-                router,
-                key: key.clone(),
-            }));
-            let RequestOptions { request, trace, .. } = options;
-            let delivery = Delivery::new(message, true, request, deadline, reply, trace);
-            self.deliver_here(key, delivery);
-        } else {
-            self.send_on(key, options.request, deadline, message, options.trace);
         }
     }
 

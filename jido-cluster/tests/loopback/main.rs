@@ -29,6 +29,7 @@ mod rebalancing;
 mod relaying;
 mod reminders;
 mod requests;
+mod sending;
 mod single;
 mod sourced;
 mod stampede;
