@@ -4,6 +4,13 @@
 //! when a field with a default is added. A stored state begins with a header of
 //! [`BLOB_HEADER_LEN`] bytes: the format (1 for MessagePack) and the version of
 //! the agent's state, as a big-endian `u32`.
+//!
+//! What is written is read again, with two exceptions. An option within an option, or one of a
+//! unit, comes back as `None` where it was `Some(None)` or `Some(())`: MessagePack writes both as
+//! nil. And serde's attributes may leave out what no default gives back, or tell variants apart
+//! by what they hold: try with your own types what comes back of them.
+
+mod depth;
 
 use std::io;
 
@@ -12,15 +19,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::{Agent, Error, ErrorKind};
+use depth::{MAX_DEPTH, is_shallow};
 
 /// The length of the header before a stored state, in bytes.
 pub const BLOB_HEADER_LEN: usize = 5;
 
 const FORMAT_MESSAGE_PACK: u8 = 1;
-
-/// Nested deeper than this, bytes are refused: a decoder that follows hostile
-/// nesting runs out of stack, which no error can catch.
-const MAX_DEPTH: usize = 128;
 
 /// A stored state taken apart, its payload not yet decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,12 +69,15 @@ impl<'a> Blob<'a> {
 ///
 /// # Errors
 ///
-/// [`Encode`](ErrorKind::Encode) when the state does not serialize.
+/// [`Encode`](ErrorKind::Encode) when the state does not serialize, or nests deeper than 128
+/// levels: every list, map, tuple and struct is one, and so is a variant that holds something.
 pub fn encode_state<A: Agent>(state: &A, buffer: &mut BytesMut) -> Result<(), Error> {
     buffer.clear();
     buffer.put_u8(FORMAT_MESSAGE_PACK);
     buffer.put_u32(A::VERSION);
-    write_named(state, &mut buffer.writer())
+    write_named(state, &mut buffer.writer())?;
+    let written = buffer.get(BLOB_HEADER_LEN..);
+    check_depth::<A>(written.unwrap_or_default(), ErrorKind::Encode)
 }
 
 /// Reads a state, handing one of an older version to [`Agent::migrate`].
@@ -111,7 +118,8 @@ pub fn decode_state<A: Agent>(bytes: &[u8]) -> Result<A, Error> {
 ///
 /// # Errors
 ///
-/// [`Encode`](ErrorKind::Encode) when the value does not serialize.
+/// [`Encode`](ErrorKind::Encode) when the value does not serialize, or nests deeper than 128
+/// levels, as [`encode_state`] counts them.
 pub fn encode_payload<T: Serialize>(value: &T) -> Result<Bytes, Error> {
     // Most messages are small: this spares them growing from nothing.
     let mut buffer = Vec::with_capacity(128);
@@ -125,21 +133,26 @@ pub fn encode_payload<T: Serialize>(value: &T) -> Result<Bytes, Error> {
 ///
 /// As [`encode_payload`].
 pub fn write_payload<T: Serialize>(value: &T, out: &mut Vec<u8>) -> Result<(), Error> {
-    write_named(value, out)
+    let before = out.len();
+    write_named(value, out)?;
+    let written = out.get(before..);
+    check_depth::<T>(written.unwrap_or_default(), ErrorKind::Encode)
 }
 
 /// Reads what [`encode_payload`] wrote.
 ///
-/// Lengths that are claimed are not believed: room for up to 1 MiB is made for each
+/// What follows the value is not looked at. Lengths that are claimed are not believed: room for up to 1 MiB is made for each
 /// level of lists within lists before their elements are seen.
 ///
 /// # Errors
 ///
 /// [`Corrupt`](ErrorKind::Corrupt) when the bytes are no such value, or nest
-/// deeper than 128 levels.
+/// deeper than 128 levels, as [`encode_state`] counts them.
 pub fn decode_payload<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+    check_depth::<T>(bytes, ErrorKind::Corrupt)?;
     let mut decoder = rmp_serde::Deserializer::from_read_ref(bytes);
-    decoder.set_max_depth(MAX_DEPTH);
+    // It doesn't count variants, and refuses the last level that it is told of.
+    decoder.set_max_depth(MAX_DEPTH + 1);
     T::deserialize(&mut decoder).map_err(|cause| {
         Error::corrupt(format!(
             "{} bytes could not be read as {}",
@@ -161,6 +174,19 @@ fn write_named<T: Serialize>(value: &T, writer: &mut impl io::Write) -> Result<(
         )
         .caused_by(cause)
     })
+}
+
+fn check_depth<T>(bytes: &[u8], kind: ErrorKind) -> Result<(), Error> {
+    if is_shallow(bytes) {
+        return Ok(());
+    }
+    Err(Error::new(
+        kind,
+        format!(
+            "a value of {} nests deeper than {MAX_DEPTH} levels",
+            std::any::type_name::<T>()
+        ),
+    ))
 }
 
 #[cfg(test)]
