@@ -182,7 +182,7 @@ impl<A: Agent> Running<A> {
         }
         self.restore();
         self.undo_own();
-        Ok(())
+        self.unreadable.as_deref().cloned().map_or(Ok(()), Err)
     }
 
     fn committed(&mut self, revision: Revision) {

@@ -42,6 +42,7 @@ impl<A: Agent> Running<A> {
             waiting: Vec::new(),
             appending: 0,
             in_flight: None,
+            unreadable: None,
             own: Own::default(),
             router,
         }

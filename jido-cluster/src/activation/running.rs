@@ -62,6 +62,9 @@ pub(super) struct Running<A: Agent> {
     pub(super) waiting: Vec<Delivery<A>>,
     /// What it is sent by itself.
     pub(super) own: Own,
+    /// Why it can't be put back to the state that it was in, once that was tried: it handles no
+    /// further message.
+    pub(super) unreadable: Option<Box<Refusal>>,
 }
 
 impl<A: Agent> Running<A> {
@@ -94,6 +97,7 @@ impl<A: Agent> Running<A> {
             appending: 0,
             in_flight: None,
             own: Own::default(),
+            unreadable: None,
             router: start.router.clone(),
         }
     }
@@ -161,11 +165,13 @@ impl<A: Agent> Running<A> {
                 self.agent = agent;
                 (self.router.settings().prepare)(&mut self.agent, &self.id.key);
             }
-            // It was serialized by the same code a moment ago. An agent whose own
-            // bytes it can't read is at fault; it goes on as its handler left it,
-            // and the next commit writes that.
+            // It was serialized by the same code a moment ago: that reads otherwise than it
+            // writes. What was undone must not be committed with the next message.
             Err(error) => {
                 tracing::error!(agent = %self.id, %error, "an agent can't read its own state");
+                let error = Error::from(error);
+                let refusal = Refusal::Broken(error.kind(), error.to_string().into());
+                self.unreadable = Some(Box::new(refusal));
             }
         }
     }

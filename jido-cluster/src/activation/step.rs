@@ -58,6 +58,9 @@ impl<A: Agent> State<A> {
         Some(Box::pin(async move {
             if let Phase::Running(running) = &mut self.phase {
                 running.turn(begun).await;
+                if running.unreadable.is_some() {
+                    return Box::pin(self.retire(&myself)).await;
+                }
             }
             self.go_on(&myself);
         }))
@@ -151,14 +154,32 @@ impl<A: Agent> State<A> {
                 }
             },
         };
-        let Some(refusal) = lost else {
-            return self.go_on(&myself);
+        if lost.is_none() && running.unreadable.is_some() {
+            return self.retire(&myself).await;
+        }
+        match lost {
+            Some(refusal) => self.fail(&myself, refusal),
+            None => self.go_on(&myself),
+        }
+    }
+
+    /// Ends an agent that can't be put back to its last good state, once that is written.
+    async fn retire(&mut self, myself: &ActorRef<ActivationMessage<A>>) {
+        let Phase::Running(running) = &mut self.phase else {
+            return;
         };
+        let written = running.flush().await;
+        let why = running.unreadable.take().map(|why| *why);
+        self.fail(myself, written.err().or(why).unwrap_or(Refusal::Stopped));
+    }
+
+    /// Ends for this reason.
+    fn fail(&mut self, myself: &ActorRef<ActivationMessage<A>>, refusal: Refusal) {
         let why = match refusal {
             Refusal::NotOwner { .. } => Deactivated::Fenced,
             _ => Deactivated::Failed,
         };
         self.start.router.settings().metrics.deactivated(why);
-        self.end(&myself, refusal);
+        self.end(myself, refusal);
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jido_cluster::storage::{Loaded, Storage};
 use jido_cluster::{
-    Agent, AgentError, Context, Durability, ErrorKind, InstanceManager, decode_payload,
+    Agent, AgentError, Context, Durability, ErrorKind, Executed, InstanceManager, decode_payload,
 };
 use serde::{Deserialize, Serialize};
 
@@ -125,6 +125,52 @@ async fn stored(storage: &Arc<dyn Storage>) -> Loaded {
         .await
         .unwrap()
         .unwrap()
+}
+
+/// Reads otherwise than it writes, from 2 on.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Lopsided {
+    #[serde(serialize_with = "lopsided")]
+    count: i64,
+}
+
+fn lopsided<S: serde::Serializer>(count: &i64, serializer: S) -> Result<S::Ok, S::Error> {
+    match count {
+        ..2 => serializer.serialize_i64(*count),
+        _ => serializer.serialize_str("many"),
+    }
+}
+
+/// Changes the count by this, and fails.
+const FAILS: i64 = 1_000;
+
+agent!(
+    Lopsided,
+    1,
+    |agent, by| {
+        agent.count += by;
+        if by == FAILS {
+            return Err(AgentError::new("it fails"));
+        }
+        agent.count
+    },
+    never
+);
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_cannot_be_put_back_ends_with_nothing_of_what_failed() {
+    let cluster = Cluster::new();
+    assert_eq!(good::<Lopsided>(&cluster, &[1]).await, [1]);
+    let told = run::<Lopsided>(&cluster, &[1, FAILS, 1, 0]).await;
+    assert_eq!(told[0].as_ref().unwrap(), &2);
+    assert_eq!(told[1].as_ref().unwrap_err().kind(), ErrorKind::Agent);
+    for refused in &told[2..] {
+        let error = refused.as_ref().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unreadable);
+        assert_eq!(error.executed(), Executed::No);
+    }
+    let stored = stored(&cluster.storage).await;
+    assert_eq!(stored.record.revision.0, 2);
 }
 
 #[tokio::test(start_paused = true)]
