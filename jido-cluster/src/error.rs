@@ -193,6 +193,12 @@ impl From<jido_storage::Error> for Error {
             Storage::Overloaded => ErrorKind::Overloaded,
             _ => ErrorKind::Unavailable,
         };
-        Self::new(kind, error.to_string()).caused_by(error)
+        let executed = match error.kind() {
+            Storage::Unknown => Executed::Maybe,
+            _ => Executed::No,
+        };
+        Self::new(kind, error.to_string())
+            .with_executed(executed)
+            .caused_by(error)
     }
 }

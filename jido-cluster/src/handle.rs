@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jido_core::{Agent, AgentKey, Entry, RequestId, RequestTry, Seq, Timestamp, decode_payload};
+use jido_core::{
+    Agent, AgentKey, Entry, Executed, RequestId, RequestTry, Seq, Timestamp, decode_payload,
+};
 use jido_storage::Cursor;
 
 use crate::activation::Errand;
@@ -126,7 +128,9 @@ impl<A: Agent> Handle<A> {
         }
         if let Some(kept) = kept {
             let reply = decode_payload(&kept.reply).map_err(|error| {
-                Error::new(ErrorKind::Incompatible, error.to_string()).caused_by(error)
+                Error::new(ErrorKind::Incompatible, error.to_string())
+                    .caused_by(error)
+                    .with_executed(Executed::Yes)
             })?;
             return Ok(RequestOutcome::Committed(reply));
         }
@@ -161,8 +165,10 @@ impl<A: Agent> Handle<A> {
     /// # Errors
     ///
     /// [`InvalidInput`](ErrorKind::InvalidInput) for a key that is refused,
-    /// [`Unavailable`](ErrorKind::Unavailable) when storage can't be asked, and
-    /// [`Timeout`](ErrorKind::Timeout) when it doesn't answer within 5 s.
+    /// [`Unavailable`](ErrorKind::Unavailable) when storage can't be asked, or its owner is out of
+    /// reach; [`Interrupted`](ErrorKind::Interrupted) when the session with that ends, and
+    /// [`Timeout`](ErrorKind::Timeout) when there is no answer within 5 s. Whether it runs is not
+    /// known then: ask again.
     pub async fn lookup(&self, key: impl AsRef<str>) -> Result<Option<AgentRef<A>>, Error> {
         let agent = self.agent(key)?;
         let runs = self

@@ -126,7 +126,10 @@ impl<A: Agent> Router<A> {
             local: LocalMap::new(core.environment.random()),
             hints: quick_cache::sync::Cache::new(HINTS),
             starting: Mutex::new(()),
-            activations: Semaphore::new(settings.concurrent_activations),
+            // As many as nobody ever has are as good as more.
+            activations: Semaphore::new(
+                settings.concurrent_activations.min(Semaphore::MAX_PERMITS),
+            ),
             attachments,
             crowded: Notify::new(),
             confirmations: Confirmations::new(settings.storage.clone()),

@@ -23,10 +23,33 @@ use crate::transport::SendError;
 pub(super) enum Tried {
     Done,
     Refused(Refusal),
-    /// The node was out of reach, or its session has ended.
+    /// The node was out of reach: nothing was sent.
     Unreachable,
+    /// The session with the node ended before it answered.
+    Interrupted,
     /// The node that was to pass it on can't reach the other either.
     NotPassedOn,
+}
+
+impl Tried {
+    /// Whether the errand may have been done all the same. That of a refusal is certain but for a
+    /// deletion, of which storage may not have told what became of it.
+    fn may_be_done(&self, errand: Errand) -> bool {
+        match self {
+            Self::Interrupted => true,
+            Self::Refused(Refusal::NotOwner { .. } | Refusal::Overloaded) => false,
+            Self::Refused(_) => errand == Errand::Delete,
+            Self::Done | Self::Unreachable | Self::NotPassedOn => false,
+        }
+    }
+}
+
+/// The error of a try, where those before it may have been executed.
+fn at_least(error: Error, executed: Executed) -> Error {
+    match error.executed() {
+        Executed::No => error.with_executed(executed),
+        _ => error,
+    }
 }
 
 /// An errand, whose agent's it is, and what it is followed by.
@@ -61,6 +84,8 @@ impl<A: Agent> Router<A> {
         let expires = self.core.deadlines.now() + timeout;
         let mut time_out = pin!(self.core.deadlines.at(expires));
         let mut course = Course::default();
+        // What is certain of the tries so far.
+        let mut executed = Executed::No;
         loop {
             let router = self.current();
             let here = course.here() || router.local.contains(key.as_str());
@@ -73,16 +98,19 @@ impl<A: Agent> Router<A> {
             let tried = router.try_errand(wanted, target, &course, budget);
             let ended = tokio::select! {
                 biased;
-                ended = tried => ended?,
+                ended = tried => ended.map_err(|error| at_least(error, executed))?,
                 () = &mut time_out => return Err(timed_out(timeout, Executed::Maybe)),
             };
+            if ended.may_be_done(wanted.errand) {
+                executed = Executed::Maybe;
+            }
             let (next, refusal) = match ended {
                 Tried::Done => return Ok(target),
                 Tried::Refused(refusal) => (
                     router.learn(key.as_str(), target, &refusal, &mut course)?,
                     Some(refusal),
                 ),
-                Tried::Unreachable => {
+                Tried::Unreachable | Tried::Interrupted => {
                     router.forget_owner(key.as_str());
                     (course.unreachable(), None)
                 }
@@ -95,7 +123,8 @@ impl<A: Agent> Router<A> {
                 begun_at,
                 expires,
             };
-            self.pause(wait, time_out.as_mut()).await?;
+            let paused = self.pause(wait, time_out.as_mut()).await;
+            paused.map_err(|error| at_least(error, executed))?;
         }
     }
 
@@ -142,7 +171,7 @@ impl<A: Agent> Router<A> {
                 // simply tried again.
                 match asked.await {
                     Some(answer) => errand_answer(&answer),
-                    None => Ok(Tried::Unreachable),
+                    None => Ok(Tried::Interrupted),
                 }
             }
         }
@@ -276,7 +305,7 @@ impl<A: Agent> Router<A> {
             Tried::Done => Ok(true),
             Tried::Refused(Refusal::NotOwner { .. }) => Ok(false),
             Tried::Refused(refusal) => Err(refusal.into_error()),
-            Tried::Unreachable | Tried::NotPassedOn => Err(out_of_reach()),
+            Tried::Unreachable | Tried::Interrupted | Tried::NotPassedOn => Err(out_of_reach()),
         }
     }
 

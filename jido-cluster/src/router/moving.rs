@@ -213,7 +213,7 @@ impl<A: Agent> Router<A> {
             Tried::Done => Ok(true),
             Tried::Refused(Refusal::NotOwner { .. }) => Ok(false),
             Tried::Refused(refusal) => Err(refusal.into_error()),
-            Tried::Unreachable | Tried::NotPassedOn => Err(interrupted()),
+            Tried::Unreachable | Tried::Interrupted | Tried::NotPassedOn => Err(interrupted()),
         }
     }
 
@@ -224,7 +224,9 @@ impl<A: Agent> Router<A> {
             let refusal = match self.ask_about(node, key, Operation::Activate).await? {
                 Tried::Done => return Ok(()),
                 Tried::Refused(refusal) => refusal,
-                Tried::Unreachable | Tried::NotPassedOn => return Err(interrupted()),
+                Tried::Unreachable | Tried::Interrupted | Tried::NotPassedOn => {
+                    return Err(interrupted());
+                }
             };
             // It may have come to an activation there that was started by a call and has
             // claimed too early: that one ends, and the next one claims anew.

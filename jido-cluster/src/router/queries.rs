@@ -12,10 +12,14 @@ use jido_core::{
 use jido_storage::{AgentRecord, Cursor, DirectoryPage, DirectoryQuery, NodeState};
 
 use super::Router;
+use super::attempt::interrupted;
+use super::errands::{Tried, errand_answer};
 use super::request::in_time;
+use crate::delivery::Refusal;
 use crate::error::{Error, ErrorKind};
-use crate::exchange::Question;
+use crate::exchange::{AskError, Question};
 use crate::rebalance::Migrations;
+use crate::transport::SendError;
 
 /// Where an agent is and where it ought to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,9 +67,10 @@ impl<A: Agent> Router<A> {
         if self.local.contains(key.as_str()) {
             return Ok(Some(self.core.incarnation));
         }
+        let expires = self.core.deadlines.now() + timeout;
         match in_time(timeout, Executed::No, self.owner_in_storage(key)).await? {
             Some(owner) => Ok(Some(owner)),
-            None => self.runs_apart(key, timeout).await,
+            None => self.runs_apart(key, self.left(expires)).await,
         }
     }
 
@@ -97,13 +102,14 @@ impl<A: Agent> Router<A> {
         key: &AgentKey,
         timeout: Duration,
     ) -> Result<Option<Incarnation>, Error> {
+        let expires = self.core.deadlines.now() + timeout;
         let Some(sharing) = in_time(timeout, Executed::No, self.sharing()).await? else {
             return Ok(None);
         };
         let mut apart = self.others();
         apart.retain(|member| !sharing.contains(member));
         let answers = self
-            .ask_all(apart, Some(key), Operation::Lookup, timeout)
+            .ask_all(apart, Some(key), Operation::Lookup, self.left(expires))
             .await;
         Ok(answers
             .into_iter()
@@ -146,15 +152,34 @@ impl<A: Agent> Router<A> {
         key: &AgentKey,
         timeout: Duration,
     ) -> Result<bool, Error> {
-        match self.locate(key, timeout).await? {
-            None => Ok(false),
-            Some(node) if node == self.core.incarnation => Ok(self.local.contains(key.as_str())),
-            Some(node) => {
-                let question = self.question(key, Operation::Lookup, false, timeout);
-                let answer = tokio::time::timeout(timeout, self.reach(node, &question)).await;
-                Ok(matches!(answer, Ok(Ok(Some(answer))) if answer.status == AnswerStatus::Ok))
+        let expires = self.core.deadlines.now() + timeout;
+        let node = match self.locate(key, timeout).await? {
+            None => return Ok(false),
+            Some(node) if node == self.core.incarnation => {
+                return Ok(self.local.contains(key.as_str()));
+            }
+            Some(node) => node,
+        };
+        let left = self.left(expires);
+        let question = self.question(key, Operation::Lookup, false, left);
+        let asked = async { self.reach(node, &question).await.map_err(Error::from) };
+        // Where its owner does not tell, it may run as well as not.
+        let Some(answer) = in_time(left, Executed::No, asked).await? else {
+            return Err(interrupted().with_executed(Executed::No));
+        };
+        match errand_answer(&answer)? {
+            Tried::Done => Ok(true),
+            Tried::Refused(Refusal::NotOwner { .. }) => Ok(false),
+            Tried::Refused(refusal) => Err(refusal.into_error()),
+            Tried::NotPassedOn | Tried::Unreachable | Tried::Interrupted => {
+                Err(AskError::Send(SendError::Unreachable).into())
             }
         }
+    }
+
+    /// The time that is left until then.
+    fn left(&self, expires: Duration) -> Duration {
+        expires.saturating_sub(self.core.deadlines.now())
     }
 
     /// How many agents are active here, how many of them are parked, and how many moves

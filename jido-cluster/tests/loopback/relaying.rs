@@ -179,10 +179,15 @@ async fn without_any_way_the_caller_is_told_that_nothing_was_done() {
         let call = handle.call_timeout(key, Message::Add(1), time).await;
         let got = handle.get(key).await.map(drop);
         let stopped = handle.stop(key).await.map(drop);
+        let deleted = handle.delete(key).await;
+        // It runs, and that is not to be denied.
+        let found = handle.lookup(key).await.map(drop);
         for (what, error) in [
             ("call", call.map(drop).unwrap_err()),
             ("get", got.unwrap_err()),
             ("stop", stopped.unwrap_err()),
+            ("delete", deleted.unwrap_err()),
+            ("lookup", found.unwrap_err()),
         ] {
             assert!(error.is_retryable(), "{what}: {error:?}");
             assert_eq!(error.executed(), Executed::No, "{what}: {error:?}");
@@ -210,6 +215,29 @@ async fn no_try_is_begun_when_the_pause_before_it_has_used_up_the_time() {
         assert_eq!(error.executed(), Executed::No, "within {ms} ms: {error:?}");
     }
     assert_eq!(nodes[1].1.call(&key, Message::Get).await.unwrap(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_whose_session_ends_may_have_been_made() {
+    let cluster = Cluster::new();
+    let nodes = nodes(&cluster, 2).await;
+    let key = key_on(&nodes[0].1, &nodes[1].0).await;
+    nodes[1].1.call(&key, Message::Add(1)).await.unwrap();
+    let (busy, busy_key) = (nodes[1].1.clone(), key.clone());
+    let minute = Duration::from_secs(60);
+    let slow = Message::Slow(10_000);
+    let slow = tokio::spawn(async move { busy.call_timeout(&busy_key, slow, minute).await });
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let (handle, deleted) = (nodes[0].1.clone(), key.clone());
+    let deleted = tokio::spawn(async move { handle.delete(&deleted).await });
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    cut(&cluster, &nodes, 0, 1).await;
+    // The rest of its time goes by without a way.
+    let error = deleted.await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert_eq!(error.executed(), Executed::Maybe);
+    slow.await.unwrap().unwrap();
+    assert_eq!(nodes[1].1.call(&key, Message::Get).await.unwrap(), 0);
 }
 
 #[tokio::test(start_paused = true)]
