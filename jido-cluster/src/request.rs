@@ -14,6 +14,10 @@ use crate::router::{Given, RequestOptions};
 use crate::runtime::{self, SHARDS};
 use crate::telemetry::Trace;
 
+/// How far a request may be made ahead of its node's clock, as its caller says. Records of requests
+/// go by that time, the earliest first: those from a far future would drive out all others.
+const MAX_AHEAD: Duration = Duration::from_secs(5 * 60);
+
 /// Numbers a client's requests, in a row for each shard.
 #[derive(Debug)]
 pub(crate) struct Numbers {
@@ -98,7 +102,8 @@ impl<'a, A: Agent> Request<'a, A> {
     }
 
     /// When the request was made, the same for every retry of it; for ids of the
-    /// caller's own.
+    /// caller's own. By this time, or by that of a UUID of version 7, it may be 5 minutes ahead of
+    /// this node's clock at the most.
     pub fn issued_at(mut self, at: Timestamp) -> Self {
         self.issued_at = Some(at);
         self
@@ -187,12 +192,25 @@ impl<'a, A: Agent> Request<'a, A> {
                 ),
             ));
         }
-        let operation = if cast { "cast" } else { "call" };
+        let request = self.handle.next_request(self.id, self.issued_at);
         let router = self.handle.router();
+        let now = router.core().environment.wall();
+        let ahead = Duration::from_millis(request.issued_at.0.saturating_sub(now.0));
+        if ahead > MAX_AHEAD {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!(
+                    "issued_at is {} s ahead of this node's clock: it is at most {} s",
+                    ahead.as_secs(),
+                    MAX_AHEAD.as_secs()
+                ),
+            ));
+        }
+        let operation = if cast { "cast" } else { "call" };
         let trace = Trace::call(router.whose(self.key), operation, self.trace.clone());
         Ok(RequestOptions {
             cast,
-            request: Some(self.handle.next_request(self.id, self.issued_at)),
+            request: Some(request),
             timeout: self.timeout,
             trace,
         })

@@ -78,7 +78,8 @@ impl FromStr for Incarnation {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        if text.len() != 32 {
+        // A sign is taken for one of the digits otherwise.
+        if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(Error::invalid("an incarnation has 32 hexadecimal digits"));
         }
         u128::from_str_radix(text, 16).map(Self).map_err(|cause| {
@@ -137,7 +138,12 @@ mod tests {
             incarnation.to_string().parse::<Incarnation>().unwrap(),
             incarnation
         );
-        for bad in ["", "zz", "+0000000000000000000000000000ab", &"f".repeat(33)] {
+        for bad in [
+            "",
+            "zz",
+            "+00000000000000000000000000000ab",
+            &"f".repeat(33),
+        ] {
             assert!(bad.parse::<Incarnation>().is_err(), "{bad}");
         }
     }

@@ -1,6 +1,6 @@
 //! Every request takes effect once, however often it is sent.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jido_cluster::{Durability, ErrorKind, Executed, RequestId, RequestOutcome, Timestamp};
 
@@ -125,9 +125,11 @@ async fn a_retry_from_before_the_window_is_refused_and_one_within_it_is_not() {
     let node = cluster.node("n1").start().await.unwrap();
     let manager = cluster.manager().request_window(3, Duration::from_secs(60));
     let handle = manager.start(&node).await.unwrap();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let now = now.as_millis() as u64;
     let send = |n: u64, by| {
         let request = handle.request("a", Message::Add(by)).id(id(u128::from(n)));
-        request.issued_at(Timestamp(u64::MAX / 2 + n)).send()
+        request.issued_at(Timestamp(now + n)).send()
     };
     for n in 1..=5 {
         send(n, 1).await.unwrap();
@@ -144,6 +146,29 @@ async fn a_retry_from_before_the_window_is_refused_and_one_within_it_is_not() {
     assert!(handle.stop("a").await.unwrap());
     assert_eq!(send(2, 1).await.unwrap_err().kind(), ErrorKind::Expired);
     assert_eq!(send(4, 1).await.unwrap().value, 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_from_the_future_is_refused_and_drives_out_no_other() {
+    let cluster = Cluster::new();
+    let (_node, handle) = cluster.start("n1").await;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let made = |minutes: u64| now.as_millis() as u64 + minutes * 60_000;
+    // A UUID of version 7, and one that doesn't tell.
+    let tells = id(u128::from(made(7)) << 80 | 7 << 76 | 0b10 << 62);
+    let request = || handle.request("a", Message::Add(1));
+    for request in [
+        request().id(tells),
+        request().id(id(1)).issued_at(Timestamp(made(7))),
+        request().id(id(1)).issued_at(Timestamp(u64::MAX)),
+    ] {
+        let error = request.send().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert_eq!(error.executed(), Executed::No);
+        assert!(error.to_string().contains("at most 300 s"), "{error}");
+    }
+    let request = request().id(id(1)).issued_at(Timestamp(made(4)));
+    assert_eq!(request.send().await.unwrap().value, 1);
 }
 
 #[tokio::test(start_paused = true)]
