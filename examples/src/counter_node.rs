@@ -3,8 +3,9 @@
 //! | request | answer |
 //! |---|---|
 //! | `POST /demo/keys/{key}/inc[?by=N]` | `{"key","value","node","owner","epoch","revision"}` |
-//! | `GET /demo/keys/{key}` | the same |
-//! | `POST /demo/keys/{key}/remind?at=MS[&by=N]` | the same: `N` is added once, at that time, in ms of Unix time |
+//! | `POST /demo/keys/{key}/cast[?by=N]` | 202 `{"key","node","taken"}`, once the counter has taken it |
+//! | `GET /demo/keys/{key}` | as after `inc` |
+//! | `POST /demo/keys/{key}/remind?at=MS[&by=N]` | as after `inc`: `N` is added once, at that time, in ms of Unix time |
 //! | `GET /demo/keys/{key}/owner` | `{"key","node","owner","placed"}` |
 //! | `POST /demo/keys/{key}/stop` | `{"key","stopped"}` |
 //! | `GET /demo/cluster/stats` | `{"by_node":{..},"total":N}` |
@@ -17,7 +18,8 @@
 //!
 //! `node` is the node that was asked, `owner` the one that the counter runs on, or
 //! while it sleeps the one where it is placed.
-//! A request's headers `traceparent` and `tracestate` go along to the counter. Errors are `{"error":{"code","message","retryable","executed"}}`; see
+//! A request's header `Idempotency-Key`, a UUID, is its identity: `inc`, `cast` and `remind` are applied once under it.
+//! The headers `traceparent` and `tracestate` go along to the counter. Errors are `{"error":{"code","message","retryable","executed"}}`; see
 //! [`errors`] for their codes.
 //!
 //! The program ends with 0 after SIGTERM or SIGINT, with 1 when it could not start

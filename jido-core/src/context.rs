@@ -149,14 +149,16 @@ impl<'a> Context<'a> {
         self.turn.node
     }
 
-    /// The epoch of this activation. With [`id`](Context::id) and
-    /// [`revision`](Context::revision) it makes an idempotency key for effects
-    /// outside of the agent.
+    /// The epoch of this activation: larger for every one of the agent's. With [`id`](Context::id)
+    /// it makes a fencing token for what is outside of the agent: who remembers the largest
+    /// epoch that came for an id can refuse an activation that another has taken over from. To
+    /// tell one effect from another see [`request_id`](Context::request_id).
     pub fn epoch(&self) -> Epoch {
         self.turn.epoch
     }
 
-    /// The revision that a commit of this message will have at the least.
+    /// The revision that a commit of this message will have at the least. Messages that are
+    /// handled while a commit is under way share the next one, and have the same here.
     pub fn revision(&self) -> Revision {
         self.turn.revision
     }
@@ -166,7 +168,12 @@ impl<'a> Context<'a> {
         self.turn.now
     }
 
-    /// The id of the request that brought the message, where it has one.
+    /// The id of the request that brought the message; none for reminders
+    /// ([`reminder`](Context::reminder) tells them apart), for what an agent scheduled, and in hooks.
+    ///
+    /// It is the same for every try of a request, also after another node has taken the agent over: with
+    /// a number of its own for each effect of one message it makes an idempotency key for effects outside of
+    /// the agent, which can happen again where a message was undone, or two activations run at once.
     pub fn request_id(&self) -> Option<RequestId> {
         self.turn.request
     }

@@ -14,7 +14,7 @@
 //! - **answer**: status `u8`, executed `u8`, code `u8`, flags `u8` (1 hint, 2 passed on), epoch
 //!   `u64`, revision `u64`, hint if flagged (`u128`), who gave it if passed on (`u8` length,
 //!   bytes), payload to the end;
-//! - **notice**: which `u8` (1 leaving, 2 serves, 3 labels, 4 health); after the second, whether it
+//! - **notice**: which `u8` (1 leaving, 2 serves, 3 labels, 4 health, 5 took over); after the second, whether it
 //!   does `u8` and the manager (`u8` length, bytes); after the third, weight `u32`, zone, region
 //!   and version (`u8` length, 0 for none, bytes); after the
 //!   fourth, whether it is healthy `u8`.

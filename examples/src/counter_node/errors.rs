@@ -5,6 +5,7 @@
 //! | `invalid_input` | 400 | the request breaks a rule that the message names |
 //! | `not_found` | 404 | there is no such path |
 //! | `method_not_allowed` | 405 | the path takes another method |
+//! | `expired` | 409 | a retry came too late for the counter to know whether it was applied: read the counter |
 //! | `overflow` | 422 | the counter refused: the sum leaves 64 bits; nothing was changed |
 //! | `agent` | 422 | the counter's handler failed; nothing was changed |
 //! | `overloaded` | 429, `Retry-After` | too much is waiting already |
@@ -102,6 +103,7 @@ impl From<jido_cluster::Error> for ApiError {
             ErrorKind::Stopped => (StatusCode::SERVICE_UNAVAILABLE, "stopped"),
             ErrorKind::Incompatible => (StatusCode::INTERNAL_SERVER_ERROR, "incompatible"),
             ErrorKind::Unreadable => (StatusCode::INTERNAL_SERVER_ERROR, "unreadable"),
+            ErrorKind::Expired => (StatusCode::CONFLICT, "expired"),
             ErrorKind::Startup => (StatusCode::INTERNAL_SERVER_ERROR, "startup"),
             _ => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         };
@@ -151,6 +153,7 @@ mod tests {
             (ErrorKind::Unavailable, 503, "unavailable", true),
             (ErrorKind::Stopped, 503, "stopped", true),
             (ErrorKind::Unreadable, 500, "unreadable", false),
+            (ErrorKind::Expired, 409, "expired", false),
         ] {
             let error = Error::new(kind, "why").with_executed(Executed::Maybe);
             let error = ApiError::from(error);

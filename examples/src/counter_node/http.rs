@@ -262,9 +262,9 @@ async fn readyz(Extract(state): Extract<Arc<State>>) -> Answer {
 async fn unknown_path(uri: Uri) -> ApiError {
     // No route matches an empty segment, so an empty key ends up here.
     let path = uri.path();
-    let is_key = path
-        .strip_prefix("/demo/keys/")
-        .filter(|rest| rest.is_empty() || ["/inc", "/remind", "/owner", "/stop"].contains(rest));
+    let is_key = path.strip_prefix("/demo/keys/").filter(|rest| {
+        rest.is_empty() || ["/inc", "/cast", "/remind", "/owner", "/stop"].contains(rest)
+    });
     match is_key.map(|_| AgentKey::check("")) {
         Some(Err(error)) => ApiError::invalid(error.to_string()),
         _ => ApiError::not_found(path),

@@ -1,5 +1,6 @@
 //! Flags and environment of the node.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -49,7 +50,7 @@ pub struct NodeOptions {
         default_value = "memory",
         hide_env_values = true
     )]
-    pub storage: String,
+    pub storage: StorageOption,
 
     /// The cluster's name: nodes of differently named clusters never meet.
     #[arg(long, env = "JIDO_CLUSTER", default_value = "demo", value_parser = cluster_name)]
@@ -95,6 +96,24 @@ pub struct NodeOptions {
     /// How many keys are moved each time, at most: 1 to 10000, 1 by default.
     #[arg(long, env = "JIDO_MAX_MIGRATIONS", value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub max_migrations: Option<u32>,
+}
+
+/// Where counters are kept, as it was given. Its `Debug` shows the kind alone: what follows may
+/// have a password in it.
+#[derive(Clone)]
+pub struct StorageOption(pub String);
+
+impl From<String> for StorageOption {
+    fn from(given: String) -> Self {
+        Self(given)
+    }
+}
+
+impl fmt::Debug for StorageOption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = self.0.split(':').next().unwrap_or_default();
+        f.debug_tuple("StorageOption").field(&kind).finish()
+    }
 }
 
 /// When the counters of a node that is gone are taken over.
@@ -176,10 +195,20 @@ mod tests {
     #[test]
     fn what_is_not_given_has_defaults() {
         let options = parse(&[]).unwrap();
-        assert_eq!(options.storage, "memory");
+        assert_eq!(options.storage.0, "memory");
         assert_eq!(options.takeover, TakeoverOption::AfterLease);
         assert_eq!(options.reads, None);
         assert!(options.seeds.is_empty());
+    }
+
+    #[test]
+    fn a_password_is_not_printed() {
+        let options = parse(&["--storage", "postgres://user:hunter2@db/x"]).unwrap();
+        let printed = format!("{options:?}");
+        assert!(
+            printed.contains("postgres") && !printed.contains("hunter2"),
+            "{printed}"
+        );
     }
 
     #[test]

@@ -172,7 +172,7 @@ async fn serve_while(
 }
 
 async fn start(options: &NodeOptions) -> Result<(Serving, Reloader), Failure> {
-    let storage = stores::open(&options.storage)
+    let storage = stores::open(&options.storage.0)
         .await
         .map_err(|error| match error {
             StoreError::Option(message) => Failure::new(BAD_OPTIONS, message),

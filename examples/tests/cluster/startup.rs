@@ -53,6 +53,23 @@ fn a_missing_cookie_is_refused_with_2() {
 }
 
 #[test]
+fn an_address_that_others_need_a_longer_cookie_for_is_refused_with_2() {
+    let mut command = Command::new(PROGRAM);
+    command.args([
+        "--name",
+        "n1",
+        "--listen",
+        "0.0.0.0:0",
+        "--http",
+        "127.0.0.1:0",
+    ]);
+    let output = command.env("JIDO_COOKIE", "cookie").output().unwrap();
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{log}");
+    assert!(log.contains("advertise"), "{log}");
+}
+
+#[test]
 fn a_storage_that_can_not_be_opened_is_an_error_that_names_it() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let output = run(&format!("lmdb:{}", file.path().display()), Some("cookie"));

@@ -144,8 +144,8 @@ impl<A: Agent> ManagerBuilder<A> {
         self
     }
 
-    /// After how long without a message an agent is parked: at least 1 ms, and `None`,
-    /// which is the default, for never. Of a parked agent this node keeps the claim and
+    /// After how long without a message an agent is parked: at least 1 ms, less than
+    /// [`idle_timeout`](ManagerBuilder::idle_timeout), and `None`, which is the default, for never. Of a parked agent this node keeps the claim and
     /// the serialized state, a few hundred bytes beyond it, and no actor; its next message
     /// runs it again without a trip to storage. To all others it is as active as before.
     ///
@@ -274,6 +274,13 @@ impl<A: Agent> ManagerBuilder<A> {
         }
         if too_short(self.patience.park) {
             return refused("park_after is less than 1 ms: pass None to park no agents");
+        }
+        if let (Some(park), Some(idle)) = (self.patience.park, self.patience.hibernate)
+            && park >= idle
+        {
+            return refused(
+                "park_after is no less than idle_timeout: agents would hibernate before they are parked",
+            );
         }
         if self
             .wake_every

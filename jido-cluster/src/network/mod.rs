@@ -94,11 +94,11 @@ impl NetworkTransport {
     ///
     /// # Errors
     ///
-    /// [`Startup`](ErrorKind::Startup) when an address is not `host:port`, when
-    /// `advertise` is missing though `listen` is `0.0.0.0` or `[::]`, when not every address is
-    /// loopback and the cookie is shorter than [`MIN_COOKIE_LEN`] or there is neither TLS nor
-    /// consent to plain text, or when the certificate is not for the node;
-    /// [`InvalidInput`](ErrorKind::InvalidInput) for a value out of its range.
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for a value out of its range, when an address is
+    /// not `host:port`, when `advertise` is missing though `listen` is `0.0.0.0` or `[::]`, and when
+    /// not every address is loopback and the cookie is shorter than [`MIN_COOKIE_LEN`] or there is
+    /// neither TLS nor consent to plain text; [`Startup`](ErrorKind::Startup) when the
+    /// certificate is not for the node.
     pub fn new(options: NetworkOptions, environment: Arc<dyn Environment>) -> Result<Self, Error> {
         Self::counted(options, environment, Arc::default())
     }

@@ -96,7 +96,7 @@ impl NetworkOptions {
     }
 
     pub(super) fn check(&self) -> Result<(), Error> {
-        let startup = |message: String| Error::new(ErrorKind::Startup, message);
+        let refused = |message: String| Error::new(ErrorKind::InvalidInput, message);
         self.detection.check()?;
         for (field, value) in [
             ("max_strangers", self.max_strangers),
@@ -104,10 +104,8 @@ impl NetworkOptions {
         ] {
             if !CONNECTIONS.contains(&value) {
                 let (least, most) = CONNECTIONS.into_inner();
-                return Err(Error::new(
-                    ErrorKind::InvalidInput,
-                    format!("{field} is {value}: it is {least} to {most}"),
-                ));
+                let why = format!("{field} is {value}: it is {least} to {most}");
+                return Err(refused(why));
             }
         }
         let mut is_shared = !self.listen.ip().is_loopback();
@@ -118,7 +116,7 @@ impl NetworkOptions {
             .chain(self.seeds.iter().map(|address| ("seeds", address)))
         {
             let (host, _) =
-                address::check(address).map_err(|e| startup(format!("{field}: {e}")))?;
+                address::check(address).map_err(|e| refused(format!("{field}: {e}")))?;
             is_shared |= !address::is_loopback(host);
         }
         #[cfg(feature = "dns")]
@@ -128,18 +126,18 @@ impl NetworkOptions {
             is_shared = true;
         }
         if self.advertise.is_none() && self.listen.ip().is_unspecified() {
-            return Err(startup(format!(
+            return Err(refused(format!(
                 "advertise: needed with listen {}, at which no other node reaches this one",
                 self.listen
             )));
         }
         if is_shared && !self.cookie.is_long() {
-            return Err(startup(format!(
+            return Err(refused(format!(
                 "cookie: has fewer than {MIN_COOKIE_LEN} bytes, which is enough on loopback only"
             )));
         }
         if is_shared && self.tls.is_none() && !self.plain_text {
-            return Err(startup(
+            return Err(refused(
                 "tls: not set, and not every address is loopback: others could read and change what nodes say. Set it, or plain_text if no one else can reach this network".to_owned(),
             ));
         }

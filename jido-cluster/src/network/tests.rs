@@ -128,7 +128,7 @@ fn options_are_checked() {
         let mut options = options();
         change(&mut options);
         let error = NetworkTransport::new(options, Arc::new(SystemEnvironment)).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Startup);
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
         error.to_string()
     };
     let open = |options: &mut NetworkOptions| options.seeds.push("n2.example:4000".to_owned());

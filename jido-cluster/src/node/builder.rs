@@ -89,7 +89,6 @@ impl NodeBuilder {
 
     /// The zone that the node stands in: 1 to 128 ASCII letters, digits, `-`, `_` and `.`. Others
     /// see it among its [`labels`](crate::Member::labels), and
-    ///
     /// [`ZoneAware`](crate::placement::ZoneAware) places keys by it.
     pub fn zone(mut self, zone: impl Into<String>) -> Self {
         self.zone = Some(zone.into());

@@ -87,12 +87,17 @@ async fn values_that_are_refused_name_the_field_and_the_limit() {
             cluster.manager().idle_timeout(Duration::ZERO),
             "idle_timeout",
         ),
+        (
+            cluster.manager().park_after(Duration::from_secs(15 * 60)),
+            "park_after is no less than idle_timeout",
+        ),
     ] {
         let error = manager.start(&node).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert!(error.to_string().contains(word), "{error}");
     }
-    cluster.manager().start(&node).await.unwrap();
+    let any = cluster.manager().concurrent_activations(usize::MAX);
+    any.start(&node).await.unwrap();
     let error = cluster.manager().start(&node).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Startup);
     assert!(error.to_string().contains("counters already"), "{error}");
