@@ -9,6 +9,8 @@ use crate::history::{History, Operation, Record};
 
 const COMMITTED: &str = "an answer shows a number that was committed";
 const FRESH: &str = "an answer shows all that was answered before it was asked for";
+const RECENT: &str =
+    "an owner that was taken over answers no reads once it has had the time to notice";
 
 /// What is promised of reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,8 +18,22 @@ pub enum Promise {
     /// They show a committed state, which may be an older one where the owner was cut
     /// off and has not noticed.
     Committed,
+    /// They show what was there so many microseconds before they were asked for, or what came
+    /// later: an owner that is cut off has noticed by then.
+    Within(u64),
     /// They show the latest.
     Latest,
+}
+
+impl Promise {
+    /// How old what is shown may be, in microseconds; none for any age.
+    fn age(self) -> Option<u64> {
+        match self {
+            Self::Committed => None,
+            Self::Within(age) => Some(age),
+            Self::Latest => Some(0),
+        }
+    }
 }
 
 /// What was found.
@@ -63,19 +79,25 @@ pub fn check(key: &str, history: &History, record: &Record, promise: Promise) ->
                 .push(Violation::new(COMMITTED, key, what).by([op.id]));
             continue;
         };
-        let least = shown.before(op.invoked);
+        let age = promise.age();
+        let least = shown.before(op.invoked.saturating_sub(age.unwrap_or(0)));
         if least.is_some_and(|least| place < least) {
             found.stale += 1;
-            if promise == Promise::Latest {
+            if age.is_some() {
                 let what = format!(
-                    "{:?} at {} us showed place {place}, {least:?} had been seen before",
-                    op.action, op.invoked
+                    "{:?} at {} us showed place {place}, {least:?} had been seen before{}",
+                    op.action,
+                    op.invoked,
+                    age.filter(|age| *age > 0)
+                        .map(|age| format!(", {age} us and more"))
+                        .unwrap_or_default()
                 );
+                let invariant = if age == Some(0) { FRESH } else { RECENT };
                 found
                     .violations
-                    .push(Violation::new(FRESH, key, what).by([op.id]));
+                    .push(Violation::new(invariant, key, what).by([op.id]));
             }
-        } else if promise == Promise::Latest {
+        } else if age.is_some() {
             // The earliest place that it can have seen binds those that come after.
             let least = least.unwrap_or(0);
             let first = (before.max(least)..=upto).find(fits).unwrap_or(place);

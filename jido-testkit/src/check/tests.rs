@@ -272,6 +272,24 @@ fn a_further_try_that_is_answered_otherwise_is_refused() {
 }
 
 #[test]
+fn a_read_of_what_was_long_ago_is_refused_where_it_may_be_a_little_stale() {
+    // The second effect ended at 30.
+    let stale_at = |at: u64| {
+        let all = [
+            add(1, (0, 10), 1, 1, 1),
+            add(2, (20, 30), 1, 2, 2),
+            read(3, (at, at + 5), 1, 1),
+        ];
+        let record = record(2, &[1, 2]);
+        assert!(judge(&all, &record, Promise::Committed).is_empty());
+        assert!(!judge(&all, &record, Promise::Latest).is_empty());
+        !judge(&all, &record, Promise::Within(100)).is_empty()
+    };
+    assert!(!stale_at(40) && !stale_at(130));
+    assert!(stale_at(131));
+}
+
+#[test]
 fn reads_of_another_revision_than_they_show_are_refused() {
     // The revision is newer than the number that it is said to hold, by more than the
     // commit that the read may have waited for.

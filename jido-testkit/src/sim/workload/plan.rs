@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::check::reads::Promise;
 use crate::history::{Action, Kept};
 use crate::sim::StorageFaults;
 
@@ -259,6 +260,10 @@ pub(super) const SCRATCH: usize = usize::MAX;
 /// The places of agents that do little else than to wait for their reminders.
 pub(super) const REMINDED: Range<usize> = 1 << 32..(1 << 32) + 3;
 
+/// Within how long an owner that was taken over has noticed that it may have been: a silence of
+/// 2.5 s after the other's, the end of that on a slow way, or its lease.
+const NOTICED: Duration = Duration::from_secs(5);
+
 /// How many reminders an agent has at the most.
 pub(super) const NAMES: u8 = 3;
 
@@ -293,14 +298,14 @@ impl Plan {
         (0..self.options.keys).chain(REMINDED)
     }
 
-    /// Whether an answer without effect must show all that was answered before it was
-    /// asked for. An owner that is cut off may answer from before where it doesn't ask, or
-    /// where it is taken over before its lease has run out.
-    pub fn reads_are_fresh(&self) -> bool {
-        match self.reads {
-            ReadMode::Strict => true,
-            ReadMode::Leased => !self.on_disconnect,
-            ReadMode::Local => false,
+    /// What an answer without effect must show of all that was answered before it was
+    /// asked for. An owner that is cut off may answer from before where it doesn't ask, or,
+    /// until it notices, where it is taken over before its lease has run out.
+    pub fn promise(&self) -> Promise {
+        match (self.reads, self.on_disconnect) {
+            (ReadMode::Strict, _) | (ReadMode::Leased, false) => Promise::Latest,
+            (ReadMode::Leased, true) => Promise::Within(NOTICED.as_micros() as u64),
+            (ReadMode::Local, _) => Promise::Committed,
         }
     }
 }

@@ -80,10 +80,7 @@ pub fn run_traced(plan: &Plan, keep: bool) -> Result<Report, crate::Error> {
         deletions,
         reminders,
     } = ran;
-    let promise = match plan.reads_are_fresh() {
-        true => Promise::Latest,
-        false => Promise::Committed,
-    };
+    let promise = plan.promise();
     let mut violations = check::history(&history, &records, promise);
     for (id, changes) in journal.agents() {
         let key = id.key.as_str();

@@ -74,6 +74,17 @@ impl Plan {
                 }
             }
         }
+        for fault in &mut faults {
+            // Long enough for what is stale by then to show.
+            if on_disconnect
+                && matches!(
+                    fault.kind,
+                    FaultKind::Partition { .. } | FaultKind::Deaf { .. } | FaultKind::OneWay { .. }
+                )
+            {
+                fault.lasts *= 2;
+            }
+        }
         faults.sort_by_key(|fault| fault.at);
         for (number, fault) in faults.iter_mut().enumerate() {
             fault.number = number;
