@@ -220,7 +220,7 @@ async fn a_wrong_user_password_or_database_is_the_callers_to_mend() {
         .await
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
-    let stopped = PostgresStorage::connect(options("postgres://u:hunter2@127.0.0.1:1/d")).await;
+    let stopped = PostgresStorage::connect(impatient("postgres://u:hunter2@127.0.0.1:1/d")).await;
     let error = stopped.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");

@@ -32,15 +32,31 @@ pub(crate) async fn server() -> TemporaryPostgres {
     builder.start().await.unwrap()
 }
 
-/// Options that tell soon that nobody answers.
+/// Options that wait for a server on a busy machine as long as anything does.
 pub(crate) fn options(url: &str) -> PostgresOptions {
-    PostgresOptions::new(url)
-        .unwrap()
-        .acquire_timeout(Duration::from_millis(500))
+    PostgresOptions::new(url).unwrap().acquire_timeout(LIMIT)
+}
+
+/// Options that tell soon that nobody answers. A busy machine may be too slow for them.
+pub(crate) fn impatient(url: &str) -> PostgresOptions {
+    options(url).acquire_timeout(Duration::from_millis(500))
 }
 
 pub(crate) async fn connect(url: &str) -> PostgresStorage {
     PostgresStorage::connect(options(url)).await.unwrap()
+}
+
+/// A storage that tells soon that nobody answers, on records that are there.
+pub(crate) async fn connect_impatient(options: PostgresOptions) -> PostgresStorage {
+    let connecting = async {
+        loop {
+            match PostgresStorage::connect(options.clone()).await {
+                Ok(storage) => return storage,
+                Err(error) => assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}"),
+            }
+        }
+    };
+    tokio::time::timeout(LIMIT, connecting).await.unwrap()
 }
 
 pub(crate) fn cluster() -> ClusterName {

@@ -84,14 +84,18 @@ async fn stops_of_the_server_are_survived() {
         let server = TemporaryPostgres::builder().own();
         let server = server.setting("max_prepared_transactions", "1");
         let mut server = server.start().await.unwrap();
-        let (storage, epochs) = claimed(options(server.url()), &["a", "b"]).await;
-        assert_eq!(committed(&storage.append(note("b", epochs[1], 0)).await), 1);
+        claimed(options(server.url()), &["a", "b"]).await;
+        let storage = connect_impatient(impatient(server.url())).await;
+        // From here on it has a connection.
+        let (a, _) = settled(&storage, "a").await;
+        let (b, _) = settled(&storage, "b").await;
+        assert_eq!(committed(&storage.append(note("b", b, 0)).await), 1);
         let mut session = Session::open(server.url()).await;
         session.hold("a").await;
         // What holds the row is then no process that the server may stop before that one which
         // waits for it.
         session.run("prepare transaction 'held'").await;
-        let appending = append(&storage, note("a", epochs[0], 0));
+        let appending = append(&storage, note("a", a, 0));
         session.waiting(1).await;
         server.stop(how).await.unwrap();
         unknown(&appending.await.unwrap());
@@ -100,7 +104,7 @@ async fn stops_of_the_server_are_survived() {
         // nothing is sent.
         let refused = async {
             loop {
-                match storage.append(note("b", epochs[1], 1)).await {
+                match storage.append(note("b", b, 1)).await {
                     AppendOutcome::Unknown(_) => {}
                     outcome => return failed(&outcome, ErrorKind::Unavailable),
                 }

@@ -54,7 +54,7 @@ async fn no_more_connections_are_opened_than_there_may_be_and_who_finds_none_wai
     let (_server, url) = fresh().await;
     let keys: Vec<String> = (0..12).map(|n| format!("agent-{n}")).collect();
     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-    let patient = options(&url).max_connections(3).acquire_timeout(LIMIT);
+    let patient = options(&url).max_connections(3);
     let (storage, epochs) = claimed(patient, &keys).await;
     let mut session = Session::open(&url).await;
     session.hold(keys[0]).await;

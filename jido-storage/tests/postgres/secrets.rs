@@ -63,6 +63,9 @@ async fn neither_the_url_nor_what_is_stored_is_shown() {
     let refused = storage.append(secret(1)).await;
     shown.push(format!("{refused:?}"));
     session.hold("a").await;
+    // What finds nobody from here on is told soon. It has a connection once it has answered.
+    let storage = connect_impatient(impatient(server.url())).await;
+    while storage.head(&id("a")).await.is_err() {}
     let appending = {
         let (storage, commit) = (storage.clone(), secret(1));
         tokio::spawn(async move { storage.append(commit).await })
@@ -74,7 +77,7 @@ async fn neither_the_url_nor_what_is_stored_is_shown() {
         shown.push(format!("{:?}", storage.append(secret(1)).await));
         shown.push(format!("{:?}", storage.load(&id("a")).await));
     }
-    let refused = PostgresStorage::connect(options(server.url())).await;
+    let refused = PostgresStorage::connect(impatient(server.url())).await;
     shown.push(format!("{refused:?}"));
     server.start_again().await.unwrap();
     let (_, rest) = server.url().split_once('@').unwrap();

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use jido_storage::{ErrorKind, PostgresOptions, PostgresStorage, Storage};
+use jido_storage::{ErrorKind, PostgresStorage, Storage};
 use jido_testkit::postgres::{Shutdown, TemporaryPostgres};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tempfile::TempDir;
@@ -43,11 +43,6 @@ impl Authority {
     }
 }
 
-/// A handshake takes a while where nothing is optimized.
-fn patient(url: &str) -> PostgresOptions {
-    options(url).acquire_timeout(LIMIT)
-}
-
 /// The URL with parameters of TLS.
 fn with(server: &TemporaryPostgres, mode: &str, authority: Option<&Authority>) -> String {
     let root = authority.map(|one| format!("&sslrootcert={}", one.file.display()));
@@ -60,7 +55,7 @@ fn with(server: &TemporaryPostgres, mode: &str, authority: Option<&Authority>) -
 
 /// The error that a URL leads to, which never shows a secret.
 async fn refused(server: &TemporaryPostgres, url: &str) -> String {
-    let error = PostgresStorage::connect(patient(url)).await.unwrap_err();
+    let error = PostgresStorage::connect(options(url)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
     let password = server.url().split([':', '@']).nth(2).unwrap();
     let shown = format!("{error} {error:?}");
@@ -73,7 +68,7 @@ async fn refused(server: &TemporaryPostgres, url: &str) -> String {
 
 /// Whether the connections that it has open are over TLS.
 async fn runs_over_tls(url: &str) {
-    let (storage, epochs) = claimed(patient(url).schema("tls").unwrap(), &["a"]).await;
+    let (storage, epochs) = claimed(options(url).schema("tls").unwrap(), &["a"]).await;
     assert_eq!(committed(&storage.append(note("a", epochs[0], 0)).await), 1);
     let mut session = Session::open(url).await;
     let seen = "select coalesce(bool_and(ssl), false)::text from pg_stat_ssl \
@@ -129,7 +124,7 @@ async fn a_pool_that_comes_back_makes_sure_again() {
     let ours = Authority::new(&folder, "ours");
     let mut server = ours.server().await;
     let url = with(&server, "verify-full", Some(&ours));
-    let (storage, epochs) = claimed(patient(&url), &["a"]).await;
+    let (storage, epochs) = claimed(options(&url), &["a"]).await;
     server.stop(Shutdown::Fast).await.unwrap();
     server.start_again().await.unwrap();
     // A connection of before is found to be gone, by this or by the next.
