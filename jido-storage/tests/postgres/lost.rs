@@ -142,26 +142,29 @@ async fn a_restart_while_all_is_quiet_costs_no_commit_after_a_while() {
 #[tokio::test]
 async fn a_server_that_stands_still_leaves_a_commit_unknown_in_time() {
     let server = own_server().await;
-    let short = options(server.url()).statement_timeout(Duration::from_secs(1));
-    let (storage, epochs) = claimed(short, &["a"]).await;
+    let (patient, _) = claimed(options(server.url()), &["a"]).await;
+    // Long enough to stop the server while a statement waits.
+    let short = impatient(server.url()).statement_timeout(Duration::from_secs(3));
+    let storage = connect_impatient(short).await;
+    let (before, _) = settled(&storage, "a").await;
     // The commit waits for a row, so that it is under way for certain when the server stops.
     let mut session = Session::open(server.url()).await;
     session.hold("a").await;
-    let appending = append(&storage, note("a", epochs[0], 0));
+    let appending = append(&storage, note("a", before, 0));
     session.waiting(1).await;
     server.pause().unwrap();
     let outcome = tokio::time::timeout(LIMIT, appending).await.unwrap();
     unknown(&outcome.unwrap());
     // No connection can be opened, so this is certain.
-    let outcome = storage.append(note("a", epochs[0], 0)).await;
+    let outcome = storage.append(note("a", before, 0)).await;
     failed(&outcome, ErrorKind::Unavailable);
 
     server.resume().unwrap();
     session.let_go().await;
     let (epoch, revision) = settled(&storage, "a").await;
-    let next = storage.append(note("a", epoch, revision)).await;
+    let next = patient.append(note("a", epoch, revision)).await;
     assert_eq!(committed(&next), revision + 1);
-    let stale = storage.append(note("a", epochs[0], revision + 1)).await;
+    let stale = patient.append(note("a", before, revision + 1)).await;
     assert!(matches!(stale, AppendOutcome::Fenced { .. }), "{stale:?}");
 }
 
