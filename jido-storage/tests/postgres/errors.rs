@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use jido_storage::{ErrorKind, PostgresStorage, Storage};
+use jido_storage::{AppendOutcome, ErrorKind, PostgresStorage, Storage};
 use jido_testkit::postgres::TemporaryPostgres;
+use sqlx::{Connection, PgConnection};
 
 use crate::fixture::*;
 
@@ -62,8 +63,8 @@ async fn a_row_that_is_held_fails_its_commit_alone() {
 async fn a_statement_that_takes_too_long_is_undone() {
     let server = server().await;
     let url = server.fresh_database().await.unwrap();
-    let short = options(&url).statement_timeout(Duration::from_millis(200));
     let (storage, epochs) = claimed(options(&url), &["a"]).await;
+    let short = options(&url).statement_timeout(Duration::from_millis(200));
     let short = connect_impatient(short).await;
     let mut session = Session::open(&url).await;
     session.hold("a").await;
@@ -170,21 +171,27 @@ async fn a_database_that_is_set_read_only_refuses_writes() {
 
 #[tokio::test]
 async fn a_server_without_a_connection_left_is_told_as_such() {
+    const MOST: usize = 6;
     let server = TemporaryPostgres::builder()
         .own()
-        .setting("max_connections", "6")
+        .setting("max_connections", MOST.to_string())
         .setting("superuser_reserved_connections", "0")
         .start()
         .await
         .unwrap();
     let (storage, epochs) = claimed(options(server.url()), &["a"]).await;
     storage.close().await;
-    let storage = connect(server.url()).await;
-    let mut held = Vec::new();
-    while let Ok(connection) = <sqlx::PgConnection as sqlx::Connection>::connect(server.url()).await
-    {
-        held.push(connection);
-    }
+    // It opens connections when they are needed, and has none yet.
+    let storage = connect_impatient(impatient(server.url())).await;
+    // One that is still about to end counts too, and its place is free a little later.
+    let take_all = async {
+        let mut held = Vec::new();
+        while held.len() < MOST {
+            held.extend(PgConnection::connect(server.url()).await);
+        }
+        held
+    };
+    let held = tokio::time::timeout(LIMIT, take_all).await.unwrap();
     let outcome = storage.append(note("a", epochs[0], 0)).await;
     failed(&outcome, ErrorKind::Unavailable);
     let refused = PostgresStorage::connect(options(server.url())).await;
@@ -196,7 +203,7 @@ async fn a_server_without_a_connection_left_is_told_as_such() {
     let again = async {
         loop {
             match storage.append(note("a", epochs[0], 0)).await {
-                jido_storage::AppendOutcome::Failed(error) => assert!(error.is_retryable()),
+                AppendOutcome::Failed(error) => assert!(error.is_retryable()),
                 outcome => return committed(&outcome),
             }
         }
