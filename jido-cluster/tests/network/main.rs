@@ -319,8 +319,12 @@ fn a_discovered_node() {
 }
 
 fn a_stop_hands_over() {
-    let (mut a, mut b) = pair();
-    let seed_is_own = a.address.clone();
+    // It listens there again, where nobody else may listen meanwhile.
+    let seed_is_own = free_address();
+    let mut a = Process::start_at("a", &seed_is_own, &[]);
+    let mut b = Process::start("b", &[&seed_is_own]);
+    a.sees_up(&b);
+    b.sees_up(&a);
     a.tell(&format!("send {} 50000 100", b.incarnation));
     a.stops();
     b.says(&format!("down {}", a.incarnation));
