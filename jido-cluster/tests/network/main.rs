@@ -250,13 +250,15 @@ fn another_cluster_is_refused() {
 
 fn a_killed_peer() {
     let (at_a, at_b) = (free_address(), free_address());
-    let mut a = Process::start_at("a", &at_a, &[&at_b]);
+    // So patient that nothing but the end of its connection tells that a peer is gone.
+    let patient = Process::launch_at("a", &at_a, &[&at_b]).set("unreachable_after", 30_000);
+    let mut a = patient.start();
     let mut b = Process::start_at("b", &at_b, &[&at_a]);
     a.sees_up(&b);
     for _ in 0..3 {
         let first_life = b.incarnation.clone();
         b.kill();
-        a.says_within(&format!("down {first_life}"), Duration::from_secs(2));
+        a.says_within(&format!("down {first_life}"), Duration::from_secs(10));
         b = Process::start_at("b", &at_b, &[&at_a]);
         assert_ne!(b.incarnation, first_life);
         a.sees_up(&b);
