@@ -37,6 +37,8 @@ pub enum Rule {
     Thread,
     /// The directory: who is in it, and its pages.
     Directory,
+    /// Records of many agents: an answer for every question, in its place.
+    Heads,
     /// Reminders: committed with the rest, and found when due.
     Reminder,
     /// All rules at once: operations that are generated, or race.
@@ -45,7 +47,7 @@ pub enum Rule {
 
 impl Rule {
     /// All of them, in order.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Claim,
         Self::Append,
         Self::Batch,
@@ -58,6 +60,7 @@ impl Rule {
         Self::Delete,
         Self::Thread,
         Self::Directory,
+        Self::Heads,
         Self::Reminder,
         Self::Whole,
     ];
@@ -83,6 +86,7 @@ impl Rule {
             Self::Delete => "deletion leaves nothing but the epoch and the revision",
             Self::Thread => "a thread is read in order, by pages, as it was written",
             Self::Directory => "the directory lists every agent once, dormant ones too, by pages",
+            Self::Heads => "records of many agents at once stand in the order asked for",
             Self::Reminder => {
                 "reminders go with their commit, and agents are found when they are due"
             }

@@ -33,6 +33,7 @@ mod directory;
 mod erasing;
 mod fixture;
 mod generated;
+mod heads;
 mod hostile;
 mod journal;
 mod keys;
@@ -78,6 +79,7 @@ pub fn cases() -> impl Iterator<Item = Case> {
         threads::CASES,
         journal::CASES,
         directory::CASES,
+        heads::CASES,
         limits::CASES,
         keys::CASES,
         races::CASES,

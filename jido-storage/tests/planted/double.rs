@@ -61,6 +61,15 @@ pub(crate) trait Flaw: fmt::Debug + Send + Sync + 'static {
         rows.head(id).await
     }
 
+    async fn heads(&self, rows: &Rows, ids: &[AgentId]) -> Result<Vec<Option<AgentRecord>>, Error> {
+        // By way of `head`, so that a flaw there shows here too.
+        let mut heads = Vec::with_capacity(ids.len());
+        for id in ids {
+            heads.push(self.head(rows, id).await?);
+        }
+        Ok(heads)
+    }
+
     async fn read_thread(
         &self,
         rows: &Rows,
@@ -182,6 +191,10 @@ impl<F: Flaw> Storage for Planted<F> {
 
     async fn head(&self, id: &AgentId) -> Result<Option<AgentRecord>, Error> {
         self.flaw.head(&self.rows, id).await
+    }
+
+    async fn heads(&self, ids: &[AgentId]) -> Result<Vec<Option<AgentRecord>>, Error> {
+        self.flaw.heads(&self.rows, ids).await
     }
 
     async fn read_thread(

@@ -33,6 +33,7 @@ mod dormant_hidden;
 mod due_skips_those_of_one_time;
 mod due_stays_after_deletion;
 mod half_written_beyond_the_limit;
+mod heads_in_another_order;
 mod keys_collide;
 mod live_owner_taken_from;
 mod no_epoch_check;

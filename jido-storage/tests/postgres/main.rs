@@ -12,7 +12,6 @@ mod corrupt;
 mod crash;
 mod errors;
 mod fixture;
-mod heads;
 mod lives;
 mod lost;
 mod numbers;
