@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use jido_testkit::Error;
 use jido_testkit::process::{Load, LoadOptions, ProcessCluster};
 
 use crate::{all_joined, cluster, eventually};
@@ -66,8 +67,26 @@ async fn the_last_node_drains_too_and_its_counters_are_there_for_the_next() {
 #[tokio::test]
 async fn a_node_that_drains_says_that_it_is_not_ready() {
     let mut cluster: ProcessCluster = cluster().nodes(1).start().await.unwrap();
-    let n1 = cluster.client("n1").unwrap();
-    let probe = n1.clone();
+    let mut error = told_while_it_drains(&mut cluster).await;
+    // It says so for half a second, which a machine with much else to do may miss now and then,
+    // but not always: then nobody listens any more.
+    for _ in 0..3 {
+        if error.status().is_some() {
+            break;
+        }
+        cluster.restart("n1").await.unwrap();
+        error = told_while_it_drains(&mut cluster).await;
+    }
+    assert_eq!(
+        (error.status(), error.code()),
+        (Some(503), Some("not_ready")),
+        "{error}"
+    );
+}
+
+/// The first thing but "ready" that comes of asking a node that is told to end.
+async fn told_while_it_drains(cluster: &mut ProcessCluster) -> Error {
+    let probe = cluster.client("n1").unwrap();
     let not_ready = async {
         loop {
             if let Err(error) = probe.ready().await {
@@ -76,12 +95,8 @@ async fn a_node_that_drains_says_that_it_is_not_ready() {
         }
     };
     let (error, status) = tokio::join!(not_ready, cluster.terminate("n1", Duration::from_secs(15)));
-    assert_eq!(
-        (error.status(), error.code()),
-        (Some(503), Some("not_ready")),
-        "{error}"
-    );
     assert_eq!(status.unwrap().code(), Some(0));
+    error
 }
 
 /// Waits for so many more acknowledged increments.
