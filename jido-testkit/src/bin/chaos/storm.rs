@@ -66,6 +66,14 @@ pub(super) async fn run(arguments: &Storm) -> Result<bool, Failure> {
     }
     let report = chaos::run(&options, say).await?;
     say(&report.to_string());
+    if !report.is_good() {
+        for error in &report.errors {
+            say(&format!("  error: {error}"));
+        }
+    }
+    if let Some(dir) = &report.kept {
+        say(&format!("the nodes' logs are kept in {}", dir.display()));
+    }
     let file = match (&arguments.history, report.is_good()) {
         (Some(file), _) => file.clone(),
         (None, true) => return Ok(true),

@@ -30,8 +30,8 @@ pub(super) struct Killed {
 }
 
 /// What was done, and what was wrong with how nodes took it.
-pub(super) struct Injector {
-    pub(super) stage: Running,
+pub(super) struct Injector<'a> {
+    stage: &'a mut Running,
     kinds: Vec<FaultKind>,
     /// Those that are still to come before all happen again.
     to_come: Vec<FaultKind>,
@@ -42,9 +42,9 @@ pub(super) struct Injector {
     pub(super) complaints: Vec<String>,
 }
 
-impl Injector {
+impl<'a> Injector<'a> {
     pub(super) fn new(
-        stage: Running,
+        stage: &'a mut Running,
         kinds: Vec<FaultKind>,
         lease_ttl: Duration,
         seed: u64,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::fault::FaultKind;
@@ -41,8 +41,11 @@ pub struct Report {
     pub after_kills: Figures,
     /// All that is wrong, in words; empty for a good run.
     pub violations: Vec<String>,
-    /// The last errors with which clients gave up.
+    /// The last errors with which clients gave up, and those of keys that could not be read
+    /// in the end.
     pub errors: Vec<String>,
+    /// Where the nodes' logs are kept if anything is wrong.
+    pub kept: Option<PathBuf>,
 }
 
 impl Report {
@@ -50,13 +53,13 @@ impl Report {
         options: &Options,
         took: Duration,
         done: LoadReport,
-        stored: BTreeMap<String, i64>,
-        injector: Injector,
+        (stored, unread): (BTreeMap<String, i64>, Vec<Error>),
+        injector: Injector<'_>,
     ) -> Self {
         let LoadReport {
             history,
             counts,
-            errors,
+            mut errors,
         } = done;
         let verdict = counters::check(&history, &stored);
         let mut violations = injector.complaints;
@@ -80,6 +83,8 @@ impl Report {
             let given_up = counts.failed - verdict.unknown;
             violations.push(format!("{given_up} operations were given up: {errors:#?}"));
         }
+        // The verdict names their keys.
+        errors.extend(unread.iter().map(ToString::to_string));
         Self {
             store: options.stage.store,
             took,
@@ -91,6 +96,7 @@ impl Report {
             errors,
             history,
             stored,
+            kept: None,
         }
     }
 

@@ -5,12 +5,9 @@ use std::time::Duration;
 use super::fault::FaultKind;
 use super::injector::Injector;
 use super::report::Report;
-use super::stage::Stage;
+use super::stage::{Running, Stage};
 use crate::Error;
 use crate::process::{DemoClient, Load, LoadOptions};
-
-/// How long a client tries: longer than anything stays broken.
-const PATIENCE: Duration = Duration::from_secs(90);
 
 /// How long a client waits for an answer before it tries the same again elsewhere.
 /// Shorter than a node tries itself, so that tries of one request meet.
@@ -30,6 +27,8 @@ pub struct Options {
     pub keys: usize,
     /// How many of a hundred operations are reads.
     pub reads: u32,
+    /// How long a client tries: longer than anything that is mended stays broken.
+    pub patience: Duration,
     /// What goes wrong; what doesn't fit the storage is left out.
     pub faults: Vec<FaultKind>,
     /// What choices are drawn from.
@@ -45,21 +44,45 @@ impl Options {
             clients: 8,
             keys: 20,
             reads: 25,
+            patience: Duration::from_secs(90),
             faults: FaultKind::ALL.to_vec(),
             seed: 1,
         }
     }
 }
 
-/// Runs it and judges it; `tell` hears of each fault once it is over.
+/// Runs it and judges it; `tell` hears of each fault once it is over. One that can't be
+/// mended ends the run.
 ///
 /// # Errors
 ///
-/// Those of starting a cluster and its server, and of nodes that don't come back.
-/// What clients and nodes did wrong stands in the report.
+/// Those of starting a cluster and its server, and of a client that panics. What clients and
+/// nodes did wrong stands in the report, also that they did not come back, and that keys
+/// can't be read in the end: all else that was seen is needed to find out why.
 pub async fn run(options: &Options, mut tell: impl FnMut(&str)) -> Result<Report, Error> {
+    let mut running = options.stage.start().await?;
+    let report = carry_out(options, &mut running, &mut tell).await;
+    let kept = match &report {
+        Ok(report) if report.is_good() => None,
+        _ => running.cluster.keep_dir(),
+    };
+    match (report, kept) {
+        (Ok(report), kept) => Ok(Report { kept, ..report }),
+        (Err(error), kept) => {
+            if let Some(dir) = kept {
+                tell(&format!("logs are kept in {}", dir.display()));
+            }
+            Err(error)
+        }
+    }
+}
+
+async fn carry_out(
+    options: &Options,
+    running: &mut Running,
+    tell: &mut impl FnMut(&str),
+) -> Result<Report, Error> {
     let stage = &options.stage;
-    let running = stage.start().await?;
     let nodes: Vec<DemoClient> = running
         .cluster
         .nodes()
@@ -76,19 +99,24 @@ pub async fn run(options: &Options, mut tell: impl FnMut(&str)) -> Result<Report
         plain_keys: (0..plain).map(|key| format!("plain-{key}")).collect(),
         reads: options.reads,
         seed: options.seed,
-        patience: PATIENCE,
+        patience: options.patience,
     })?;
     let mut kinds = options.faults.clone();
     kinds.retain(|kind| kind.fits(stage.store));
     let mut injector = Injector::new(running, kinds, stage.lease_ttl, options.seed);
     while load.elapsed() < options.duration || !injector.is_through() {
-        tell(&injector.one(&load).await?);
+        match injector.one(&load).await {
+            Ok(done) => tell(&done),
+            Err(error) => {
+                let spoiled = format!("what went wrong could not be mended: {error}");
+                tell(&spoiled);
+                injector.complaints.push(spoiled);
+                break;
+            }
+        }
     }
     let took = load.elapsed();
     let done = load.stop().await?;
-    let (stored, unread) = done.stored(&nodes).await;
-    if let Some(error) = unread.into_iter().next() {
-        return Err(error);
-    }
+    let stored = done.stored(&nodes).await;
     Ok(Report::new(options, took, done, stored, injector))
 }
