@@ -49,7 +49,7 @@ impl<A: Agent> AgentRef<A> {
     /// Sends a message and returns at once. While the agent stays where it is, and this node knows
     /// where, messages that one task sends arrive in order; one that is refused there and
     /// goes on to another node may be overtaken. One that can't be delivered
-    /// within [`DEFAULT_CALL_TIMEOUT`], or that another node refuses, is dropped; the log tells of
+    /// within [`DEFAULT_CALL_TIMEOUT`], or that is refused later, here or there, is dropped; the log tells of
     /// the first of these, the second, the fourth and so on. To know what became of
     /// it, [`call`](AgentRef::call).
     ///
@@ -58,8 +58,8 @@ impl<A: Agent> AgentRef<A> {
     /// The message was not sent: [`Stopped`](crate::ErrorKind::Stopped) when this node's manager has
     /// stopped; [`Overloaded`](crate::ErrorKind::Overloaded) when too much waits already: for the agent
     /// on this node, for its node, or (65,536 messages of the manager) on its way from here without anybody
-    /// waiting for it; [`InvalidInput`](crate::ErrorKind::InvalidInput) when it is larger than an
-    /// envelope may be.
+    /// waiting for it; [`InvalidInput`](crate::ErrorKind::InvalidInput) when it goes to
+    /// another node and does not serialize, or is larger than an envelope may be.
     pub fn send_message(&self, message: A::Message) -> Result<(), Error> {
         let router = self.handle.router();
         if router.is_stopped() {

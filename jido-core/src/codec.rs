@@ -151,8 +151,9 @@ pub fn write_payload<T: Serialize>(value: &T, out: &mut Vec<u8>) -> Result<(), E
 pub fn decode_payload<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     check_depth::<T>(bytes, ErrorKind::Corrupt)?;
     let mut decoder = rmp_serde::Deserializer::from_read_ref(bytes);
-    // It doesn't count variants, and refuses the last level that it is told of.
-    decoder.set_max_depth(MAX_DEPTH + 1);
+    // It doesn't count variants, but values of other types than MessagePack's own, within the
+    // last level, and refuses the last that it is told of.
+    decoder.set_max_depth(MAX_DEPTH + 2);
     T::deserialize(&mut decoder).map_err(|cause| {
         Error::corrupt(format!(
             "{} bytes could not be read as {}",

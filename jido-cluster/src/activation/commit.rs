@@ -272,6 +272,19 @@ impl<A: Agent> Running<A> {
         Ok(())
     }
 
+    /// The same for who can't wait for the next try: storage is asked a few times.
+    pub(super) async fn write_all(&mut self) -> Result<(), Refusal> {
+        for _ in 0..SETTLE_TRIES {
+            self.flush().await?;
+            if !self.pipeline.is_dirty() {
+                return Ok(());
+            }
+            tokio::time::sleep(SETTLE_PAUSE).await;
+        }
+        tracing::error!(agent = %self.id, "what an agent has acknowledged could not be written");
+        Ok(())
+    }
+
     /// Commits what is left and gives the claim back, in one transaction.
     pub(super) async fn hibernate(&mut self) -> Result<(), Failed> {
         self.commit_ended().await.map_err(Failed::Lost)?;

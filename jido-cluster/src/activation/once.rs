@@ -59,6 +59,11 @@ impl<A: Agent> Running<A> {
     /// Takes up the tries that waited for the commit that has ended.
     pub(super) async fn resume_waiting(&mut self) {
         for delivery in std::mem::take(&mut self.waiting) {
+            // One before it has failed, and could not be undone.
+            if self.unreadable.is_some() {
+                delivery.refuse(Refusal::Stopped);
+                continue;
+            }
             let delivery = self.repeated(delivery).await;
             let now = self.router.core().deadlines.now();
             if let Some(begun) = delivery.and_then(|delivery| self.begin(delivery, now)) {

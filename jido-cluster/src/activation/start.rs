@@ -57,8 +57,10 @@ async fn claim_and_load<A: Agent>(start: &Start<A>) -> Result<Running<A>, Refusa
         .acquire()
         .await
         .map_err(|_| Refusal::Stopped)?;
+    // One that doesn't answer in time is taken not to run it.
     let apart = router.runs_apart(&start.key, ASK_AROUND).await;
-    if let Some(hint) = apart.map_err(|error| Refusal::unsettled(error.to_string()))? {
+    let apart = apart.map_err(|error| Refusal::unsettled(error.to_string()))?;
+    if let Some(hint) = apart.node {
         return Err(Refusal::NotOwner { hint: Some(hint) });
     }
     let early = if is_planted!(ClaimAndLoadInOneStep) {

@@ -168,7 +168,7 @@ impl<A: Agent> State<A> {
         let Phase::Running(running) = &mut self.phase else {
             return;
         };
-        let written = running.flush().await;
+        let written = running.write_all().await;
         let why = running.unreadable.take().map(|why| *why);
         self.fail(myself, written.err().or(why).unwrap_or(Refusal::Stopped));
     }

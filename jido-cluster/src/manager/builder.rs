@@ -277,6 +277,7 @@ impl<A: Agent> ManagerBuilder<A> {
         }
         if let (Some(park), Some(idle)) = (self.patience.park, self.patience.hibernate)
             && park >= idle
+            && idle < Duration::MAX
         {
             return refused(
                 "park_after is no less than idle_timeout: agents would hibernate before they are parked",

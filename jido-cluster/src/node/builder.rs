@@ -240,8 +240,8 @@ impl NodeBuilder {
     /// # Errors
     ///
     /// [`InvalidInput`](ErrorKind::InvalidInput) for a value that is refused, with
-    /// the field and the limit; [`Startup`](ErrorKind::Startup) when it can't listen,
-    /// or when addresses and cookie don't go together.
+    /// the field and the limit, also when addresses and cookie don't go together;
+    /// [`Startup`](ErrorKind::Startup) when it can't listen.
     pub async fn start(mut self) -> Result<Node, Error> {
         let name = NodeName::new(&self.name)?;
         let cluster = ClusterName::new(&self.cluster)?;

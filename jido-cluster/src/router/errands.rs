@@ -37,8 +37,8 @@ impl Tried {
     fn may_be_done(&self, errand: Errand) -> bool {
         match self {
             Self::Interrupted => true,
-            Self::Refused(Refusal::NotOwner { .. } | Refusal::Overloaded) => false,
-            Self::Refused(_) => errand == Errand::Delete,
+            Self::Refused(Refusal::Unsettled(_) | Refusal::Stopped) => errand == Errand::Delete,
+            Self::Refused(_) => false,
             Self::Done | Self::Unreachable | Self::NotPassedOn => false,
         }
     }
@@ -101,7 +101,7 @@ impl<A: Agent> Router<A> {
                 ended = tried => ended.map_err(|error| at_least(error, executed))?,
                 () = &mut time_out => return Err(timed_out(timeout, Executed::Maybe)),
             };
-            if ended.may_be_done(wanted.errand) {
+            if target != Target::Nowhere && ended.may_be_done(wanted.errand) {
                 executed = Executed::Maybe;
             }
             let (next, refusal) = match ended {

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use jido_core::{
-    Agent, AgentKey, AnswerStatus, Executed, Incarnation, NodeName, Operation, decode_payload,
+    Agent, AgentKey, Answer, AnswerStatus, Executed, Incarnation, NodeName, Operation,
+    decode_payload,
 };
 use jido_storage::{AgentRecord, Cursor, DirectoryPage, DirectoryQuery, NodeState};
 
@@ -47,6 +48,14 @@ pub struct Stats {
     pub migrations: Migrations,
 }
 
+/// What those members told who keep their records in another storage.
+pub(crate) struct Apart {
+    /// One that runs the agent.
+    pub(crate) node: Option<Incarnation>,
+    /// Whether all of them told, where none was found.
+    pub(crate) all_told: bool,
+}
+
 /// A page of a manager's agents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -68,10 +77,16 @@ impl<A: Agent> Router<A> {
             return Ok(Some(self.core.incarnation));
         }
         let expires = self.core.deadlines.now() + timeout;
-        match in_time(timeout, Executed::No, self.owner_in_storage(key)).await? {
-            Some(owner) => Ok(Some(owner)),
-            None => self.runs_apart(key, self.left(expires)).await,
+        let stored = in_time(timeout, Executed::No, self.owner_in_storage(key));
+        if let Some(owner) = stored.await? {
+            return Ok(Some(owner));
         }
+        let apart = self.runs_apart(key, self.left(expires)).await?;
+        if apart.node.is_none() && !apart.all_told {
+            let why = "a node with a storage of its own did not say whether it runs the agent";
+            return Err(Error::new(ErrorKind::Unavailable, why));
+        }
+        Ok(apart.node)
     }
 
     /// The node that owns the agent, unless it is gone.
@@ -95,25 +110,41 @@ impl<A: Agent> Router<A> {
 
     /// Asks those members that keep their records in another storage whether they run
     /// the agent: all of them where storage is this process's own, and none where all
-    /// share it. There is nobody else to ask; one that doesn't answer in time is taken
-    /// not to.
+    /// share it. There is nobody else to ask.
     pub(crate) async fn runs_apart(
         &self,
         key: &AgentKey,
         timeout: Duration,
-    ) -> Result<Option<Incarnation>, Error> {
+    ) -> Result<Apart, Error> {
         let expires = self.core.deadlines.now() + timeout;
         let Some(sharing) = in_time(timeout, Executed::No, self.sharing()).await? else {
-            return Ok(None);
+            return Ok(Apart {
+                node: None,
+                all_told: true,
+            });
         };
         let mut apart = self.others();
         apart.retain(|member| !sharing.contains(member));
         let answers = self
             .ask_all(apart, Some(key), Operation::Lookup, self.left(expires))
             .await;
-        Ok(answers
-            .into_iter()
-            .find_map(|(member, answer)| answer.map(|_| member)))
+        let mut all_told = true;
+        for (member, answer) in answers {
+            match answer.map(|answer| answer.status) {
+                Some(AnswerStatus::Ok) => {
+                    return Ok(Apart {
+                        node: Some(member),
+                        all_told,
+                    });
+                }
+                Some(AnswerStatus::NotOwner) => {}
+                _ => all_told = false,
+            }
+        }
+        Ok(Apart {
+            node: None,
+            all_told,
+        })
     }
 
     /// The other members that run this manager.
@@ -201,7 +232,10 @@ impl<A: Agent> Router<A> {
             let Some(member) = view.get(member) else {
                 continue;
             };
-            let Some(payload) = answer else { continue };
+            let answer = answer.filter(|answer| answer.status == AnswerStatus::Ok);
+            let Some(Answer { payload, .. }) = answer else {
+                continue;
+            };
             let told: (u64, u64, Migrations) = decode_payload(&payload).map_err(|error| {
                 Error::new(ErrorKind::Incompatible, error.to_string()).caused_by(error)
             })?;
@@ -235,14 +269,14 @@ impl<A: Agent> Router<A> {
         Ok(AgentPage { agents, next })
     }
 
-    /// Asks these members; gives the payload of each that answered well in time.
+    /// Asks these members; gives the answer of each that answered in time.
     async fn ask_all(
         &self,
         members: Vec<Incarnation>,
         key: Option<&AgentKey>,
         operation: Operation,
         timeout: Duration,
-    ) -> Vec<(Incarnation, Option<Bytes>)> {
+    ) -> Vec<(Incarnation, Option<Answer>)> {
         let asked: FuturesUnordered<_> = members
             .into_iter()
             .map(|member| {
@@ -259,9 +293,10 @@ impl<A: Agent> Router<A> {
                         return (member, None);
                     };
                     // A member that is too slow is left out.
-                    let answer = tokio::time::timeout(timeout, asked).await.ok().flatten();
-                    let ok = answer.filter(|answer| answer.status == AnswerStatus::Ok);
-                    (member, ok.map(|answer| answer.payload))
+                    (
+                        member,
+                        tokio::time::timeout(timeout, asked).await.ok().flatten(),
+                    )
                 }
             })
             .collect();

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use jido_core::{Agent, AgentKey, RequestTry};
+use jido_core::{Agent, AgentKey, Executed, RequestTry};
 
 use super::request::RequestOptions;
 use super::{Router, Target};
@@ -83,6 +83,11 @@ impl<A: Agent> Router<A> {
         // The first try is begun now, and not by a task, which may be overtaken by the next one's.
         // Whoever is to be woken is the task, by its own first look.
         match Pin::new(&mut sent).poll(&mut Context::from_waker(Waker::noop())) {
+            // One that has got there so soon may have been executed.
+            Poll::Ready(Err(error)) if error.executed() != Executed::No => {
+                self.not_delivered(key, &error);
+                Ok(())
+            }
             Poll::Ready(sent) => sent,
             Poll::Pending => {
                 let (router, key) = (self.me.clone(), key.clone());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jido_cluster::{ErrorKind, Executed, Seq, decode_payload};
 
-use crate::harness::{Cluster, Message, eventually, key_on};
+use crate::harness::{Cluster, Message, key_on};
 
 /// So many of a manager may be on their way without anybody waiting for them.
 const MAX_UNDER_WAY: usize = 65_536;
@@ -56,19 +56,27 @@ async fn one_for_which_there_is_no_room_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_more_are_on_their_way_than_are_waited_for() {
-    let nodes = Cluster::new().start_many(2).await;
-    let key = key_on(&nodes[0].1, &nodes[1].0).await;
-    let agent = nodes[0].1.get(&key).await.unwrap();
-    // No answer comes before this task lets others go on.
-    let refused: Vec<_> = (0..MAX_UNDER_WAY + 10)
-        .filter_map(|_| agent.send_message(Message::Get).err())
-        .collect();
-    assert_eq!(refused.len(), 10);
-    for error in refused {
-        assert_eq!(error.kind(), ErrorKind::Overloaded);
-        assert_eq!(error.executed(), Executed::No);
+async fn no_more_are_on_their_way_than_may_be_to_all_nodes_together() {
+    let nodes = Cluster::new().start_many(3).await;
+    // To each of them half as many may be open.
+    let mut agents = Vec::new();
+    for (node, _) in &nodes[1..] {
+        let key = key_on(&nodes[0].1, node).await;
+        agents.push(nodes[0].1.get(&key).await.unwrap());
     }
-    eventually(|| agent.send_message(Message::Add(1)).is_ok()).await;
-    assert_eq!(agent.call(Message::Get).await.unwrap(), 1);
+    for _ in 0..2 {
+        // No answer comes before this task lets others go on.
+        let refused: Vec<_> = (0..MAX_UNDER_WAY + 10)
+            .filter_map(|i| agents[i % 2].send_message(Message::Get).err())
+            .collect();
+        assert_eq!(refused.len(), 10);
+        for error in refused {
+            assert_eq!(error.kind(), ErrorKind::Overloaded);
+            assert_eq!(error.executed(), Executed::No);
+        }
+        // All are taken or dropped.
+        tokio::time::sleep(Duration::from_secs(10)).await;
+    }
+    agents[0].send_message(Message::Add(1)).unwrap();
+    assert_eq!(agents[0].call(Message::Get).await.unwrap(), 1);
 }
