@@ -81,15 +81,27 @@ pub fn history(
     keys.sort_unstable();
     keys.dedup();
     for key in keys {
-        let record = records.get(key);
-        violations.extend(effects::check(key, history, record));
-        violations.extend(once::check_repeats(key, history));
-        let Some(record) = record else { continue };
-        violations.extend(thread::check(key, record));
-        violations.extend(once::check(key, record));
-        violations.extend(order::check(key, history, record));
-        violations.extend(reads::check(key, history, record, reads).violations);
+        violations.extend(of_one(key, history, records.get(key), reads));
     }
+    violations
+}
+
+/// The same for one key.
+pub fn of_one(
+    key: &str,
+    history: &History,
+    record: Option<&Record>,
+    reads: reads::Promise,
+) -> Vec<Violation> {
+    let mut violations = effects::check(key, history, record);
+    violations.extend(once::check_repeats(key, history));
+    let Some(record) = record else {
+        return violations;
+    };
+    violations.extend(thread::check(key, record));
+    violations.extend(once::check(key, record));
+    violations.extend(order::check(key, history, record));
+    violations.extend(reads::check(key, history, record, reads).violations);
     violations
 }
 

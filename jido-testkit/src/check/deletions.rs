@@ -6,6 +6,7 @@ use std::time::Duration;
 use jido_cluster::Revision;
 
 use super::Violation;
+use crate::history::{History, Operation, Outcome};
 use crate::sim::{Applied, Change};
 
 const TOLD: &str = "an agent that was said to be deleted had been";
@@ -62,9 +63,43 @@ pub fn check(
     violations
 }
 
+/// The revision of an agent's last deletion, and the changes after it.
+pub fn since_the_last(changes: &[Applied]) -> (Revision, &[Applied]) {
+    let deletions = (1..).zip(changes).filter_map(|(after, applied)| {
+        let Change::Deleted { revision } = applied.change else {
+            return None;
+        };
+        Some((revision, changes.get(after..).unwrap_or_default()))
+    });
+    deletions.last().unwrap_or((Revision::ZERO, changes))
+}
+
+/// What clients know of an agent since it was deleted at this revision. What was answered
+/// before that was deleted with it, and so was the record of its request: another try may have been
+/// carried out since.
+pub fn history_since(deleted: Revision, operations: Vec<Operation>) -> History {
+    let since = operations.into_iter().map(|op| {
+        let by = op.answer().and_then(|answer| answer.by);
+        let outcome = match op.outcome {
+            Outcome::Answered(_) if by.is_none_or(|by| by.revision <= deleted.0) => {
+                Outcome::Unknown
+            }
+            outcome => outcome,
+        };
+        Operation {
+            outcome,
+            // These may be of another of the agent's lives.
+            repeats: Vec::new(),
+            ..op
+        }
+    });
+    History::new(since.collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::{Action, Answer, By};
     use jido_cluster::Epoch;
 
     fn at(seconds: u64) -> Duration {
@@ -107,6 +142,36 @@ mod tests {
         // Before there was anything, by this very deletion, and between it and the next commit.
         assert!(holds(told(0, 3)) && holds(told(4, 6)) && holds(told(6, 7)) && holds(told(7, 9)));
         assert!(!holds(told(2, 4)) && !holds(told(9, 10)));
+    }
+
+    #[test]
+    fn what_was_answered_before_a_deletion_is_not_looked_for_after_it() {
+        let answered = |id: u64, revision: u64| Operation {
+            id,
+            client: 1,
+            key: "a".to_owned(),
+            action: Action::Add(1),
+            invoked: id * 10,
+            first_try: None,
+            ended: id * 10 + 5,
+            outcome: Outcome::Answered(Answer {
+                value: 1,
+                done: true,
+                by: Some(By { epoch: 1, revision }),
+            }),
+            repeats: Vec::new(),
+        };
+        let changes = [committed(1, 1), deleted(2, 2), committed(3, 3)];
+        let (revision, since) = since_the_last(&changes);
+        assert_eq!((revision, since), (Revision(2), &changes[2..]));
+        assert_eq!(since_the_last(since), (Revision::ZERO, since));
+        let history = history_since(revision, vec![answered(1, 1), answered(2, 3)]);
+        let known: Vec<bool> = history
+            .operations
+            .iter()
+            .map(Operation::had_effect)
+            .collect();
+        assert_eq!(known, [false, true]);
     }
 
     #[test]

@@ -13,13 +13,14 @@ use super::ledger::Worked;
 use super::placing::{cluster, settle_places};
 use super::plan::{self, Ask, Plan, Task};
 use super::reminders::{self, Reminders};
-use crate::check::Violation;
 use crate::check::deletions::{self, Deletion};
 use crate::check::hops::Sent;
 use crate::check::places::Settled;
+use crate::check::reads::Promise;
 use crate::check::recovery::Probe;
+use crate::check::{self, Violation};
 use crate::history::{Action, History, Kept, Mark, Noted, Operation, Record};
-use crate::sim::{CLUSTER, Change, Journal, MANAGER, SimCluster, World};
+use crate::sim::{Applied, CLUSTER, Change, Journal, MANAGER, SimCluster, World};
 use crate::wiring;
 
 /// How long a key is tried.
@@ -128,24 +129,36 @@ pub(super) async fn carry_out<A: Worked>(world: World, plan: Plan) -> Ran {
     let sent = cluster.sent();
     let mut records = BTreeMap::new();
     for place in plan.places() {
-        if let Some(record) = record(&cluster, &journal, place).await {
+        let Some(id) = agent(place) else { continue };
+        if let Some(record) = record(&cluster, &id, journal.of(&id), A::kept(place)).await {
             records.insert(plan::key(place), record);
         }
     }
+    let mut operations: Vec<Operation> = std::mem::take(&mut *history.lock());
+    operations.sort_by_key(|op| (op.invoked, op.id));
+    let scratch = plan::key(plan::SCRATCH);
+    let (scratch, operations) = operations.into_iter().partition(|op| op.key == scratch);
     let mut deletions = Vec::new();
     if let Some(id) = agent(plan::SCRATCH) {
         let thread = cluster.thread(&id).await;
         let thread: Vec<_> = thread.iter().map(|entry| entry.revision).collect();
         let (key, changes) = (id.key.as_str(), journal.of(&id));
         deletions = deletions::check(key, &told.lock(), changes, &thread);
+        let (deleted, since) = deletions::since_the_last(changes);
+        let record = record(&cluster, &id, since, A::kept(plan::SCRATCH)).await;
+        let history = deletions::history_since(deleted, scratch);
+        deletions.extend(check::of_one(
+            key,
+            &history,
+            record.as_ref(),
+            Promise::Committed,
+        ));
     }
     for place in 0..plan.options.nodes {
         cluster.crash(&plan::node(place), false);
     }
     // What is taken down lets go of what it holds.
     tokio::time::sleep(Duration::from_secs(5)).await;
-    let mut operations: Vec<Operation> = std::mem::take(&mut *history.lock());
-    operations.sort_by_key(|op| (op.invoked, op.id));
     Ran {
         history: History { operations },
         records,
@@ -240,16 +253,16 @@ fn agent(place: usize) -> Option<AgentId> {
     ))
 }
 
-/// What is stored of an agent, and how it came about; none if it was never committed.
+/// What is stored of an agent, and how it came about by these changes; none if it was not
+/// committed by them.
 async fn record<A: Worked>(
     cluster: &SimCluster<A>,
-    journal: &Journal,
-    place: usize,
+    id: &AgentId,
+    changes: &[Applied],
+    kept: Kept,
 ) -> Option<Record> {
-    let id = agent(place)?;
-    let kept = A::kept(place);
     let (mut marks, mut noted) = (Vec::new(), 0);
-    for applied in journal.of(&id) {
+    for applied in changes {
         let Change::Committed {
             revision,
             counts: true,
@@ -275,8 +288,8 @@ async fn record<A: Worked>(
     if marks.is_empty() {
         return None;
     }
-    let thread = cluster.thread(&id).await;
-    let ledger = A::read(cluster.stored(&id).await.as_deref(), &thread)?;
+    let thread = cluster.thread(id).await;
+    let ledger = A::read(cluster.stored(id).await.as_deref(), &thread)?;
     let thread = thread.iter().map(|entry| Noted {
         // An entry that can't be read shows as an operation that nobody asked for.
         id: A::operation(entry).unwrap_or(u64::MAX),

@@ -162,9 +162,6 @@ impl<A: Worked> Worker<A> {
     }
 
     fn record(&self, sending: &Sending, invoked: u64, outcome: Outcome) {
-        if sending.place == plan::SCRATCH {
-            return;
-        }
         self.history.lock().push(Operation {
             id: sending.id,
             client: self.number,

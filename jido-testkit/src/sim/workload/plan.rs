@@ -253,8 +253,8 @@ pub(super) fn node(place: usize) -> String {
     format!("n{}", place + 1)
 }
 
-/// The place of an agent that is deleted now and then, so that its history shows
-/// nothing; what is stored of it keeps to the rules all the same.
+/// The place of an agent that is deleted now and then, so that its history is judged from the last
+/// deletion on.
 pub(super) const SCRATCH: usize = usize::MAX;
 
 /// The places of agents that do little else than to wait for their reminders.
