@@ -65,7 +65,7 @@ impl<A: Agent> AgentRef<A> {
         if router.is_stopped() {
             return Err(stopped());
         }
-        let request = Some(self.handle.next_request(None, None));
+        let request = Some(self.handle.next_request(None, None)?);
         let trace = Trace::call(router.whose(self.key.as_str()), "send", None);
         let options = RequestOptions {
             cast: true,

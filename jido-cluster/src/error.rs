@@ -115,6 +115,14 @@ impl Error {
         self
     }
 
+    /// The error of a try, where those before it may have been executed.
+    pub(crate) fn at_least(self, executed: Executed) -> Self {
+        match self.executed() {
+            Executed::No => self.with_executed(executed),
+            _ => self,
+        }
+    }
+
     /// Adds the error that caused this one.
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {

@@ -23,6 +23,10 @@ pub const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest time that a call may be given.
 pub const MAX_CALL_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 
+/// How far a request may be made ahead of its node's clock, as its caller says. Records of requests
+/// go by that time, the earliest first: those from a far future would drive out all others.
+const MAX_AHEAD: Duration = Duration::from_secs(5 * 60);
+
 /// Reaches the agents of one manager by key, wherever in the cluster they are.
 /// Cloning is cheap; clones number their requests together.
 pub struct Handle<A: Agent> {
@@ -306,22 +310,36 @@ impl<A: Agent> Handle<A> {
     }
 
     /// A request that is about to be made: under the caller's id, which may have been
-    /// tried before, or numbered here.
+    /// tried before, or numbered here. Refused where the caller says that it was made too far
+    /// ahead.
     pub(crate) fn next_request(
         &self,
         id: Option<RequestId>,
         issued_at: Option<Timestamp>,
-    ) -> RequestTry {
+    ) -> Result<RequestTry, Error> {
         let made = issued_at.or_else(|| id.and_then(RequestId::issued_at));
-        RequestTry {
+        let wall = || self.router.core().environment.wall();
+        let ahead = made.map_or(0, |made| made.0.saturating_sub(wall().0));
+        let ahead = Duration::from_millis(ahead);
+        if ahead > MAX_AHEAD {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!(
+                    "issued_at is {} s ahead of this node's clock: it is at most {} s",
+                    ahead.as_secs(),
+                    MAX_AHEAD.as_secs()
+                ),
+            ));
+        }
+        Ok(RequestTry {
             id: id.unwrap_or_else(|| self.requests.next()),
             issued_at: match (made, self.router.settings().requests) {
                 (Some(made), _) => made,
-                (None, Some(_)) => self.router.core().environment.wall(),
+                (None, Some(_)) => wall(),
                 // Nobody will ask.
                 (None, None) => Timestamp::default(),
             },
             first: id.is_none(),
-        }
+        })
     }
 }

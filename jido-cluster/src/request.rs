@@ -14,10 +14,6 @@ use crate::router::{Given, RequestOptions};
 use crate::runtime::{self, SHARDS};
 use crate::telemetry::Trace;
 
-/// How far a request may be made ahead of its node's clock, as its caller says. Records of requests
-/// go by that time, the earliest first: those from a far future would drive out all others.
-const MAX_AHEAD: Duration = Duration::from_secs(5 * 60);
-
 /// Numbers a client's requests, in a row for each shard.
 #[derive(Debug)]
 pub(crate) struct Numbers {
@@ -192,20 +188,8 @@ impl<'a, A: Agent> Request<'a, A> {
                 ),
             ));
         }
-        let request = self.handle.next_request(self.id, self.issued_at);
+        let request = self.handle.next_request(self.id, self.issued_at)?;
         let router = self.handle.router();
-        let now = router.core().environment.wall();
-        let ahead = Duration::from_millis(request.issued_at.0.saturating_sub(now.0));
-        if ahead > MAX_AHEAD {
-            return Err(Error::new(
-                ErrorKind::InvalidInput,
-                format!(
-                    "issued_at is {} s ahead of this node's clock: it is at most {} s",
-                    ahead.as_secs(),
-                    MAX_AHEAD.as_secs()
-                ),
-            ));
-        }
         let operation = if cast { "cast" } else { "call" };
         let trace = Trace::call(router.whose(self.key), operation, self.trace.clone());
         Ok(RequestOptions {

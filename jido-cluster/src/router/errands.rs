@@ -32,6 +32,16 @@ pub(super) enum Tried {
 }
 
 impl Tried {
+    /// Whether the node that was asked has the agent; an error where it did not tell.
+    pub(super) fn told(self, out_of_reach: impl FnOnce() -> Error) -> Result<bool, Error> {
+        match self {
+            Self::Done => Ok(true),
+            Self::Refused(Refusal::NotOwner { .. }) => Ok(false),
+            Self::Refused(refusal) => Err(refusal.into_error()),
+            Self::Unreachable | Self::Interrupted | Self::NotPassedOn => Err(out_of_reach()),
+        }
+    }
+
     /// Whether the errand may have been done all the same. That of a refusal is certain but for a
     /// deletion, of which storage may not have told what became of it.
     fn may_be_done(&self, errand: Errand) -> bool {
@@ -41,14 +51,6 @@ impl Tried {
             Self::Refused(_) => false,
             Self::Done | Self::Unreachable | Self::NotPassedOn => false,
         }
-    }
-}
-
-/// The error of a try, where those before it may have been executed.
-fn at_least(error: Error, executed: Executed) -> Error {
-    match error.executed() {
-        Executed::No => error.with_executed(executed),
-        _ => error,
     }
 }
 
@@ -98,7 +100,7 @@ impl<A: Agent> Router<A> {
             let tried = router.try_errand(wanted, target, &course, budget);
             let ended = tokio::select! {
                 biased;
-                ended = tried => ended.map_err(|error| at_least(error, executed))?,
+                ended = tried => ended.map_err(|error| error.at_least(executed))?,
                 () = &mut time_out => return Err(timed_out(timeout, Executed::Maybe)),
             };
             if target != Target::Nowhere && ended.may_be_done(wanted.errand) {
@@ -124,7 +126,7 @@ impl<A: Agent> Router<A> {
                 expires,
             };
             let paused = self.pause(wait, time_out.as_mut()).await;
-            paused.map_err(|error| at_least(error, executed))?;
+            paused.map_err(|error| error.at_least(executed))?;
         }
     }
 
@@ -301,12 +303,7 @@ impl<A: Agent> Router<A> {
         let Some(answer) = in_time(timeout, Executed::Maybe, asked).await? else {
             return Err(interrupted());
         };
-        match errand_answer(&answer)? {
-            Tried::Done => Ok(true),
-            Tried::Refused(Refusal::NotOwner { .. }) => Ok(false),
-            Tried::Refused(refusal) => Err(refusal.into_error()),
-            Tried::Unreachable | Tried::Interrupted | Tried::NotPassedOn => Err(out_of_reach()),
-        }
+        errand_answer(&answer)?.told(out_of_reach)
     }
 
     async fn stop_here(&self, key: &AgentKey, trace: &Trace) -> Result<bool, Error> {

@@ -209,12 +209,8 @@ impl<A: Agent> Router<A> {
     }
 
     async fn runs_at(&self, node: Incarnation, key: &AgentKey) -> Result<bool, Error> {
-        match self.ask_about(node, key, Operation::Lookup).await? {
-            Tried::Done => Ok(true),
-            Tried::Refused(Refusal::NotOwner { .. }) => Ok(false),
-            Tried::Refused(refusal) => Err(refusal.into_error()),
-            Tried::Unreachable | Tried::Interrupted | Tried::NotPassedOn => Err(interrupted()),
-        }
+        let asked = self.ask_about(node, key, Operation::Lookup).await?;
+        asked.told(interrupted)
     }
 
     /// Has the new node run an agent that was given back here.

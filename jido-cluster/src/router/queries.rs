@@ -14,9 +14,8 @@ use jido_storage::{AgentRecord, Cursor, DirectoryPage, DirectoryQuery, NodeState
 
 use super::Router;
 use super::attempt::interrupted;
-use super::errands::{Tried, errand_answer};
+use super::errands::errand_answer;
 use super::request::in_time;
-use crate::delivery::Refusal;
 use crate::error::{Error, ErrorKind};
 use crate::exchange::{AskError, Question};
 use crate::rebalance::Migrations;
@@ -52,7 +51,7 @@ pub struct Stats {
 pub(crate) struct Apart {
     /// One that runs the agent.
     pub(crate) node: Option<Incarnation>,
-    /// Whether all of them told, where none was found.
+    /// Whether all of them told.
     pub(crate) all_told: bool,
 }
 
@@ -117,32 +116,21 @@ impl<A: Agent> Router<A> {
         timeout: Duration,
     ) -> Result<Apart, Error> {
         let expires = self.core.deadlines.now() + timeout;
-        let Some(sharing) = in_time(timeout, Executed::No, self.sharing()).await? else {
-            return Ok(Apart {
-                node: None,
-                all_told: true,
-            });
-        };
+        let sharing = in_time(timeout, Executed::No, self.sharing()).await?;
         let mut apart = self.others();
-        apart.retain(|member| !sharing.contains(member));
+        apart.retain(|member| sharing.as_ref().is_some_and(|all| !all.contains(member)));
         let answers = self
             .ask_all(apart, Some(key), Operation::Lookup, self.left(expires))
             .await;
-        let mut all_told = true;
-        for (member, answer) in answers {
-            match answer.map(|answer| answer.status) {
-                Some(AnswerStatus::Ok) => {
-                    return Ok(Apart {
-                        node: Some(member),
-                        all_told,
-                    });
-                }
-                Some(AnswerStatus::NotOwner) => {}
-                _ => all_told = false,
-            }
-        }
+        let mut told = answers
+            .iter()
+            .map(|(member, answer)| (*member, answer.as_ref().map(|answer| answer.status)));
+        let all_told = told
+            .clone()
+            .all(|(_, status)| matches!(status, Some(AnswerStatus::Ok | AnswerStatus::NotOwner)));
+        let found = told.find(|(_, status)| *status == Some(AnswerStatus::Ok));
         Ok(Apart {
-            node: None,
+            node: found.map(|(member, _)| member),
             all_told,
         })
     }
@@ -198,14 +186,7 @@ impl<A: Agent> Router<A> {
         let Some(answer) = in_time(left, Executed::No, asked).await? else {
             return Err(interrupted().with_executed(Executed::No));
         };
-        match errand_answer(&answer)? {
-            Tried::Done => Ok(true),
-            Tried::Refused(Refusal::NotOwner { .. }) => Ok(false),
-            Tried::Refused(refusal) => Err(refusal.into_error()),
-            Tried::NotPassedOn | Tried::Unreachable | Tried::Interrupted => {
-                Err(AskError::Send(SendError::Unreachable).into())
-            }
-        }
+        errand_answer(&answer)?.told(|| AskError::Send(SendError::Unreachable).into())
     }
 
     /// The time that is left until then.
@@ -293,10 +274,8 @@ impl<A: Agent> Router<A> {
                         return (member, None);
                     };
                     // A member that is too slow is left out.
-                    (
-                        member,
-                        tokio::time::timeout(timeout, asked).await.ok().flatten(),
-                    )
+                    let answer = tokio::time::timeout(timeout, asked).await;
+                    (member, answer.ok().flatten())
                 }
             })
             .collect();

@@ -57,8 +57,7 @@ impl Tries {
             // No try but this one was made, and this one was refused.
             (ErrorKind::Expired, _) if first => error.with_executed(Executed::No),
             // One before it may still be carried out.
-            (_, Executed::No) => error.with_executed(self.executed),
-            _ => error,
+            _ => error.at_least(self.executed),
         }
     }
 }

@@ -60,14 +60,13 @@ impl<A: Agent> Router<A> {
             return Err(stopped());
         };
         let hash = self.key_hash(key.as_str());
-        let here = self.local.contains(key.as_str())
-            || self.target(key.as_str(), hash, false) == Target::Here;
+        let limit = self.settings.mailbox_limit;
+        let here = match self.local.find(key.as_str(), |local| local.is_full(limit)) {
+            Found::Running(true) => return Err(Refusal::Overloaded.into_error()),
+            Found::Running(false) | Found::Parked => true,
+            Found::Nothing => self.target(key.as_str(), hash, false) == Target::Here,
+        };
         if here {
-            let limit = self.settings.mailbox_limit;
-            let full = self.local.find(key.as_str(), |local| local.is_full(limit));
-            if full == Found::Running(true) {
-                return Err(Refusal::Overloaded.into_error());
-            }
             let deadline = self.core.deadlines.now() + options.timeout;
             let reply = ReplyTo::Nobody(Box::new(Sender {
                 router,
@@ -78,7 +77,8 @@ impl<A: Agent> Router<A> {
             self.deliver_here(key, delivery);
             return Ok(());
         }
-        let under_way = UnderWay::begin(router).ok_or_else(|| Refusal::Overloaded.into_error())?;
+        let under_way = UnderWay::begin(router.clone());
+        let under_way = under_way.ok_or_else(|| Refusal::Overloaded.into_error())?;
         let mut sent = Box::pin(under_way.sent(key.clone(), message, options));
         // The first try is begun now, and not by a task, which may be overtaken by the next one's.
         // Whoever is to be woken is the task, by its own first look.
@@ -90,12 +90,7 @@ impl<A: Agent> Router<A> {
             }
             Poll::Ready(sent) => sent,
             Poll::Pending => {
-                let (router, key) = (self.me.clone(), key.clone());
-                runtime::spawn(async move {
-                    if let (Err(error), Some(router)) = (sent.await, router.upgrade()) {
-                        router.not_delivered(&key, &error);
-                    }
-                });
+                spawn_told(router, key.clone(), sent);
                 Ok(())
             }
         }
@@ -123,13 +118,8 @@ impl<A: Agent> Router<A> {
             timeout: deadline.saturating_sub(self.core.deadlines.now()),
             trace,
         };
-        let key = key.clone();
-        runtime::spawn(async move {
-            let sent = Box::pin(under_way.sent(key.clone(), message, options));
-            if let Err(error) = sent.await {
-                router.not_delivered(&key, &error);
-            }
-        });
+        let sent = Box::pin(under_way.sent(key.clone(), message, options));
+        spawn_told(router, key.clone(), sent);
     }
 
     /// A message that nobody waits for is dropped. The log tells of the first, and then of
@@ -159,6 +149,19 @@ impl<A: Agent> UnderWay<A> {
             .await
             .map(drop)
     }
+}
+
+/// Goes on with a message by a task, which tells if it is dropped.
+fn spawn_told<A: Agent>(
+    router: Arc<Router<A>>,
+    key: AgentKey,
+    sent: impl Future<Output = Result<(), Error>> + Send + 'static,
+) {
+    runtime::spawn(async move {
+        if let Err(error) = sent.await {
+            router.not_delivered(&key, &error);
+        }
+    });
 }
 
 pub(crate) fn stopped() -> Error {
