@@ -11,9 +11,9 @@ use super::batch::{Placed, arguments_of};
 use super::database::Database;
 use super::fault::{Fault, Remedy};
 use super::lookup::rows_of;
+use super::needs::Needs;
 use super::numbers::Numbers;
 use super::row::{Of, Reader};
-use super::statement::Needs;
 use crate::{AppendOutcome, Commit, Error, ErrorKind};
 
 /// A statement takes this many commits at the most, and this many bytes of payload
@@ -110,7 +110,7 @@ impl Appender {
     }
 
     async fn try_append(&self, batch: &[Placed<'_>]) -> Result<Vec<PgRow>, Fault> {
-        let needs = Needs::of(batch.iter().map(|placed| placed.commit));
+        let needs = Needs::of(batch.iter().map(|placed| placed.commit), self.with_json);
         let arguments = arguments_of(batch, needs, self.with_json)?;
         self.database.run_here(needs.statement(), arguments).await
     }

@@ -1,4 +1,5 @@
-//! A batch of commits as the values of a statement: an array for each column.
+//! A batch of commits as the values of a statement: an array for each column, or its one
+//! value where there is one row.
 
 use sqlx::postgres::{PgArguments, PgHasArrayType};
 use sqlx::types::Uuid;
@@ -7,10 +8,10 @@ use sqlx::{Arguments, Encode, Postgres, Type};
 use super::database::unwritable;
 use super::fault::Fault;
 use super::json;
+use super::needs::{Entries, Needs, Record, Requests};
 use super::row::{clamped, compared, time};
-use super::statement::Needs;
-use crate::Commit;
-use jido_core::{AgentId, RequestId};
+use crate::{Commit, RequestRecord};
+use jido_core::{AgentId, NewEntry, RequestId};
 
 /// A commit of a batch.
 #[derive(Debug, Clone, Copy)]
@@ -38,22 +39,35 @@ pub(super) fn arguments_of(
     needs: Needs,
     with_json: bool,
 ) -> Result<PgArguments, Fault> {
-    let mut values = Values::default();
+    let mut values = Values {
+        single: needs.single,
+        arguments: PgArguments::default(),
+    };
     let managers = Managers::of(batch);
-    values.column(&managers.names, |id| id.cluster.as_str())?;
-    values.column(&managers.names, |id| id.manager.as_str())?;
+    values.array(managers.names.iter().map(|id| id.cluster.as_str()))?;
+    values.array(managers.names.iter().map(|id| id.manager.as_str()))?;
     values.commits(batch)?;
-    values.add(managers.of_commits)?;
-    if needs.rarely_set {
+    values.column(&managers.of_commits, |manager| *manager)?;
+    if needs.record >= Record::Saved {
+        values.saved(batch)?;
+    }
+    if needs.record >= Record::RarelySet {
         values.rarely_set(batch)?;
     }
-    if needs.entries {
-        values.entries(batch, with_json)?;
+    if needs.entries > Entries::None {
+        let rows = of_commits(batch, |commit| &commit.entries);
+        values.entries(&rows)?;
+        if needs.entries == Entries::Described {
+            values.described(&rows, with_json)?;
+        }
     }
-    if needs.requests {
-        values.requests(batch)?;
+    if needs.requests == Requests::Forgotten {
+        values.forgotten(&of_commits(batch, |commit| &commit.forget))?;
     }
-    Ok(values.0)
+    if needs.requests > Requests::None {
+        values.requests(&of_commits(batch, |commit| &commit.requests))?;
+    }
+    Ok(values.arguments)
 }
 
 /// The managers of a batch's agents, each once: most often there is one.
@@ -86,23 +100,40 @@ impl<'a> Managers<'a> {
 }
 
 /// Values, in the order in which the statement has them.
-#[derive(Default)]
-struct Values(PgArguments);
+struct Values {
+    /// Whether the statement has one row of everything.
+    single: bool,
+    arguments: PgArguments,
+}
 
 impl Values {
     fn add<'t, T>(&mut self, value: T) -> Result<(), Fault>
     where
         T: Encode<'t, Postgres> + Type<Postgres>,
     {
-        self.0.add(value).map_err(|_| unwritable())
+        self.arguments.add(value).map_err(|_| unwritable())
     }
 
-    /// One column of rows.
-    fn column<'t, R: Copy, T>(&mut self, rows: &[R], value: impl Fn(R) -> T) -> Result<(), Fault>
+    fn array<'t, T>(&mut self, values: impl Iterator<Item = T>) -> Result<(), Fault>
     where
         T: Encode<'t, Postgres> + Type<Postgres> + PgHasArrayType,
     {
-        self.add(rows.iter().map(|row| value(*row)).collect::<Vec<_>>())
+        self.add(values.collect::<Vec<_>>())
+    }
+
+    /// One column of rows.
+    fn column<'r, 't, R, T>(
+        &mut self,
+        rows: &'r [R],
+        value: impl Fn(&'r R) -> T,
+    ) -> Result<(), Fault>
+    where
+        T: Encode<'t, Postgres> + Type<Postgres> + PgHasArrayType,
+    {
+        match rows {
+            [row] if self.single => self.add(value(row)),
+            _ => self.array(rows.iter().map(value)),
+        }
     }
 
     fn commits(&mut self, batch: &[Placed<'_>]) -> Result<(), Fault> {
@@ -114,7 +145,10 @@ impl Values {
             i64::from(commit.advances_revision())
         })?;
         self.column(batch, |Placed { commit, .. }| time(commit.at))?;
-        self.column(batch, |Placed { commit, .. }| length(commit.entries.len()))?;
+        self.column(batch, |Placed { commit, .. }| length(commit.entries.len()))
+    }
+
+    fn saved(&mut self, batch: &[Placed<'_>]) -> Result<(), Fault> {
         self.column(batch, |Placed { commit, .. }| {
             commit.checkpoint.as_ref().map(|one| &*one.state)
         })?;
@@ -133,7 +167,7 @@ impl Values {
             .collect::<Result<Vec<_>, _>>()?;
         self.column(batch, |Placed { commit, .. }| commit.erase.checkpoint)?;
         self.column(batch, |Placed { commit, .. }| commit.erase.thread)?;
-        self.add(metadata)?;
+        self.column(&metadata, |json| json.as_deref())?;
         self.column(batch, |Placed { commit, .. }| commit.reminders.is_some())?;
         self.column(batch, |Placed { commit, .. }| {
             let reminders = commit.reminders.as_ref()?;
@@ -146,40 +180,39 @@ impl Values {
         self.column(batch, |Placed { commit, .. }| commit.release)
     }
 
-    fn entries(&mut self, batch: &[Placed<'_>], with_json: bool) -> Result<(), Fault> {
-        let rows = of_commits(batch, |commit| &commit.entries);
-        let payloads_json: Vec<_> = rows
-            .iter()
-            .map(|row| {
-                with_json
-                    .then(|| json::of_payload(&row.of.payload))
-                    .flatten()
-            })
-            .collect();
+    fn entries(&mut self, rows: &[Brought<'_, NewEntry>]) -> Result<(), Fault> {
+        self.column(rows, |row| row.commit)?;
+        self.column(rows, |row| row.place)?;
+        self.column(rows, |row| &*row.of.kind)?;
+        self.column(rows, |row| time(row.of.at))?;
+        self.column(rows, |row| &*row.of.payload)
+    }
+
+    fn described(&mut self, rows: &[Brought<'_, NewEntry>], with_json: bool) -> Result<(), Fault> {
         let refs = rows
             .iter()
             .map(|row| json::of_refs(&row.of.refs))
             .collect::<Result<Vec<_>, _>>()?;
-        self.column(&rows, |row| row.commit)?;
-        self.column(&rows, |row| row.place)?;
-        self.column(&rows, |row| &*row.of.kind)?;
-        self.column(&rows, |row| time(row.of.at))?;
-        self.column(&rows, |row| &*row.of.payload)?;
-        self.add(payloads_json)?;
-        self.add(refs)
+        self.column(rows, |row| {
+            with_json
+                .then(|| json::of_payload(&row.of.payload))
+                .flatten()
+        })?;
+        self.column(&refs, |json| json.as_deref())
     }
 
-    fn requests(&mut self, batch: &[Placed<'_>]) -> Result<(), Fault> {
-        let rows = of_commits(batch, |commit| &commit.forget);
-        self.column(&rows, |row| row.commit)?;
-        self.column(&rows, |row| client_of(*row.of))?;
-        self.column(&rows, |row| seq_of(*row.of))?;
-        let rows = of_commits(batch, |commit| &commit.requests);
-        self.column(&rows, |row| row.commit)?;
-        self.column(&rows, |row| client_of(row.of.request))?;
-        self.column(&rows, |row| seq_of(row.of.request))?;
-        self.column(&rows, |row| time(row.of.issued_at))?;
-        self.column(&rows, |row| &*row.of.reply)
+    fn forgotten(&mut self, rows: &[Brought<'_, RequestId>]) -> Result<(), Fault> {
+        self.column(rows, |row| row.commit)?;
+        self.column(rows, |row| client_of(*row.of))?;
+        self.column(rows, |row| seq_of(*row.of))
+    }
+
+    fn requests(&mut self, rows: &[Brought<'_, RequestRecord>]) -> Result<(), Fault> {
+        self.column(rows, |row| row.commit)?;
+        self.column(rows, |row| client_of(row.of.request))?;
+        self.column(rows, |row| seq_of(row.of.request))?;
+        self.column(rows, |row| time(row.of.issued_at))?;
+        self.column(rows, |row| &*row.of.reply)
     }
 }
 
@@ -191,14 +224,6 @@ struct Brought<'a, T> {
     place: i64,
     of: &'a T,
 }
-
-impl<T> Clone for Brought<'_, T> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<T> Copy for Brought<'_, T> {}
 
 /// What commits bring, those of one commit in their order.
 fn of_commits<'a, T>(
@@ -219,35 +244,4 @@ fn length(count: usize) -> i64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use jido_core::{AgentId, AgentKey, ClusterName, Epoch, ManagerName, Revision, Timestamp};
-
-    #[test]
-    fn every_statement_gets_as_many_values_as_it_has() {
-        let id = AgentId::new(
-            ClusterName::new("c").unwrap(),
-            ManagerName::new("m").unwrap(),
-            AgentKey::new("k").unwrap(),
-        );
-        let commit = Commit::new(id, Epoch(1), Revision(0), Timestamp(1));
-        let placed = Placed {
-            at: 0,
-            number: 1,
-            commit: &commit,
-        };
-        let mut statements = std::collections::BTreeSet::new();
-        for needs in Needs::all() {
-            let sql = needs.statement();
-            let count = arguments_of(&[placed], needs, false).unwrap().len();
-            assert!(sql.contains(&format!("${count}::")), "{needs:?}: {sql}");
-            assert!(
-                !sql.contains(&format!("${}", count + 1)),
-                "{needs:?}: {sql}"
-            );
-            assert!(!sql.contains('{'), "{needs:?}: {sql}");
-            statements.insert(sql);
-        }
-        assert_eq!(statements.len(), 16);
-    }
-}
+mod tests;

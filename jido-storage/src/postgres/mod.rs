@@ -9,6 +9,7 @@ mod fault;
 mod json;
 mod lookup;
 mod migrate;
+mod needs;
 mod nodes;
 mod numbers;
 mod options;

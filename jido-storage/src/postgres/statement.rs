@@ -1,12 +1,13 @@
-//! The statement of an append: what a batch needs of it, since each part costs something
-//! also where it has nothing to do.
+//! The statement of an append, with the parts that a batch needs of it. Values come in arrays,
+//! which cost: those of a commit that comes alone come by themselves, which nearly halves what
+//! the server has to do.
 
 use std::fmt::Write;
-use std::sync::LazyLock;
+use std::sync::OnceLock;
 
-use crate::Commit;
+use super::needs::{Entries, Needs, Record, Requests};
 
-/// Rows that a statement is given, as an array for each column: names and types.
+/// Columns of rows that a statement is given: names and types.
 type Columns = &'static [(&'static str, &'static str)];
 
 const COMMITS: Columns = &[
@@ -17,14 +18,18 @@ const COMMITS: Columns = &[
     ("advance", "bigint"),
     ("at", "bigint"),
     ("entries", "bigint"),
-    ("checkpoint", "bytea"),
-    ("covers", "bigint"),
-    ("floor", "bigint"),
     // Its place among the clusters and managers, from 1.
     ("named", "int"),
 ];
 
 /// More columns of commits.
+const SAVED: Columns = &[
+    ("checkpoint", "bytea"),
+    ("covers", "bigint"),
+    ("floor", "bigint"),
+];
+
+/// And more.
 const RARELY_SET: Columns = &[
     ("erase_checkpoint", "boolean"),
     ("erase_thread", "boolean"),
@@ -41,9 +46,10 @@ const ENTRIES: Columns = &[
     ("kind", "text"),
     ("at", "bigint"),
     ("payload", "bytea"),
-    ("payload_json", "text"),
-    ("refs", "text"),
 ];
+
+/// More columns of entries.
+const DESCRIBED: Columns = &[("payload_json", "text"), ("refs", "text")];
 
 const FORGOTTEN: Columns = &[("commit", "bigint"), ("client", "uuid"), ("seq", "bigint")];
 
@@ -78,123 +84,127 @@ const KEPT_UNLESS_ERASED: [(&str, &str); 3] = [
     ),
 ];
 
-/// What an append may go without.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Needs {
-    /// What few commits do with an agent's record.
-    pub(super) rarely_set: bool,
-    pub(super) erased: bool,
-    pub(super) entries: bool,
-    pub(super) requests: bool,
-}
+/// A checkpoint covers no more than there is.
+const SAVEABLE: &str = "
+        and (i.checkpoint is null or i.covers <= i.entries + {kept_len})";
+
+/// Counting makes all that is forgotten go first.
+const AFTER_FORGOTTEN: &str = "
+    where (select count(*) from forgotten) >= 0";
 
 impl Needs {
-    /// As many as there are.
-    const CHOICES: usize = 1 << 4;
-
-    /// What these commits need, together.
-    pub(super) fn of<'a>(commits: impl Iterator<Item = &'a Commit>) -> Self {
-        let mut needs = Self::default();
-        for commit in commits {
-            needs.rarely_set |= commit.erase.thread
-                || commit.erase.checkpoint
-                || commit.release
-                || commit.reminders.is_some()
-                || !commit.thread_metadata.is_empty();
-            needs.erased |= commit.erase.thread;
-            needs.entries |= !commit.entries.is_empty();
-            needs.requests |= !(commit.requests.is_empty() && commit.forget.is_empty());
-        }
-        needs
-    }
-
-    fn choice(self) -> usize {
-        let all = [self.rarely_set, self.erased, self.entries, self.requests];
-        all.iter()
-            .rfold(0, |choice, need| choice << 1 | usize::from(*need))
-    }
-
-    fn of_choice(choice: usize) -> Self {
-        Self {
-            rarely_set: choice & 1 != 0,
-            erased: choice >> 1 & 1 != 0,
-            entries: choice >> 2 & 1 != 0,
-            requests: choice >> 3 & 1 != 0,
-        }
-    }
-
-    #[cfg(test)]
-    pub(super) fn all() -> impl Iterator<Item = Self> {
-        (0..Self::CHOICES).map(Self::of_choice)
-    }
-
     /// The statement. Its values are clusters, as many managers, and then all columns,
     /// in the order in which they stand here: of the commits, of the entries, of the
     /// requests that are forgotten and of those that are applied.
     pub(super) fn statement(self) -> &'static str {
-        static STATEMENTS: LazyLock<[String; Needs::CHOICES]> =
-            LazyLock::new(|| std::array::from_fn(|choice| Needs::of_choice(choice).written()));
+        static STATEMENTS: [OnceLock<String>; Needs::CHOICES] =
+            [const { OnceLock::new() }; Needs::CHOICES];
         // Every choice has its place.
-        &STATEMENTS[self.choice()]
+        STATEMENTS[self.choice()].get_or_init(|| self.written())
     }
 
     fn written(self) -> String {
-        let mut sql = include_str!("sql/append/updated.sql").to_owned();
-        let mut put = |token: &str, text: &str| sql = sql.replace(token, text);
         // Clusters and managers come first.
-        let mut values = Values(2);
-        let (kept, rarely_set, columns): (_, _, &[Columns]) = if self.rarely_set {
-            let rarely_set = include_str!("sql/append/rarely_set.sql");
-            (KEPT_UNLESS_ERASED, rarely_set, &[COMMITS, RARELY_SET])
-        } else {
-            (KEPT, "", &[COMMITS])
+        let mut values = Values {
+            count: 2,
+            single: self.single,
         };
-        put("{rarely_set}", rarely_set);
-        for (token, text) in kept {
-            put(token, text);
-        }
-        put("{commits}", &values.numbered("i", columns));
-        if self.erased {
+        let mut sql = self.updated(&mut values);
+        if self.record == Record::Erased {
             sql += include_str!("sql/append/erased.sql");
         }
-        if self.entries {
-            let entries = values.rows("e", &[ENTRIES]);
-            sql += &include_str!("sql/append/written.sql").replace("{entries}", &entries);
+        if self.entries > Entries::None {
+            let (columns, names, of_rows): (&[Columns], _, _) = match self.entries {
+                Entries::Described => (
+                    &[ENTRIES, DESCRIBED],
+                    ", payload_json, refs",
+                    ", e.payload_json::jsonb, e.refs::jsonb",
+                ),
+                _ => (&[ENTRIES], "", ""),
+            };
+            sql += &include_str!("sql/append/written.sql")
+                .replace("{entries}", &values.rows("e", columns))
+                .replace("{described}", names)
+                .replace("{of_described}", of_rows);
         }
-        if self.requests {
+        if self.requests == Requests::Forgotten {
             let forgotten = values.rows("f", &[FORGOTTEN]);
-            let requests = values.rows("r", &[REQUESTS]);
+            sql += &include_str!("sql/append/forgotten.sql").replace("{forgotten}", &forgotten);
+        }
+        if self.requests > Requests::None {
+            let after_forgotten = match self.requests {
+                Requests::Forgotten => AFTER_FORGOTTEN,
+                _ => "",
+            };
             sql += &include_str!("sql/append/applied.sql")
-                .replace("{forgotten}", &forgotten)
-                .replace("{requests}", &requests);
+                .replace("{requests}", &values.rows("r", &[REQUESTS]))
+                .replace("{after_forgotten}", after_forgotten);
         }
         sql + include_str!("sql/append/committed.sql")
     }
+
+    /// The part that all others hang on.
+    fn updated(self, values: &mut Values) -> String {
+        let mut columns = vec![COMMITS];
+        let (mut saved, mut saveable, mut rarely_set) = ("", "", "");
+        let mut kept = KEPT;
+        if self.record >= Record::Saved {
+            columns.push(SAVED);
+            saved = include_str!("sql/append/saved.sql");
+            saveable = SAVEABLE;
+        }
+        if self.record >= Record::RarelySet {
+            columns.push(RARELY_SET);
+            rarely_set = include_str!("sql/append/rarely_set.sql");
+            kept = KEPT_UNLESS_ERASED;
+        }
+        let mut sql = include_str!("sql/append/updated.sql")
+            .replace("{saved}", saved)
+            .replace("{saveable}", saveable)
+            .replace("{rarely_set}", rarely_set)
+            .replace("{commits}", &values.numbered("i", &columns));
+        for (token, text) in kept {
+            sql = sql.replace(token, text);
+        }
+        sql
+    }
 }
 
-/// How many values a statement has by now.
-struct Values(usize);
+/// The values that a statement is given.
+struct Values {
+    /// How many there are by now.
+    count: usize,
+    /// Whether there is one row of each name.
+    single: bool,
+}
 
 impl Values {
     /// Rows of a name, each of these columns one more value.
     fn rows(&mut self, name: &str, columns: &[Columns]) -> String {
-        self.table(name, columns, "", "")
+        self.table(name, columns, "")
     }
 
     /// The same, and `ord` counts them from 1.
     fn numbered(&mut self, name: &str, columns: &[Columns]) -> String {
-        self.table(name, columns, " with ordinality", ", ord")
+        self.table(name, columns, ", ord")
     }
 
-    fn table(&mut self, name: &str, columns: &[Columns], counted: &str, ord: &str) -> String {
-        let (mut arrays, mut names) = (String::new(), String::new());
+    fn table(&mut self, name: &str, columns: &[Columns], ord: &str) -> String {
+        let array = if self.single { "" } else { "[]" };
+        let (mut values, mut names) = (String::new(), String::new());
         for (column, kind) in columns.iter().copied().flatten() {
             let comma = if names.is_empty() { "" } else { ", " };
-            self.0 += 1;
+            self.count += 1;
             // Writing to a string does not fail.
-            let _written = write!(arrays, "{comma}${}::{kind}[]", self.0);
+            let _written = write!(values, "{comma}${}::{kind}{array}", self.count);
             let _written = write!(names, "{comma}{column}");
         }
-        format!("unnest({arrays}){counted} as {name}({names}{ord})")
+        let rows = match (self.single, ord) {
+            (true, "") => format!("(values ({values}))"),
+            (true, _) => format!("(values ({values}, 1::bigint))"),
+            (false, "") => format!("unnest({values})"),
+            (false, _) => format!("unnest({values}) with ordinality"),
+        };
+        format!("{rows} as {name}({names}{ord})")
     }
 }

@@ -23,4 +23,5 @@ mod reminders;
 mod roles;
 mod schema;
 mod secrets;
+mod statements;
 mod tls;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use jido_core::{Checkpoint, Epoch, RequestId, Revision, Seq, Timestamp};
-use jido_storage::{Commit, PostgresStorage, RequestRecord, Storage};
+use jido_storage::{AppendOutcome, Commit, PostgresStorage, RequestRecord, Storage};
 
 use crate::fixture::*;
 
@@ -33,19 +33,41 @@ fn whole(key: &str, epoch: Epoch, expected: u64) -> Commit {
     commit
 }
 
-/// Fills an agent's window, and empties it again.
-async fn forget_one_by_one(storage: &PostgresStorage, key: &str, epoch: Epoch) {
-    let mut full = Commit::new(id(key), epoch, Revision(2), Timestamp(3));
+/// Appends the next commit of each agent, all at once, and says how each has ended.
+async fn append(
+    storage: &PostgresStorage,
+    agents: &[(&str, Epoch)],
+    next: impl Fn(&str, Epoch) -> Commit,
+) -> Vec<AppendOutcome> {
+    let commits = agents.iter().map(|(key, epoch)| next(key, *epoch));
+    storage.append_many(commits.collect()).await
+}
+
+/// Fills agents' windows, and empties them again.
+async fn forget_one_by_one(storage: &PostgresStorage, agents: &[(&str, Epoch)]) {
     let requests = 100..100 + AGENTS as u64;
-    full.requests.extend(requests.clone().map(record));
-    assert_eq!(committed(&storage.append(full).await), 3);
-    for n in requests {
-        let mut less = Commit::new(id(key), epoch, Revision(3), Timestamp(3));
-        less.forget.push(request(n));
-        assert_eq!(committed(&storage.append(less).await), 3);
+    let full = |key: &str, epoch| {
+        let mut full = Commit::new(id(key), epoch, Revision(2), Timestamp(3));
+        full.requests.extend(requests.clone().map(record));
+        full
+    };
+    for outcome in append(storage, agents, full).await {
+        assert_eq!(committed(&outcome), 3);
     }
-    let window = storage.load(&id(key)).await.unwrap().unwrap().requests;
-    assert_eq!(window.marks.len(), 1);
+    for n in requests.clone() {
+        let less = |key: &str, epoch| {
+            let mut less = Commit::new(id(key), epoch, Revision(3), Timestamp(3));
+            less.forget.push(request(n));
+            less
+        };
+        for outcome in append(storage, agents, less).await {
+            assert_eq!(committed(&outcome), 3);
+        }
+    }
+    for (key, _) in agents {
+        let window = storage.load(&id(key)).await.unwrap().unwrap().requests;
+        assert_eq!(window.marks.len(), 1);
+    }
 }
 
 /// How much was read by each index, the busiest first.
@@ -56,43 +78,50 @@ async fn reads(url: &str) -> String {
     session.ask(sql).await
 }
 
-#[tokio::test]
-async fn what_is_planned_for_empty_tables_serves_full_ones() {
+/// What is planned for empty tables serves full ones, for so many commits at once.
+async fn serves_full_tables(at_once: usize) {
     let server = server().await;
     let url = server.fresh_database().await.unwrap();
     let keys: Vec<String> = (0..AGENTS).map(|n| format!("agent-{n}")).collect();
     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
     // One connection, which has all of its plans from the start.
-    let (storage, epochs) = claimed(options(&url).max_connections(1), &keys[..1]).await;
+    let (storage, epochs) = claimed(options(&url).max_connections(1), &keys[..at_once]).await;
+    let first: Vec<_> = keys.iter().copied().zip(epochs).collect();
     let mut session = Session::open(&url).await;
     let empty =
         "delete from agent; vacuum analyze agent; vacuum analyze entry; vacuum analyze request";
     for statement in empty.split(';') {
         session.run(statement).await;
     }
-    let nobody = [id(keys[0])];
     for revision in [0, 1] {
-        fenced(&storage.append(whole(keys[0], epochs[0], revision)).await);
+        let outcomes = append(&storage, &first, |key, epoch| whole(key, epoch, revision)).await;
+        outcomes.iter().for_each(fenced);
     }
-    storage.heads(&nobody).await.unwrap();
-    storage.reply_of(&nobody[0], request(0)).await.unwrap();
-    fenced(&storage.delete(&nobody[0], epochs[0], Timestamp(5)).await);
+    let (nobody, epoch) = (id(first[0].0), first[0].1);
+    storage.heads(std::slice::from_ref(&nobody)).await.unwrap();
+    storage.reply_of(&nobody, request(0)).await.unwrap();
+    fenced(&storage.delete(&nobody, epoch, Timestamp(5)).await);
 
-    let mut epochs = Vec::new();
-    for key in &keys {
-        epochs.push(claim(&storage, key).await);
+    let mut agents = Vec::new();
+    for key in keys {
+        agents.push((key, claim(&storage, key).await));
     }
-    for (key, epoch) in keys.iter().zip(&epochs) {
+    for agents in agents.chunks(at_once) {
         for revision in [0, 1] {
-            let outcome = storage.append(whole(key, *epoch, revision)).await;
-            assert_eq!(committed(&outcome), revision + 1);
+            for outcome in append(&storage, agents, |key, epoch| whole(key, epoch, revision)).await
+            {
+                assert_eq!(committed(&outcome), revision + 1);
+            }
         }
+    }
+    for (key, _) in &agents {
         assert!(storage.heads(&[id(key)]).await.unwrap()[0].is_some());
         let reply = storage.reply_of(&id(key), request(1)).await.unwrap();
         assert_eq!(reply.unwrap().reply, Bytes::from_static(b"reply"));
     }
-    forget_one_by_one(&storage, keys[0], epochs[0]).await;
-    for (key, epoch) in keys[1..].iter().zip(&epochs[1..]) {
+    let (few, rest) = agents.split_at(at_once);
+    forget_one_by_one(&storage, few).await;
+    for (key, epoch) in rest {
         let deleted = storage.delete(&id(key), *epoch, Timestamp(5)).await;
         assert_eq!(committed(&deleted), 3);
     }
@@ -103,4 +132,14 @@ async fn what_is_planned_for_empty_tables_serves_full_ones() {
     let most: usize = busiest.parse().unwrap();
     // A look at every row by one of the statements would be 300 for each time it is run.
     assert!(most < 30 * AGENTS, "for {AGENTS} agents: {reads}");
+}
+
+#[tokio::test]
+async fn what_is_planned_for_empty_tables_serves_full_ones() {
+    serves_full_tables(1).await;
+}
+
+#[tokio::test]
+async fn what_is_planned_for_batches_on_empty_tables_serves_full_ones() {
+    serves_full_tables(2).await;
 }

@@ -1,18 +1,6 @@
-, forgotten as (
-    delete from request r using (
-        select u.id, u.life, f.client, f.seq
-        from {forgotten} join updated u on u.ord = f.commit
-        -- So that they are known before requests are looked up.
-        offset 0
-    ) as f
-    where r.agent = any(array[f.id]) and r.life = f.life
-        and r.client = f.client and r.seq = f.seq
-    returning 1
-), applied as (
+, applied as (
     insert into request (agent, life, client, seq, issued_at, revision, reply)
     select u.id, u.life, r.client, r.seq, r.issued_at, u.revision, r.reply
-    from {requests} join updated u on u.ord = r.commit
-    -- Counting makes all that is forgotten go first.
-    where (select count(*) from forgotten) >= 0
+    from {requests} join updated u on u.ord = r.commit{after_forgotten}
     on conflict do nothing
 )

@@ -14,17 +14,13 @@ with updated as (
     update agent a set
         revision = a.revision + i.advance,
         thread_len = i.entries + {kept_len},
-        checkpoint = coalesce(i.checkpoint, {kept_checkpoint}),
-        covers = case when i.checkpoint is null then {kept_covers} else i.covers end,
-        floor = greatest(a.floor, i.floor),
-        updated_at = i.at{rarely_set}
+        updated_at = i.at{saved}{rarely_set}
     from {commits}
     where a.id = any(array[i.id])
         and a.cluster is not distinct from ($1::text[])[i.named]
         and a.manager is not distinct from ($2::text[])[i.named]
         and a.key is not distinct from i.key
-        and a.epoch = i.epoch and a.owner is not null and a.revision = i.expected
-        and (i.checkpoint is null or i.covers <= i.entries + {kept_len})
+        and a.epoch = i.epoch and a.owner is not null and a.revision = i.expected{saveable}
     returning
         i.ord, a.id, a.life, a.thread, a.revision, a.epoch, a.thread_len - i.entries as begins
 )
