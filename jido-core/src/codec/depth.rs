@@ -11,17 +11,34 @@ pub(super) const MAX_DEPTH: usize = 128;
 /// Whether the first value of these bytes nests [`MAX_DEPTH`] levels at the most. Bytes that
 /// are no value pass: whoever decodes them finds out what they are.
 pub(super) fn is_shallow(bytes: &[u8]) -> bool {
-    // A level takes a byte that opens it. Few values have as many of these, and counting
-    // bytes costs next to nothing.
-    let opens = |byte: &&u8| matches!(byte, 0x80..=0x9f | 0xdc..=0xdf);
-    bytes.iter().filter(opens).count() <= MAX_DEPTH || follow(bytes).unwrap_or(true)
+    // A level takes a byte that opens it, so small values have no more than these. Of large ones
+    // many are a few long texts, and few of the others have as many such bytes: counting them
+    // costs a fraction of following all values.
+    bytes.len() <= MAX_DEPTH
+        || follow(bytes, FEW).unwrap_or_else(|| {
+            opening(bytes) <= MAX_DEPTH || follow(bytes, usize::MAX).unwrap_or(true)
+        })
 }
 
-/// Follows the nesting of a value, without recursion; none where the bytes end before it does.
-fn follow(mut bytes: &[u8]) -> Option<bool> {
+/// So many values are followed before bytes are counted.
+const FEW: usize = 32;
+
+/// How many bytes may open a level.
+fn opening(bytes: &[u8]) -> usize {
+    let opens = |byte: &u8| u8::from(byte & 0xe0 == 0x80) | u8::from(byte & 0xfc == 0xdc);
+    // A byte holds the count of a piece, so many of them are looked at with each instruction.
+    let pieces = bytes.chunks(128);
+    pieces
+        .map(|piece| usize::from(piece.iter().map(opens).sum::<u8>()))
+        .sum()
+}
+
+/// Follows the nesting of a value, without recursion; none where the bytes end before it does,
+/// or that many values don't.
+fn follow(mut bytes: &[u8], values: usize) -> Option<bool> {
     // How many values are left of each level that is open.
-    let mut open: Vec<u64> = Vec::with_capacity(MAX_DEPTH);
-    loop {
+    let mut open: Vec<u64> = Vec::new();
+    for _ in 0..values {
         let (first, rest) = bytes.split_first()?;
         bytes = rest;
         let held = match Marker::from_u8(*first) {
@@ -57,6 +74,7 @@ fn follow(mut bytes: &[u8]) -> Option<bool> {
             return Some(true);
         }
     }
+    None
 }
 
 /// How many bytes of a value follow that holds no others.
