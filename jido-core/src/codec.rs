@@ -9,10 +9,14 @@
 //! unit, comes back as `None` where it was `Some(None)` or `Some(())`: MessagePack writes both as
 //! nil. And serde's attributes may leave out what no default gives back, or tell variants apart
 //! by what they hold: try with your own types what comes back of them.
+//!
+//! Users may have written how a value is read, written or migrated. A panic there is an error of
+//! that value, and ends nothing: others' values take the same way.
 
 mod depth;
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::Serialize;
@@ -103,15 +107,15 @@ pub fn decode_state<A: Agent>(bytes: &[u8]) -> Result<A, Error> {
             ),
         ));
     }
-    A::migrate(blob.version, blob.payload).map_err(|cause| {
+    let failed = || {
         Error::corrupt(format!(
             "state of agent kind {:?} could not be migrated from version {} to {}",
             A::KIND,
             blob.version,
             A::VERSION
         ))
-        .caused_by(cause)
-    })
+    };
+    guarded(|| A::migrate(blob.version, blob.payload), failed)
 }
 
 /// Writes a message, a reply or an entry's content, without a header.
@@ -154,18 +158,18 @@ pub fn decode_payload<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     // It doesn't count variants, but values of other types than MessagePack's own, within the
     // last level, and refuses the last that it is told of.
     decoder.set_max_depth(MAX_DEPTH + 2);
-    T::deserialize(&mut decoder).map_err(|cause| {
+    let failed = || {
         Error::corrupt(format!(
             "{} bytes could not be read as {}",
             bytes.len(),
             std::any::type_name::<T>()
         ))
-        .caused_by(cause)
-    })
+    };
+    guarded(|| T::deserialize(&mut decoder), failed)
 }
 
 fn write_named<T: Serialize>(value: &T, writer: &mut impl io::Write) -> Result<(), Error> {
-    rmp_serde::encode::write_named(writer, value).map_err(|cause| {
+    let failed = || {
         Error::new(
             ErrorKind::Encode,
             format!(
@@ -173,8 +177,22 @@ fn write_named<T: Serialize>(value: &T, writer: &mut impl io::Write) -> Result<(
                 std::any::type_name::<T>()
             ),
         )
-        .caused_by(cause)
-    })
+    };
+    guarded(|| rmp_serde::encode::write_named(writer, value), failed)
+}
+
+/// Runs what users may have written. What it has changed when it panics is not looked at again.
+fn guarded<T, E>(
+    work: impl FnOnce() -> Result<T, E>,
+    failed: impl Fn() -> Error,
+) -> Result<T, Error>
+where
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(done) => done.map_err(|cause| failed().caused_by(cause)),
+        Err(_told) => Err(failed().caused_by("it panicked")),
+    }
 }
 
 fn check_depth<T>(bytes: &[u8], kind: ErrorKind) -> Result<(), Error> {

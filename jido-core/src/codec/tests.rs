@@ -167,6 +167,32 @@ fn a_state_that_nests_too_deep_is_not_written() {
     assert_eq!(nested(128).unwrap_err().kind(), ErrorKind::Encode);
 }
 
+/// Panics as it is read and as it is written.
+#[derive(Debug, Default)]
+struct Touchy;
+
+impl Serialize for Touchy {
+    fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        panic!("panicked as asked");
+    }
+}
+
+impl<'de> Deserialize<'de> for Touchy {
+    fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        panic!("panicked as asked");
+    }
+}
+
+#[test]
+fn what_panics_is_an_error_of_its_value() {
+    let error = encode_payload(&Touchy).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Encode);
+    let error = decode_payload::<Touchy>(b"\xc0").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    let source = std::error::Error::source(&error).unwrap();
+    assert_eq!(source.to_string(), "it panicked");
+}
+
 fn trees() -> impl Strategy<Value = Tree> {
     let leaf = prop_oneof![Just(Tree::Leaf), ".{0,40}".prop_map(Tree::Text)];
     leaf.prop_recursive(90, 400, 3, |inner| {
