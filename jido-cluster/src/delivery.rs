@@ -250,7 +250,13 @@ impl<A: Agent> Delivery<A> {
                 Ok(reply) => port.ok(reply.epoch, reply.revision, &Value(&reply.value)),
                 Err(error) => port.failed(&error),
             },
-            Some(ReplyTo::Nobody(_)) | None => {}
+            Some(ReplyTo::Nobody(sender)) => match result {
+                Err(error) if error.executed() == Executed::No => {
+                    sender.router.not_delivered(&sender.key, &error);
+                }
+                _ => {}
+            },
+            None => {}
         }
     }
 

@@ -317,7 +317,8 @@ impl<A: Agent> Handle<A> {
         id: Option<RequestId>,
         issued_at: Option<Timestamp>,
     ) -> Result<RequestTry, Error> {
-        let made = issued_at.or_else(|| id.and_then(RequestId::issued_at));
+        // An id that tells it is asked first: by this its outcome is told later.
+        let made = id.and_then(RequestId::issued_at).or(issued_at);
         let wall = || self.router.core().environment.wall();
         let ahead = made.map_or(0, |made| made.0.saturating_sub(wall().0));
         let ahead = Duration::from_millis(ahead);

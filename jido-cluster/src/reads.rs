@@ -1,10 +1,12 @@
 //! How sure an owner is that it still is one, when it answers without a commit.
 
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use jido_core::{AgentId, Epoch};
-use jido_storage::{AgentRecord, Error, Storage};
+use jido_storage::{AgentRecord, Error, ErrorKind, Storage};
 use parking_lot::Mutex;
 
 use crate::runtime;
@@ -99,7 +101,13 @@ impl Confirmations {
                 }
             };
             let ids: Vec<AgentId> = questions.iter().map(|asked| asked.id.clone()).collect();
-            match self.storage.heads(&ids).await {
+            // The adapter is shared, and would go on with any other caller too.
+            let heads = AssertUnwindSafe(self.storage.heads(&ids)).catch_unwind();
+            let heads = heads.await.unwrap_or_else(|_told| {
+                let why = "the storage panicked while it read who owns agents";
+                Err(Error::new(ErrorKind::Unavailable, why))
+            });
+            match heads {
                 Ok(heads) => {
                     let mut heads = heads.into_iter();
                     for asked in questions {

@@ -214,6 +214,8 @@ impl<A: Agent> Router<A> {
 
     /// Starts no activation any more.
     pub(crate) fn close(&self) {
+        // One that is being started is in its place when this returns.
+        let _starting = self.starting.lock();
         self.closed.store(true, Ordering::Release);
     }
 

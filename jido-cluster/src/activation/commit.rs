@@ -1,8 +1,10 @@
 //! How an activation commits, and what it does with each outcome. Modelled in
 //! `jido-testkit/tests/model/commits.rs`.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use jido_core::{Agent, Checkpoint, Checkpoints, Epoch, Revision, Seq};
 use jido_storage::{AppendOutcome, Commit, is_planted};
 use ractor::ActorRef;
@@ -42,7 +44,9 @@ impl<A: Agent> Running<A> {
         let (done, outcome) = oneshot::channel();
         self.in_flight = Some(outcome);
         runtime::spawn(async move {
-            let append = append.run(commit);
+            // Whoever waits for its end is told of it also where the adapter panics.
+            let append = AssertUnwindSafe(append.run(commit)).catch_unwind();
+            let append = append.map(|ended| ended.unwrap_or_else(|_told| panicked()));
             let outcome = if is_planted!(CommitDroppedOnTimeOut) {
                 let in_time = tokio::time::timeout(Duration::from_millis(300), append).await;
                 in_time.unwrap_or_else(|_| AppendOutcome::Failed(too_slow()))
@@ -347,4 +351,10 @@ impl<A: Agent> Running<A> {
 fn too_slow() -> jido_storage::Error {
     let kind = jido_storage::ErrorKind::Unavailable;
     jido_storage::Error::new(kind, "the commit took too long")
+}
+
+fn panicked() -> AppendOutcome {
+    let kind = jido_storage::ErrorKind::Unavailable;
+    let why = "the storage panicked within a commit";
+    AppendOutcome::Unknown(jido_storage::Error::new(kind, why))
 }

@@ -52,6 +52,8 @@ pub(super) struct Own {
     pub(super) timers: Timers,
     pub(super) retries: Retries,
     alarm: Alarm,
+    /// Whether the last turn was that of a scheduled message.
+    scheduled_last: bool,
 }
 
 impl Own {
@@ -104,17 +106,30 @@ impl<A: Agent> Running<A> {
     /// is that of `Deadlines`.
     pub(super) async fn wake(&mut self, now: Duration) -> bool {
         self.own.alarm.stale = true;
-        if let Some(popped) = self.own.pop(now) {
-            match self.own_turn(&popped.message, None).await {
-                // Also one that changed nothing: what it saw, and what it scheduled, may be undone.
-                Ok(()) => self.own.timers.handled(popped, self.pipeline.is_dirty()),
-                Err(error) => {
-                    tracing::warn!(agent = %self.id, %error, "a message that an agent scheduled failed");
-                    self.own.timers.handled(popped, false);
-                }
-            }
+        // In turns, so that an agent that sends itself one after the other is reminded too.
+        if std::mem::take(&mut self.own.scheduled_last) && self.wake_by_reminder(now).await {
             return true;
         }
+        self.own.scheduled_last = self.wake_by_timer(now).await;
+        self.own.scheduled_last || self.wake_by_reminder(now).await
+    }
+
+    async fn wake_by_timer(&mut self, now: Duration) -> bool {
+        let Some(popped) = self.own.pop(now) else {
+            return false;
+        };
+        match self.own_turn(&popped.message, None).await {
+            // Also one that changed nothing: what it saw, and what it scheduled, may be undone.
+            Ok(()) => self.own.timers.handled(popped, self.pipeline.is_dirty()),
+            Err(error) => {
+                tracing::warn!(agent = %self.id, %error, "a message that an agent scheduled failed");
+                self.own.timers.handled(popped, false);
+            }
+        }
+        true
+    }
+
+    async fn wake_by_reminder(&mut self, now: Duration) -> bool {
         let wall = self.wall();
         let ready = |name: &str| self.own.retries.ready_at(name) <= now;
         let (name, result) = match self.pipeline.reminders().due(wall, ready) {

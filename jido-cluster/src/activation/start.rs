@@ -1,16 +1,18 @@
 //! How an activation comes to run: claim, then load. Modelled in
 //! `jido-testkit/tests/model/agents.rs`.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use jido_core::{Agent, AgentId, AgentKey, Epoch, Revision, decode_state};
 use jido_storage::{ClaimOutcome, ClaimRequest, Commit, Loaded, is_planted};
 
 use super::Start;
+use super::hooks::panic_text;
 use super::replay;
 use super::running::Running;
 use crate::delivery::Refusal;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::local::Parked;
 use crate::reminders::Listing;
 use crate::router::Router;
@@ -52,7 +54,7 @@ async fn claim_and_load<A: Agent>(start: &Start<A>) -> Result<Running<A>, Refusa
     let router = &start.router;
     let id = router.agent_id(&start.key);
     // Bounded, so that a thousand agents that wake at once don't stampede storage.
-    let _permit = router
+    let permit = router
         .activations()
         .acquire()
         .await
@@ -92,6 +94,8 @@ async fn claim_and_load<A: Agent>(start: &Start<A>) -> Result<Running<A>, Refusa
     match made {
         Ok(((agent, state), reminders)) => {
             let mut running = Running::loaded(start, agent, state, reminders, &loaded);
+            // What it does by itself may need others to start, or take long.
+            drop(permit);
             if let Err(error) = running.started().await {
                 tracing::warn!(agent = %id, %error, "an agent did not start");
                 give_back(router, id, epoch, loaded.record.revision).await;
@@ -111,11 +115,9 @@ async fn claim_and_load<A: Agent>(start: &Start<A>) -> Result<Running<A>, Refusa
 async fn resume<A: Agent>(start: &Start<A>, parked: &Parked) -> Result<Running<A>, Refusal> {
     let router = &start.router;
     let id = router.agent_id(&start.key);
-    match decode_state(&parked.state).map_err(Error::from) {
-        Ok(mut agent) => {
-            (router.settings().prepare)(&mut agent, &start.key);
-            Ok(Running::resumed(start, id, agent, parked))
-        }
+    let agent = decode_state(&parked.state).map_err(Error::from);
+    match agent.and_then(|agent| prepared(router, &start.key, Some(agent))) {
+        Ok(agent) => Ok(Running::resumed(start, id, agent, parked)),
         // The same code has written it.
         Err(error) => {
             tracing::error!(agent = %id, %error, "a parked agent can't be read");
@@ -187,13 +189,28 @@ pub(super) async fn load<A: Agent>(
 
 /// The agent as its checkpoint has it, or a fresh one.
 fn make_agent<A: Agent>(router: &Router<A>, key: &AgentKey, loaded: &Loaded) -> Result<A, Error> {
-    let settings = router.settings();
-    let mut agent = match &loaded.checkpoint {
-        Some(checkpoint) => decode_state(&checkpoint.state)?,
-        None => (settings.initial)(key),
+    let stored = match &loaded.checkpoint {
+        Some(checkpoint) => Some(decode_state(&checkpoint.state)?),
+        None => None,
     };
-    (settings.prepare)(&mut agent, key);
-    Ok(agent)
+    prepared(router, key, stored)
+}
+
+/// An agent, a fresh one if there is none, as the manager's user has it prepared.
+fn prepared<A: Agent>(router: &Router<A>, key: &AgentKey, agent: Option<A>) -> Result<A, Error> {
+    let settings = router.settings();
+    let prepare = AssertUnwindSafe(|| {
+        let mut agent = agent.unwrap_or_else(|| (settings.initial)(key));
+        (settings.prepare)(&mut agent, key);
+        agent
+    });
+    catch_unwind(prepare).map_err(|panic| {
+        let text = panic_text(panic.as_ref());
+        Error::new(
+            ErrorKind::Agent,
+            format!("what makes or prepares agents panicked: {text}"),
+        )
+    })
 }
 
 async fn give_back<A: Agent>(router: &Router<A>, id: AgentId, epoch: Epoch, revision: Revision) {

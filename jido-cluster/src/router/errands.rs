@@ -239,7 +239,11 @@ impl<A: Agent> Router<A> {
         loop {
             match errand {
                 Errand::Abandon => {
-                    self.local.remove_parked(key.as_str(), None);
+                    {
+                        // Kept from going on in between.
+                        let _starting = self.starting.lock();
+                        self.local.remove_parked(key.as_str(), None);
+                    }
                     if !self.local.contains(key.as_str()) {
                         return Ok(());
                     }

@@ -139,12 +139,9 @@ impl<A: Agent> Router<A> {
         };
         let key = key.clone();
         runtime::spawn(async move {
-            match router.settings.storage.head(&router.agent_id(&key)).await {
-                Ok(Some(record)) if record.owner == Some(router.core.incarnation) => {
-                    router.deliver_admitted(&key, ask, port);
-                }
-                Ok(_) => port.refused(AnswerStatus::NotOwner, hint, Bytes::new()),
-                Err(error) => Refusal::unsettled(error.to_string()).answer(port),
+            match router.admits_as_owner(&key, hint).await {
+                Ok(()) => router.deliver_admitted(&key, ask, port),
+                Err(refusal) => refusal.answer(port),
             }
         });
     }
@@ -192,22 +189,39 @@ impl<A: Agent> Router<A> {
         }
     }
 
+    /// Whether storage says that this node owns an agent which it does not answer for.
+    async fn admits_as_owner(
+        &self,
+        key: &AgentKey,
+        hint: Option<Incarnation>,
+    ) -> Result<(), Refusal> {
+        match self.owns(key).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Refusal::NotOwner { hint }),
+            Err(error) => Err(Refusal::unsettled(error.to_string())),
+        }
+    }
+
     fn run_asked(&self, key: &AgentKey, ask: &Ask, errand: Errand, port: AnswerPort) {
         let runs = self.local.contains(key.as_str());
         if errand == Errand::Hibernate && !runs {
             // Nothing to stop here; whoever asks looks further.
             return port.refused(AnswerStatus::NotOwner, None, Bytes::new());
         }
-        if let Err(hint) = self.admits(key, ask.verify) {
-            return port.refused(AnswerStatus::NotOwner, hint, Bytes::new());
-        }
+        let admitted = self.admits(key, ask.verify);
         let Some(router) = self.me.upgrade() else {
             return;
         };
         let key = key.clone();
         let trace = Trace::of_peer(ask.trace.clone());
         runtime::spawn(async move {
-            match router.run_here(&key, errand, &trace).await {
+            let run = async {
+                if let Err(hint) = admitted {
+                    router.admits_as_owner(&key, hint).await?;
+                }
+                router.run_here(&key, errand, &trace).await
+            };
+            match run.await {
                 Ok(()) => port.ok(Epoch::ZERO, Revision::ZERO, &Bytes::new()),
                 Err(refusal) => refusal.answer(port),
             }

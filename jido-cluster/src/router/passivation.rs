@@ -20,6 +20,10 @@ use choice::{Load, choose};
 /// storage, few enough to leave it room for those that still serve.
 pub(super) const CONCURRENCY: usize = 64;
 
+/// How long one of them is waited for, which began something else meanwhile: those that are
+/// found next don't wait for it.
+const BUSY: Duration = Duration::from_secs(5);
+
 /// How often unused agents are looked for, at the most and at the least.
 const SWEEP: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(30));
 
@@ -111,9 +115,12 @@ impl<A: Agent> Router<A> {
         let looked = self.core.deadlines.now().saturating_sub(begun);
         futures_util::stream::iter(chosen)
             .for_each_concurrent(CONCURRENCY, |(key, errand)| async move {
-                match self.run_here(&key, errand, &UNTRACED).await {
-                    Ok(()) => tracing::trace!(%key, ?errand, "an unused agent was told"),
-                    Err(refusal) => tracing::debug!(%key, ?refusal, "an unused agent stays"),
+                let told = self.run_here(&key, errand, &UNTRACED);
+                match tokio::time::timeout(BUSY, told).await {
+                    Ok(Ok(())) => tracing::trace!(%key, ?errand, "an unused agent was told"),
+                    Ok(Err(refusal)) => tracing::debug!(%key, ?refusal, "an unused agent stays"),
+                    // Once it comes to it, it sees that it was used since.
+                    Err(_) => tracing::debug!(%key, ?errand, "an agent is busy after all"),
                 }
             })
             .await;

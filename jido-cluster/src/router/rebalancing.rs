@@ -20,6 +20,7 @@ use super::Router;
 use super::attempt::interrupted;
 use super::moving::{HandedOver, PAGE};
 use super::request::timed_out;
+use crate::delivery::Refusal;
 use crate::environment::spread;
 use crate::error::{Error, ErrorKind};
 use crate::exchange::{AnswerPort, Question, Value};
@@ -280,10 +281,13 @@ impl<A: Agent> Router<A> {
         to: Incarnation,
     ) -> Result<HandedOver, Error> {
         if from == self.core.incarnation {
-            let ended = Box::pin(self.hand_over(key, to));
+            let gone = || Refusal::Stopped.into_error();
+            let (router, key) = (self.me.upgrade().ok_or_else(gone)?, key.clone());
+            // As where another node is asked: it goes on also when it takes longer.
+            let ended = runtime::spawn(async move { Box::pin(router.hand_over(&key, to)).await });
             return match tokio::time::timeout(PATIENCE, ended).await {
-                Ok(ended) => ended,
-                Err(_) => Err(timed_out(PATIENCE, Executed::Maybe)),
+                Ok(Ok(ended)) => ended,
+                Ok(Err(_)) | Err(_) => Err(timed_out(PATIENCE, Executed::Maybe)),
             };
         }
         let question = Question {
@@ -301,7 +305,7 @@ impl<A: Agent> Router<A> {
 
 /// An answer that is not the one that was asked for.
 fn unwelcome(answer: &Answer) -> Error {
-    match crate::delivery::Refusal::from_answer(answer) {
+    match Refusal::from_answer(answer) {
         Ok(refusal) => refusal.into_error(),
         Err(error) => error,
     }

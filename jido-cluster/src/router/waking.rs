@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use jido_core::{Agent, AgentKey, Incarnation, Timestamp};
+use jido_core::{Agent, AgentKey, Executed, Incarnation, Timestamp};
 use jido_storage::{Due, DueQuery, Sharing, is_planted};
 
+use super::request::in_time;
 use super::{Router, Target};
 use crate::activation::{ActivationMessage, Errand};
 use crate::delivery::Refusal;
@@ -187,10 +188,12 @@ impl<A: Agent> Router<A> {
             Target::There { node, .. } if self.local.contains(key.as_str()) || !shares(node) => {
                 self.wake_here(key).await
             }
-            Target::There { .. } if is_late(due, now) => match self.is_owned_here(key).await {
-                true => self.wake_here(key).await,
-                false => return Looked::InVain,
-            },
+            Target::There { .. } if is_late(due, now) => {
+                match self.owns(key).await.unwrap_or(false) {
+                    true => self.wake_here(key).await,
+                    false => return Looked::InVain,
+                }
+            }
             Target::There { .. } | Target::Nowhere => return Looked::NotOurs,
         };
         match woken {
@@ -203,16 +206,17 @@ impl<A: Agent> Router<A> {
     }
 
     async fn wake_here(&self, key: &AgentKey) -> Result<(), Error> {
-        let woken = self.run_here(key, Errand::Activate, &UNTRACED).await;
-        woken.map_err(Refusal::into_error)
+        let woken = async {
+            let woken = self.run_here(key, Errand::Activate, &UNTRACED).await;
+            woken.map_err(Refusal::into_error)
+        };
+        in_time(PATIENCE, Executed::Maybe, woken).await
     }
 
-    /// Whether storage says that this node owns an agent that does not run here: a claim that
+    /// Whether storage says that this node owns an agent, which it may not run: a claim that
     /// could not be given back.
-    async fn is_owned_here(&self, key: &AgentKey) -> bool {
-        let head = self.settings.storage.head(&self.agent_id(key)).await;
-        head.is_ok_and(|record| {
-            record.is_some_and(|record| record.owner == Some(self.core.incarnation))
-        })
+    pub(super) async fn owns(&self, key: &AgentKey) -> Result<bool, jido_storage::Error> {
+        let record = self.settings.storage.head(&self.agent_id(key)).await?;
+        Ok(record.is_some_and(|record| record.owner == Some(self.core.incarnation)))
     }
 }

@@ -32,6 +32,8 @@ pub(crate) enum Fault {
     SlowTakeover,
     /// As `UnknownNotApplied`, and another node has had the agent in between.
     UnknownAndTaken,
+    /// The next commit, or look at who owns agents, panics.
+    PanicOnce,
 }
 
 #[derive(Debug)]
@@ -62,6 +64,13 @@ impl Faulty {
 
     pub(crate) fn set(&self, fault: Fault) {
         self.fault.store(fault as u8, Ordering::SeqCst);
+    }
+
+    fn panic_if_asked(&self) {
+        if self.is(Fault::PanicOnce) {
+            self.set(Fault::None);
+            panic!("panicked as asked");
+        }
     }
 
     fn is(&self, fault: Fault) -> bool {
@@ -159,6 +168,7 @@ impl Layer for Faulty {
 
     async fn heads(&self, ids: &[AgentId]) -> Result<Vec<Option<AgentRecord>>, Error> {
         self.heads.fetch_add(1, Ordering::SeqCst);
+        self.panic_if_asked();
         tokio::time::sleep(Duration::from_millis(5)).await;
         self.reachable()?;
         self.inner.heads(ids).await
@@ -167,6 +177,7 @@ impl Layer for Faulty {
     async fn append_many(&self, commits: Vec<Commit>) -> Vec<AppendOutcome> {
         // A commit takes its time, so that messages come while it is in flight.
         tokio::time::sleep(Duration::from_millis(5)).await;
+        self.panic_if_asked();
         let failed = || Error::new(ErrorKind::Unavailable, "failed as asked");
         let lost: Vec<usize> = (0..commits.len()).collect();
         if self.is(Fault::FailBefore) || self.is(Fault::Unavailable) {
@@ -338,7 +349,7 @@ async fn a_claim_that_could_not_be_given_back_does_not_lock_the_key() {
     let storage = Faulty::new();
     let cluster = Cluster::on(storage.clone());
     let nodes = cluster.start_many(2).await;
-    for i in 0..20 {
+    for i in 0..30 {
         let key = format!("key-{i}");
         nodes[0].1.call(&key, Message::Add(1)).await.unwrap();
         storage.set(Fault::FailBefore);
@@ -348,10 +359,18 @@ async fn a_claim_that_could_not_be_given_back_does_not_lock_the_key() {
     // A third node is now placed for some of the keys, whose claims n1 and n2 hold.
     let (node, third) = cluster.start("n3").await;
     crate::harness::met(&node, 3).await;
-    for i in 0..20 {
-        assert_eq!(
-            third.call(format!("key-{i}"), Message::Get).await.unwrap(),
-            1
-        );
+    // Whatever is asked of them first.
+    for i in 0..30 {
+        let key = format!("key-{i}");
+        match i % 4 {
+            0 => drop(third.get(&key).await.unwrap()),
+            1 => drop(third.attach(&key).await.unwrap()),
+            2 => {
+                third.delete(&key).await.unwrap();
+                continue;
+            }
+            _ => {}
+        }
+        assert_eq!(third.call(&key, Message::Get).await.unwrap(), 1);
     }
 }

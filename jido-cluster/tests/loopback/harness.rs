@@ -183,7 +183,7 @@ pub(crate) async fn eventually(mut holds: impl FnMut() -> bool) {
 }
 
 /// A key that is placed on the node of this name.
-pub(crate) async fn key_on(handle: &Handle<Counter>, node: &Node) -> String {
+pub(crate) async fn key_on<A: Agent>(handle: &Handle<A>, node: &Node) -> String {
     let name = node.me().name;
     for i in 0..10_000 {
         let key = format!("key-{i}");

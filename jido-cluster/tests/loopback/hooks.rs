@@ -1,5 +1,6 @@
 //! What agents do when they start and stop.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jido_cluster::{
@@ -152,4 +153,89 @@ async fn an_agent_whose_start_could_not_be_committed_starts_again() {
         let (looked, ()) = tokio::join!(look, heals);
         assert_eq!(looked.unwrap(), (1, 0, true), "{fault:?}");
     }
+}
+
+/// Calls another one as it starts.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Child {
+    #[serde(skip)]
+    family: Option<Arc<OnceLock<Handle<Child>>>>,
+}
+
+impl Agent for Child {
+    const KIND: &'static str = "child";
+    type Message = ();
+    type Reply = ();
+
+    async fn handle(&mut self, (): (), _: &mut Context<'_>) -> Result<(), AgentError> {
+        Ok(())
+    }
+
+    async fn started(&mut self, ctx: &mut Context<'_>) -> Result<(), AgentError> {
+        let family = self.family.as_ref().and_then(|family| family.get());
+        match (family, ctx.id().key.as_str()) {
+            (Some(family), "child") => family
+                .call("parent", ())
+                .await
+                .map_err(|error| AgentError::new(error.to_string())),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_starts_may_have_another_started() {
+    let cluster = Cluster::new();
+    let node = cluster.node("n1").start().await.unwrap();
+    let family = Arc::new(OnceLock::new());
+    let known = family.clone();
+    let handle = InstanceManager::<Child>::builder("children")
+        .shared_storage(cluster.storage.clone())
+        .concurrent_activations(1)
+        .prepare(move |child, _| child.family = Some(known.clone()))
+        .start(&node)
+        .await
+        .unwrap();
+    family.set(handle.clone()).unwrap();
+    handle.call("child", ()).await.unwrap();
+    assert_eq!(handle.stats().await.unwrap().total, 2);
+}
+
+/// Never ends once it stops.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Clinger;
+
+impl Agent for Clinger {
+    const KIND: &'static str = "clinger";
+    type Message = ();
+    type Reply = ();
+
+    async fn handle(&mut self, (): (), _: &mut Context<'_>) -> Result<(), AgentError> {
+        Ok(())
+    }
+
+    async fn stopping(&mut self, ctx: &mut Context<'_>) -> Result<(), AgentError> {
+        if ctx.id().key.as_str() == "clings" {
+            std::future::pending::<()>().await;
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_does_not_stop_keeps_no_other_in_memory() {
+    let cluster = Cluster::new();
+    let node = cluster.node("n1").start().await.unwrap();
+    let handle = InstanceManager::<Clinger>::builder("clingers")
+        .shared_storage(cluster.storage.clone())
+        .idle_timeout(Duration::from_secs(1))
+        .start(&node)
+        .await
+        .unwrap();
+    handle.call("clings", ()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    handle.call("a", ()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(handle.lookup("a").await.unwrap().map(drop), None);
+    assert_eq!(handle.stats().await.unwrap().total, 1);
 }

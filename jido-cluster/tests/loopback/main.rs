@@ -22,6 +22,7 @@ mod lives;
 mod moving;
 mod never;
 mod overtaken;
+mod panics;
 mod parking;
 mod placing;
 mod reads;

@@ -244,3 +244,28 @@ async fn a_window_that_holds_nothing_is_refused() {
         assert!(error.to_string().contains(field), "{error}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_id_that_tells_when_it_was_made_is_believed_before_the_caller() {
+    let cluster = Cluster::new();
+    let node = cluster.node("n1").start().await.unwrap();
+    let manager = cluster
+        .manager()
+        .request_window(3, Duration::from_secs(600));
+    let handle = manager.start(&node).await.unwrap();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    // A UUID of version 7.
+    let telling = id(now.as_millis() << 80 | 7 << 76 | 2 << 62);
+    let made = telling.issued_at().unwrap().0;
+    let add = |id, made| {
+        let request = handle.request("a", Message::Add(1)).id(id);
+        request.issued_at(Timestamp(made)).send()
+    };
+    assert_eq!(add(telling, made - 5_000).await.unwrap().value, 1);
+    for n in 1..=3 {
+        add(id(n), made + 1).await.unwrap();
+    }
+    // It is forgotten, and so nobody knows whether it was applied.
+    let outcome = handle.outcome("a", telling).await.unwrap();
+    assert_eq!(outcome, RequestOutcome::Unknown);
+}

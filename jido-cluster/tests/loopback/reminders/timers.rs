@@ -140,3 +140,15 @@ async fn there_are_only_so_many() {
     assert_eq!(ticks(&handle, "a").await, MAX_TIMERS);
     handle.call("a", Order::Later(vec![1])).await.unwrap();
 }
+
+/// On a clock that goes by itself: the agent never rests.
+#[tokio::test]
+async fn an_agent_that_sends_itself_one_after_the_other_is_reminded_too() {
+    let world = World::new();
+    let (_node, handle) = world.start("n1").await;
+    handle.call("a", Order::Beat(0)).await.unwrap();
+    let ring = Order::At("ring".into(), world.now());
+    handle.call("a", ring).await.unwrap();
+    world.called("ring", 1).await;
+    assert!(world.calls.of("beat").len() > 1);
+}
