@@ -68,9 +68,12 @@ impl Detection {
         Ok(())
     }
 
-    /// How often [`Detector::tick`] wants to be called.
-    pub(super) fn tick_every(&self) -> Duration {
-        self.heartbeat_every.min(self.unreachable_after / TICKS) / TICKS
+    /// How soon [`Detector::tick`] wants to be called again, with these sessions: a few times
+    /// between two heartbeats of the one that gets the most, and at most every 5 ms.
+    pub(super) fn tick_every(&self, up: &[Seen]) -> Duration {
+        let own = self.heartbeat_every.min(self.unreachable_after / TICKS);
+        let beats = up.iter().map(|seen| self.beat_for(seen.peer_waits));
+        beats.fold(own, Duration::min) / TICKS
     }
 
     /// How often a peer that waits so long is sent a heartbeat.
@@ -103,7 +106,7 @@ pub(super) enum Due {
 struct Watched {
     heard: u64,
     silent: Duration,
-    /// Since the last heartbeat.
+    /// Since the last heartbeat was due.
     unsent: Duration,
 }
 
@@ -137,24 +140,31 @@ impl Detector {
         for seen in up {
             let beat = self.detection.beat_for(seen.peer_waits);
             let known = self.sessions.remove(&seen.session);
-            let is_new = known.is_none();
-            let mut watched = known.unwrap_or(Watched {
-                unsent: beat,
-                ..Watched::default()
-            });
-            if is_new || watched.heard != seen.heard {
+            let mut watched = match known {
+                Some(mut watched) => {
+                    watched.silent += silence;
+                    watched.unsent += passed;
+                    watched
+                }
+                // A heartbeat goes at once to whoever is new.
+                None => Watched {
+                    unsent: beat,
+                    ..Watched::default()
+                },
+            };
+            if watched.heard != seen.heard {
                 watched.heard = seen.heard;
                 watched.silent = Duration::ZERO;
-            } else {
-                watched.silent += silence;
             }
-            watched.unsent += passed;
             if watched.silent >= self.detection.unreachable_after {
                 due.push(Due::End(seen.session, watched.silent));
                 continue;
             }
             if watched.unsent >= beat {
-                watched.unsent = Duration::ZERO;
+                // What a tick came late by is not lost, or there would be fewer than promised; and
+                // a node that stood still sends no more for that.
+                let late = watched.unsent - beat;
+                watched.unsent = if late < beat { late } else { Duration::ZERO };
                 due.push(Due::Beat(seen.session));
             }
             sessions.insert(seen.session, watched);
@@ -190,7 +200,7 @@ mod tests {
         let mut detector = Detector::new(detection, Duration::ZERO);
         let (mut now, mut beats) = (Duration::ZERO, Vec::new());
         while now < most {
-            now += detection.tick_every();
+            now += detection.tick_every(&[seen(0)]);
             for due in detector.tick(now, &[seen(heard(now))]) {
                 match due {
                     Due::Beat(_) => beats.push(now.as_millis()),
@@ -249,6 +259,44 @@ mod tests {
     }
 
     #[test]
+    fn every_peer_gets_four_heartbeats_in_the_time_that_it_waits() {
+        let detection = Detection {
+            heartbeat_every: 10_000 * MS,
+            unreachable_after: 60_000 * MS,
+        };
+        let waits = [60_000, 2_000, 1_100, 300, 100].map(|waits| waits * MS);
+        for count in 1..=waits.len() {
+            let up = |heard| {
+                let session = |at: usize| Seen {
+                    session: SessionId(at as u128),
+                    heard,
+                    peer_waits: waits[at],
+                };
+                (0..count).map(session).collect::<Vec<_>>()
+            };
+            let mut detector = Detector::new(detection, Duration::ZERO);
+            let (mut now, mut ticks) = (Duration::ZERO, 0);
+            let mut beats = vec![0_u32; count];
+            while now < 60_000 * MS {
+                for due in detector.tick(now, &up(ticks)) {
+                    match due {
+                        Due::Beat(SessionId(at)) => beats[at as usize] += 1,
+                        Due::End(..) => panic!("{due:?}"),
+                    }
+                }
+                // A little late, as timers are.
+                now += detection.tick_every(&up(0)) + MS;
+                ticks += 1;
+            }
+            for (beats, waits) in beats.iter().zip(waits) {
+                let promised = 4 * 60_000 / waits.as_millis() as u32;
+                assert!(*beats >= promised, "{beats} and not {promised}: {waits:?}");
+            }
+            assert!(ticks < 60_000 / 5, "{ticks}");
+        }
+    }
+
+    #[test]
     fn heartbeats_grow_with_the_members_and_no_faster() {
         let detection = Detection::default();
         let mut packer = Packer::new(ONE);
@@ -263,10 +311,11 @@ mod tests {
                 (1..members).map(session).collect::<Vec<_>>()
             };
             let mut detector = Detector::new(detection, Duration::ZERO);
-            let ticks = (60_000 * MS).as_millis() / detection.tick_every().as_millis();
+            let every = detection.tick_every(&up(0));
+            let ticks = (60_000 * MS).as_millis() / every.as_millis();
             let (mut now, mut beats) = (Duration::ZERO, 0);
             for tick in 0..ticks as u64 {
-                now += detection.tick_every();
+                now += every;
                 let due = detector.tick(now, &up(tick));
                 beats += due.iter().filter(|d| matches!(d, Due::Beat(_))).count();
             }

@@ -9,16 +9,21 @@ use super::sessions::Sessions;
 
 /// Watches over all sessions that are up, until it is dropped.
 pub(super) async fn watch(detection: Detection, sessions: Arc<Sessions>) {
-    let every = detection.tick_every();
     let mut detector = Detector::new(detection, sessions.environment().elapsed());
+    let mut changes = sessions.changes();
     loop {
-        sleep(every).await;
+        let up = sessions.seen();
         let now = sessions.environment().elapsed();
-        for due in detector.tick(now, &sessions.seen()) {
+        for due in detector.tick(now, &up) {
             match due {
                 Due::Beat(session) => sessions.beat(session),
                 Due::End(session, silent) => sessions.fell_silent(session, silent),
             }
+        }
+        tokio::select! { biased;
+            // Whose session comes up meanwhile may wait for less than the pause.
+            Ok(()) = changes.changed() => {}
+            () = sleep(detection.tick_every(&up)) => {}
         }
     }
 }

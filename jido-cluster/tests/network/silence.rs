@@ -57,9 +57,10 @@ pub(crate) fn a_paused_peer() {
 }
 
 pub(crate) fn patience_that_differs() {
-    // One would wait five seconds between heartbeats, and the other waits for less than that.
+    // One would wait ten seconds between heartbeats and look at its sessions every 2.5 s, and the
+    // other waits for less than either.
     let mut slow = Launch::new("a", &[])
-        .set("heartbeat_every", 5_000)
+        .set("heartbeat_every", 10_000)
         .set("unreachable_after", 60_000)
         .start();
     let mut quick = Launch::new("b", &[&slow.address])

@@ -2,12 +2,19 @@
 
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use super::super::counters::count;
 use super::super::detector::Seen;
 use super::super::frame::SessionId;
 use super::Sessions;
 
 impl Sessions {
+    /// Tells whenever a session came or went.
+    pub(in crate::network) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
     /// All sessions that are up, as the failure detector looks at them.
     pub(in crate::network) fn seen(&self) -> Vec<Seen> {
         let table = self.table.lock();
