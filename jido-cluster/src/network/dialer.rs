@@ -1,26 +1,18 @@
 //! Dials one address, and again whenever the session with whoever is there is lost.
 
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use jido_core::Incarnation;
-use thiserror::Error as ThisError;
-use tokio::net::{TcpStream, lookup_host};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::address;
-use super::connection::Connection;
+use super::attempt::{DialError, Failed, Reached, attempt};
 use super::cookie::Cookie;
-use super::counters::count;
-use super::frame::SessionId;
-use super::handshake::{Handshake, Refused};
-use super::hello::READY_WITHIN;
+use super::handshake::Refused;
 use super::sessions::Sessions;
-use super::stream::configure;
-use super::tls::{self, Tls};
+use super::tls::Tls;
 use crate::environment::Environment;
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
@@ -89,28 +81,6 @@ pub(super) struct Dialing {
     pub(super) tls: Option<Tls>,
 }
 
-/// What came of a dial.
-enum Reached {
-    /// A peer, and there is a session with it, this one or another.
-    Peer(Incarnation),
-    /// This node, and whoever else the name of the host stands for can't be reached.
-    Myself,
-}
-
-#[derive(Debug, ThisError)]
-enum DialError {
-    #[error("it can't be reached: {0}")]
-    Connect(#[from] io::Error),
-    #[error("no encryption with it comes about: {0}")]
-    Encrypt(io::Error),
-    #[error(transparent)]
-    Refused(#[from] Refused),
-    #[error("no session with {0} came of it")]
-    NoSession(String),
-    #[error("the session was not ready within {READY_WITHIN:?}")]
-    TooSlow,
-}
-
 /// Dials as long as it makes sense: for ever, but for an IP address that is our own
 /// or a node that is gone.
 pub(super) async fn dial(target: Target, dialing: Dialing, mut settling: Option<Settling>) {
@@ -125,6 +95,7 @@ pub(super) async fn dial(target: Target, dialing: Dialing, mut settling: Option<
     };
     let mut known = expected;
     let mut failures = 0_u32;
+    let mut failed = Failed::default();
     let mut is_own = false;
     loop {
         let up = known
@@ -132,7 +103,7 @@ pub(super) async fn dial(target: Target, dialing: Dialing, mut settling: Option<
             .or_else(|| sessions.up_at(&address));
         let reached = match up {
             Some(peer) => Ok(Reached::Peer(peer)),
-            None => attempt(&address, expected, &dialing).await,
+            None => attempt(&address, expected, &dialing, &mut failed).await,
         };
         match reached {
             Ok(Reached::Peer(peer)) => {
@@ -181,87 +152,6 @@ fn pause(failures: u32, environment: &dyn Environment) -> Duration {
     let doubled = SHORTEST_PAUSE.saturating_mul(2 << failures.min(16));
     let half = doubled.min(LONGEST_PAUSE) / 2;
     half + environment.jitter(half)
-}
-
-async fn attempt(
-    address: &str,
-    expected: Option<Incarnation>,
-    dialing: &Dialing,
-) -> Result<Reached, DialError> {
-    let reached = async {
-        let mut hosts: Vec<SocketAddr> = lookup_host(address).await?.collect();
-        let mut is_own = false;
-        loop {
-            let stream = match TcpStream::connect(&hosts[..]).await {
-                Err(_) if is_own => return Ok(Reached::Myself),
-                connected => connected?,
-            };
-            let host = stream.peer_addr()?;
-            let reached = meet(stream, expected, dialing).await?;
-            let before = hosts.len();
-            hosts.retain(|known| *known != host);
-            // Systems sort what a name stands for by nearness: it would be this node every time.
-            is_own = matches!(reached, Reached::Myself) && hosts.len() < before;
-            if !is_own {
-                return Ok(reached);
-            }
-        }
-    };
-    timeout(READY_WITHIN, reached)
-        .await
-        .unwrap_or(Err(DialError::TooSlow))
-}
-
-/// Finds out who is at the other end of a connection, and opens a session with it.
-async fn meet(
-    stream: TcpStream,
-    expected: Option<Incarnation>,
-    dialing: &Dialing,
-) -> Result<Reached, DialError> {
-    let Dialing {
-        sessions,
-        cookie,
-        tls,
-    } = dialing;
-    let environment = sessions.environment();
-    let id = SessionId(environment.random_128());
-    configure(&stream)?;
-    let connected = Connection::connect(stream, tls.as_ref()).await;
-    let mut stream = connected.map_err(|error| {
-        if tls::is_wrong_certificate(&error) {
-            count(&sessions.counters().wrong_certificate);
-        }
-        DialError::Encrypt(error)
-    })?;
-    let handshake = Handshake {
-        sessions,
-        cookie,
-        nonce: environment.random_128(),
-    };
-    let mut there = None;
-    let shaken = handshake.dial(&mut stream, id, |peer| {
-        there = Some(peer.incarnation);
-        match expected {
-            Some(expected) if expected != peer.incarnation => Err(Refused::OtherLife),
-            _ => Ok(()),
-        }
-    });
-    let opening = match shaken.await {
-        Ok(opening) => opening,
-        Err(Refused::Myself) => return Ok(Reached::Myself),
-        Err(error) => {
-            // It may have dialed us.
-            return match there.filter(|peer| sessions.is_up(*peer)) {
-                Some(peer) => Ok(Reached::Peer(peer)),
-                None => Err(error.into()),
-            };
-        }
-    };
-    let (name, peer) = (opening.peer().name.to_string(), opening.peer().incarnation);
-    if opening.open(stream).await || sessions.is_up(peer) {
-        return Ok(Reached::Peer(peer));
-    }
-    Err(DialError::NoSession(name))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 
 mod acceptor;
 mod address;
+mod attempt;
 mod connection;
 mod cookie;
 mod counters;
