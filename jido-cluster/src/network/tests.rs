@@ -150,6 +150,25 @@ fn options_are_checked() {
 }
 
 #[tokio::test]
+async fn a_builder_sets_how_many_connections_there_may_be() {
+    let refused = async |change: fn(crate::NodeBuilder) -> crate::NodeBuilder| {
+        let builder = crate::Node::builder("n1")
+            .listen("127.0.0.1:0".parse().unwrap())
+            .cookie("short");
+        let error = change(builder).start().await.err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        error.to_string()
+    };
+    let strangers = refused(|node| node.max_strangers(0)).await;
+    assert!(strangers.starts_with("max_strangers is 0"), "{strangers}");
+    let sessions = refused(|node| node.max_sessions(65_537)).await;
+    assert!(
+        sessions.starts_with("max_sessions is 65537: it is 1 to 65536"),
+        "{sessions}"
+    );
+}
+
+#[tokio::test]
 async fn nothing_secret_is_printed() {
     let folder = tempfile::tempdir().unwrap();
     let key = rcgen::KeyPair::generate().unwrap();

@@ -47,6 +47,8 @@ pub struct NodeBuilder {
     plain_text: bool,
     detection: Detection,
     busy_poll: bool,
+    max_strangers: Option<usize>,
+    max_sessions: Option<usize>,
     lease_ttl: Duration,
     group_commit: GroupOptions,
     environment: Arc<dyn Environment>,
@@ -73,6 +75,8 @@ impl NodeBuilder {
             plain_text: false,
             detection: Detection::default(),
             busy_poll: true,
+            max_strangers: None,
+            max_sessions: None,
             lease_ttl: Duration::from_secs(3),
             group_commit: GroupOptions::new(),
             environment: Arc::new(SystemEnvironment),
@@ -179,6 +183,20 @@ impl NodeBuilder {
     /// processors'. See [`NetworkOptions::busy_poll`](crate::network::NetworkOptions::busy_poll).
     pub fn busy_poll(mut self, wanted: bool) -> Self {
         self.busy_poll = wanted;
+        self
+    }
+
+    /// Connections that may be open without having shown that they are of this cluster: 1 to
+    /// 65,536, 256 by default. One that comes on top takes the place of the oldest.
+    pub fn max_strangers(mut self, limit: usize) -> Self {
+        self.max_strangers = Some(limit);
+        self
+    }
+
+    /// Sessions with other nodes, ready or opening, beyond which no connection is accepted: 1 to
+    /// 65,536, 1,024 by default.
+    pub fn max_sessions(mut self, limit: usize) -> Self {
+        self.max_sessions = Some(limit);
         self
     }
 
@@ -322,6 +340,8 @@ impl NodeBuilder {
         options.plain_text = self.plain_text;
         options.detection = self.detection;
         options.busy_poll = self.busy_poll;
+        options.max_strangers = self.max_strangers.unwrap_or(options.max_strangers);
+        options.max_sessions = self.max_sessions.unwrap_or(options.max_sessions);
         Ok(Network {
             options,
             counters: Arc::default(),
