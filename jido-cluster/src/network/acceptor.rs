@@ -9,11 +9,11 @@ use futures_util::StreamExt;
 use futures_util::future::{AbortHandle, Abortable};
 use futures_util::stream::FuturesUnordered;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::connection::Connection;
 use super::cookie::Cookie;
-use super::counters::count;
+use super::counters::{Counters, count};
 use super::handshake::{Handshake, Refused};
 use super::hello::READY_WITHIN;
 use super::sessions::{Opening, Sessions};
@@ -33,7 +33,12 @@ pub(super) struct Limits {
 }
 
 /// A connection that has shown that it is of this cluster.
-type Known<'a> = Option<(Opening<'a>, Connection)>;
+struct Known<'a> {
+    session: Opening<'a>,
+    stream: Connection,
+    /// When its session has to be ready.
+    deadline: Instant,
+}
 
 /// Accepts until it is dropped. Each connection opens on its own, so that one
 /// which says nothing keeps none waiting.
@@ -60,8 +65,8 @@ pub(super) async fn accept(
             Some(()) = opening.next(), if !opening.is_empty() => continue,
             Some((number, known)) = strangers.next(), if !strangers.is_empty() => {
                 ends.remove(&number);
-                if let Ok(Some((session, stream))) = known {
-                    opening.push(open(session, stream));
+                if let Ok(Some(known)) = known {
+                    opening.push(open(known, counters));
                 }
                 continue;
             }
@@ -109,9 +114,14 @@ async fn meet<'a>(
     sessions: &'a Sessions,
     cookie: &'a Cookie,
     tls: Option<&Tls>,
-) -> Known<'a> {
-    match timeout(READY_WITHIN, shake(stream, sessions, cookie, tls)).await {
-        Ok(Ok(known)) => Some(known),
+) -> Option<Known<'a>> {
+    let deadline = sleep(READY_WITHIN).deadline();
+    match timeout_at(deadline, shake(stream, sessions, cookie, tls)).await {
+        Ok(Ok((session, stream))) => Some(Known {
+            session,
+            stream,
+            deadline,
+        }),
         Ok(Err(error)) => {
             // How many there are is a stranger's to choose, so that counts tell of them.
             tracing::debug!(%from, %error, "a connection is refused");
@@ -149,13 +159,20 @@ async fn shake<'a>(
     Ok((opening, stream))
 }
 
-async fn open(session: Opening<'_>, stream: Connection) {
+/// Opens the session of a connection, in what is left of its time.
+async fn open(known: Known<'_>, counters: &Counters) {
+    let Known {
+        session,
+        stream,
+        deadline,
+    } = known;
     let name = session.peer().name.clone();
-    match timeout(READY_WITHIN, session.open(stream)).await {
+    match timeout_at(deadline, session.open(stream)).await {
         Ok(true) => {}
         Ok(false) => tracing::info!(peer = %name, "no session came of a connection"),
         Err(_) => {
-            tracing::info!(peer = %name, "a connection is ended: its session was not ready in time")
+            count(&counters.too_slow);
+            tracing::info!(peer = %name, "a connection is ended: its session was not ready in time");
         }
     }
 }

@@ -82,6 +82,10 @@ fn main() {
             strangers::a_proof_of_another_connection,
         ),
         trial(
+            "a_session_that_is_not_ready_in_time_is_ended_and_counted",
+            strangers::a_session_that_is_not_ready,
+        ),
+        trial(
             "a_frame_that_is_too_large_ends_its_own_session_alone",
             strangers::a_frame_that_is_too_large,
         ),

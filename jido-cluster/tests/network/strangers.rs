@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::hmac;
 use serde::{Deserialize, Serialize};
@@ -109,6 +109,11 @@ pub(crate) fn garbage_and_silence() {
 fn greet(stream: &mut TcpStream, name: &str) -> (Vec<u8>, Vec<u8>) {
     let said = hello_of(name);
     stream.write_all(&said).unwrap();
+    (said, hear(stream))
+}
+
+/// Hears the hello of a node that was greeted.
+fn hear(stream: &mut TcpStream) -> Vec<u8> {
     let mut heard = vec![0; 8];
     stream.read_exact(&mut heard).unwrap();
     let len = usize::from(u16::from_be_bytes([heard[6], heard[7]]));
@@ -116,7 +121,7 @@ fn greet(stream: &mut TcpStream, name: &str) -> (Vec<u8>, Vec<u8>) {
     stream.read_exact(&mut heard[8..]).unwrap();
     let hello: Hello = rmp_serde::from_slice(&heard[8..]).unwrap();
     assert_eq!((hello.session, hello.name.as_str()), (5, "a"));
-    (said, heard)
+    heard
 }
 
 /// The dialer's "go", as a node with this cookie says it.
@@ -166,6 +171,29 @@ pub(crate) fn a_proof_of_another_connection() {
     exchange(&mut a, &mut b, GREETINGS, 1_000);
     a.never_said("up x");
     a.never_said("down");
+}
+
+pub(crate) fn a_session_that_is_not_ready() {
+    let mut a = Process::start("a", &[]);
+    let since = Instant::now();
+    let mut stream = connect(&a.address);
+    // Its hello takes three of the five seconds, and then it says nothing to the session layer.
+    let said = hello_of("x");
+    for piece in said.chunks(said.len().div_ceil(12)) {
+        std::thread::sleep(Duration::from_millis(250));
+        stream.write_all(piece).unwrap();
+    }
+    let heard = hear(&mut stream);
+    let proof = go("the cookie of all", &said, &heard);
+    stream.write_all(&proof).unwrap();
+    assert_eq!(answer(&mut stream), 0, "go");
+    is_ended(stream, "a session that is not ready");
+    let took = since.elapsed();
+    println!("a session that is not ready: ended after {took:?}");
+    assert!(took < Duration::from_millis(7_500), "{took:?}");
+    a.tell("stats too_slow 1");
+    a.says("stats too_slow 1");
+    a.never_said("up");
 }
 
 pub(crate) fn a_frame_that_is_too_large() {
