@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
 use hickory_resolver::config::LookupIpStrategy;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
 use hickory_resolver::lookup::Lookup;
@@ -222,26 +224,27 @@ async fn look_up(resolver: &TokioResolver, name: &str) -> Result<Found, String> 
 /// service, that can't be looked up keeps the addresses that it had: servers fail more often than clusters move.
 /// `settling` ends when all that was found at first was tried.
 pub(super) async fn discover(dns: Dns, dialing: Dialing, settling: Settling) {
-    let resolver = match dns.resolver() {
-        Ok(resolver) => resolver,
-        Err(error) => {
-            return tracing::error!(%error, "no names can be looked up: no nodes are found by DNS");
-        }
-    };
-    let mut first = Some(settling);
+    let mut settling = Some(settling);
+    let resolver = until_made(|| dns.resolver(), &mut settling).await;
     let mut known: BTreeMap<&str, Hosts> = BTreeMap::new();
     let mut dialers: BTreeMap<String, OwnedTask> = BTreeMap::new();
     loop {
         let mut pause = dns.every;
-        for name in &dns.names {
-            match look_up(&resolver, name).await {
+        let names = dns.names.iter().map(String::as_str);
+        // Side by side, so that one about which nobody answers holds no other up.
+        let mut looking: FuturesUnordered<_> = names
+            .map(async |name| (name, look_up(&resolver, name).await))
+            .collect();
+        while let Some((name, found)) = looking.next().await {
+            match found {
                 Ok(found) => {
                     pause = pause.min(found.good_for.unwrap_or(dns.every));
                     if !found.lost.is_empty() {
                         pause = pause.min(AFTER_FAILURE);
                     }
-                    let before = known.remove(name.as_str()).unwrap_or_default();
+                    let before = known.remove(name).unwrap_or_default();
                     known.insert(name, found.since(before));
+                    follow(&known, &mut dialers, &dialing, settling.as_ref());
                 }
                 Err(error) => {
                     tracing::info!(name, error, "a name can't be looked up; it is tried again");
@@ -249,24 +252,77 @@ pub(super) async fn discover(dns: Dns, dialing: Dialing, settling: Settling) {
                 }
             }
         }
-        let wanted: BTreeSet<&String> = known.values().flat_map(Hosts::values).flatten().collect();
-        dialers.retain(|address, _| wanted.contains(address));
-        for address in wanted {
-            dialers.entry(address.clone()).or_insert_with(|| {
-                tracing::info!(address, "an address of a node was found by DNS");
-                let settling = first.as_ref().map(Settling::another);
-                let target = Target::Seed(address.clone());
-                OwnedTask::spawn(dial(target, dialing.clone(), settling))
-            });
-        }
-        first = None;
+        settling = None;
         sleep(pause.max(*EVERY.start())).await;
+    }
+}
+
+/// Makes a resolver. The system's configuration may be missing for a moment, which is no reason to
+/// find nobody ever after; but nobody waits for that.
+async fn until_made<R>(
+    make: impl Fn() -> Result<R, NetError>,
+    settling: &mut Option<Settling>,
+) -> R {
+    loop {
+        match make() {
+            Ok(resolver) => return resolver,
+            Err(error) => {
+                tracing::error!(%error, "no names can be looked up, so that no nodes are found by DNS; it is tried again");
+            }
+        }
+        *settling = None;
+        sleep(AFTER_FAILURE).await;
+    }
+}
+
+/// Dials what all names stand for, and no longer what none of them does.
+fn follow(
+    known: &BTreeMap<&str, Hosts>,
+    dialers: &mut BTreeMap<String, OwnedTask>,
+    dialing: &Dialing,
+    settling: Option<&Settling>,
+) {
+    let wanted: BTreeSet<&String> = known.values().flat_map(Hosts::values).flatten().collect();
+    dialers.retain(|address, _| wanted.contains(address));
+    for address in wanted {
+        dialers.entry(address.clone()).or_insert_with(|| {
+            tracing::info!(address, "an address of a node was found by DNS");
+            let settling = settling.map(Settling::another);
+            let target = Target::Seed(address.clone());
+            OwnedTask::spawn(dial(target, dialing.clone(), settling))
+        });
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::sync::Arc;
+
+    use super::super::dialer::Unsettled;
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_resolver_that_cant_be_made_is_made_later() {
+        let (unsettled, tries) = (Arc::new(Unsettled::new(1)), Cell::new(0));
+        let mut settling = Some(unsettled.settling());
+        let make = || {
+            tries.set(tries.get() + 1);
+            match tries.get() {
+                3 => Ok(tries.get()),
+                // Who waits for the names to be tried waits for the first try alone.
+                tries if unsettled.is_none() == (tries > 1) => Err(NetError::from("no servers")),
+                tries => panic!("try {tries}: {unsettled:?}"),
+            }
+        };
+        assert_eq!(until_made(make, &mut settling).await, 3);
+        assert!(settling.is_none());
+        // Where it can be made at once, what is found is tried first.
+        let unsettled = Arc::new(Unsettled::new(1));
+        let mut settling = Some(unsettled.settling());
+        until_made(|| Ok(()), &mut settling).await;
+        assert!(settling.is_some() && !unsettled.is_none());
+    }
 
     #[test]
     fn names_are_hosts_with_a_port_or_services() {

@@ -152,6 +152,11 @@ fn main() {
             "a_target_that_cant_be_looked_up_hides_no_other",
             names::a_target_without_an_address,
         ),
+        #[cfg(feature = "dns")]
+        trial(
+            "a_name_about_which_nobody_answers_holds_no_other_up",
+            names::a_name_without_an_answer,
+        ),
         #[cfg(feature = "conformance")]
         trial("the_network_transport_keeps_every_promise", promises::kept),
     ];

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use crate::process::{Launch, free_address};
 use crate::{GREETINGS, exchange};
@@ -93,6 +94,9 @@ fn answer(query: &[u8], zone: &Zone) -> Vec<u8> {
     bytes
 }
 
+/// A name about which nobody answers.
+const UNANSWERED: &str = "hangs.test";
+
 /// Answers as long as the test runs.
 fn serve(zone: Zone) -> SocketAddr {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -100,6 +104,9 @@ fn serve(zone: Zone) -> SocketAddr {
     std::thread::spawn(move || {
         let mut query = [0; 1_500];
         while let Ok((len, from)) = socket.recv_from(&mut query) {
+            if question(&query).0 == UNANSWERED {
+                continue;
+            }
             // Who asks may have gone.
             let _ = socket.send_to(&answer(&query[..len], &zone), from);
         }
@@ -188,6 +195,33 @@ pub(crate) fn nodes_are_found() {
     for peer in [&mut a, &mut b, &mut d] {
         peer.never_said("down");
     }
+}
+
+pub(crate) fn a_name_without_an_answer() {
+    let zone = Zone::default();
+    let server = serve(zone.clone());
+    let at_b = free_address();
+    let port = at_b.rsplit_once(':').unwrap().1;
+    zone.lock()
+        .unwrap()
+        .insert("nodes.test", vec![ip_of(&at_b)]);
+    let launch = |name, listen: &str| {
+        let node = Launch {
+            listen: listen.to_owned(),
+            ..Launch::new(name, &[])
+        };
+        node.set("plain_text", true)
+    };
+    let mut b = launch("b", &at_b).start();
+    let names = format!("{server} {UNANSWERED}:{port} nodes.test:{port}");
+    let mut a = launch("a", "127.0.0.1:0").set("dns", names).start();
+    a.tell("settled");
+    a.sees_up(&b);
+    b.sees_up(&a);
+    // The other one was waited for when this one had been found, and for seconds more.
+    let more = a.says_after("settled", Instant::now());
+    println!("a name about which nobody answers: {more:?} more");
+    assert!(more >= Duration::from_secs(2), "{more:?}");
 }
 
 pub(crate) fn a_target_without_an_address() {
