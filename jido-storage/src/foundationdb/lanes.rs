@@ -2,7 +2,9 @@
 //!
 //! Every transaction that writes runs in a **lane** of the storage's instance and
 //! writes the lane's **marker**: one small key, with a number that no other
-//! transaction of the lane has. A lane has one transaction at a time.
+//! transaction of the lane has. A lane has one transaction at a time, which takes it before
+//! it reads: so it reads what the one before it has written, and doesn't conflict with it.
+//! There are as many lanes as it takes: nobody waits for one.
 //!
 //! When a commit ends with an error of which the engine can't say whether it took
 //! effect, the marker tells. If it holds the transaction's number, the transaction

@@ -67,12 +67,22 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// Does an operation.
+    /// Does an operation that may write.
     pub(super) async fn transact<O: Operation>(
         &self,
         operation: &O,
     ) -> Result<O::Output, Ended<O::Output>> {
-        let mut lane = None;
+        // Before it reads anything: what the lane's last transaction wrote is then among what it
+        // reads. With a lane that came back while it read it would conflict with that one.
+        self.with(operation, Some(self.lanes.take())).await
+    }
+
+    /// Does an operation in a lane, or in one that is taken once it has written.
+    async fn with<O: Operation>(
+        &self,
+        operation: &O,
+        mut lane: Option<Lane>,
+    ) -> Result<O::Output, Ended<O::Output>> {
         let outcome = self.attempts(operation, &mut lane).await;
         // A lane with a transaction in flight is left alone for good.
         if let Some(lane) = lane
@@ -102,7 +112,7 @@ impl Store {
                     continue;
                 }
             };
-            // What only reads needs none, and loses none when it is dropped.
+            // Only what opens a storage has none yet, and nobody else uses its lanes then.
             let lane = &*lane.get_or_insert_with(|| self.lanes.take());
             let number = self.lanes.number();
             if let Err(code) = self.mark(&*tx, lane, number).await {
@@ -181,11 +191,14 @@ impl Store {
         Resolution::Unknown
     }
 
-    /// Does an operation that only reads.
+    /// Does an operation that only reads, or one of those that open a storage. What
+    /// only reads needs no lane, and loses none when it is dropped.
     pub(super) async fn read<O: Operation>(&self, operation: &O) -> Result<O::Output, Error> {
-        self.transact(operation).await.map_err(|ended| match ended {
-            Ended::Failed(error) | Ended::Unknown(error, _) => error,
-        })
+        self.with(operation, None)
+            .await
+            .map_err(|ended| match ended {
+                Ended::Failed(error) | Ended::Unknown(error, _) => error,
+            })
     }
 }
 
