@@ -153,8 +153,7 @@ impl Environment {
                 return Err(Fault::Refused(self.unmapped()));
             }
             match self.env.write_txn() {
-                // 0 means the size that the file says.
-                Err(error) if is_map_resized(&error) => self.remap(0)?,
+                Err(error) if is_map_resized(&error) => self.follow()?,
                 begun => {
                     return Ok(WriteTxn {
                         txn: begun?,
@@ -212,7 +211,15 @@ impl Environment {
         Ok(true)
     }
 
-    /// Gives the reserve back, as far as it isn't used.
+    /// Follows a map that others have grown. If they did so into the reserve, it goes no
+    /// further than they have used it: the rest isn't there for all that is written.
+    fn follow(&self) -> Result<(), Error> {
+        // 0 means the size that the file says.
+        self.remap(0)?;
+        self.shrink()
+    }
+
+    /// Gives the reserve back, as far as it isn't used: LMDB maps no less than that.
     pub(super) fn shrink(&self) -> Result<(), Error> {
         if self.env.info().map_size > self.bound {
             self.remap(self.bound)

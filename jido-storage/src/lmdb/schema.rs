@@ -27,17 +27,22 @@ pub(super) fn open_tables(
         Fault::Engine(error) if is_map_full(&error) => full(folder, env.info().map_size, bound),
         Fault::Engine(error) => definite(&error, folder, "opening the tables"),
     };
+    #[allow(
+        unsafe_code,
+        reason = "heed asks that no transaction of this process is active: nobody else has the \
+                  environment yet"
+    )]
+    let resize = |size| unsafe { env.resize(size) };
     let mut follows = 0;
     let txn = loop {
         match env.write_txn() {
             Err(error) if is_map_resized(&error) && follows < FOLLOWS => {
                 follows += 1;
-                #[allow(
-                    unsafe_code,
-                    reason = "heed asks that no transaction of this process is active: nobody else has the \
-                              environment yet"
-                )]
-                unsafe { env.resize(0) }.map_err(|e| explain(e.into()))?;
+                // 0 means the size that the file says, in which others' reserve may be.
+                resize(0).map_err(|e| explain(e.into()))?;
+                if env.info().map_size > bound {
+                    resize(bound).map_err(|e| explain(e.into()))?;
+                }
             }
             begun => break begun.map_err(|e| explain(e.into()))?,
         }

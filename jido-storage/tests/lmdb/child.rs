@@ -104,6 +104,7 @@ fn in_a_role() {
         "append" => runtime.block_on(crate::kill::child(&folder, number, Tells::Acknowledged)),
         "append-hastily" => runtime.block_on(crate::kill::child(&folder, number, Tells::Begun)),
         "grow" => runtime.block_on(crate::growth::child(&folder, number)),
+        "reserve" => runtime.block_on(crate::reserve::child(&folder, number)),
         "write" => runtime.block_on(crate::waiting::child(&folder, number)),
         "hold" => crate::locks::child(&folder, number),
         other => panic!("no role {other}"),

@@ -13,4 +13,5 @@ mod growth;
 mod kill;
 mod ledger;
 mod locks;
+mod reserve;
 mod waiting;
