@@ -97,9 +97,14 @@ pub struct LmdbStorage {
 struct Handle {
     env: Arc<Environment>,
     queue: Arc<Queue>,
-    folder: PathBuf,
     options: LmdbOptions,
+    /// The last to be dropped: whoever opens the folder again may hold the list while it
+    /// waits for the environment above to close.
+    listed: Listed,
 }
+
+/// A folder's place in the list of those that are open.
+struct Listed(PathBuf);
 
 /// The folders that are open in this process. LMDB breaks when one process maps
 /// a folder twice.
@@ -108,13 +113,18 @@ static OPEN: Mutex<BTreeMap<PathBuf, Weak<Handle>>> = Mutex::new(BTreeMap::new()
 impl Drop for Handle {
     fn drop(&mut self) {
         self.queue.close();
+    }
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
         let mut open = OPEN.lock();
         // It may have been opened again in the meantime.
         if open
-            .get(&self.folder)
+            .get(&self.0)
             .is_some_and(|handle| handle.strong_count() == 0)
         {
-            open.remove(&self.folder);
+            open.remove(&self.0);
         }
     }
 }
@@ -162,8 +172,8 @@ impl LmdbStorage {
         let handle = Arc::new(Handle {
             env,
             queue,
-            folder: folder.clone(),
             options,
+            listed: Listed(folder.clone()),
         });
         open.insert(folder, Arc::downgrade(&handle));
         Ok(Self { handle })
@@ -219,7 +229,7 @@ async fn outcome_of<O: Operation>(outcome: oneshot::Receiver<O::Outcome>) -> O::
 impl fmt::Debug for LmdbStorage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LmdbStorage")
-            .field("folder", &self.handle.folder)
+            .field("folder", &self.handle.listed.0)
             .field("options", &self.handle.options)
             .finish_non_exhaustive()
     }

@@ -19,7 +19,7 @@ struct Failing {
 impl Failing {
     /// Takes the file by which data pages are written, or the one for the meta page.
     fn new(storage: &LmdbStorage, meta: bool) -> Self {
-        let data = storage.handle.folder.join("data.mdb");
+        let data = storage.handle.listed.0.join("data.mdb");
         let number = std::fs::read_dir("/proc/self/fd")
             .unwrap()
             .filter_map(|found| found.unwrap().file_name().to_str()?.parse().ok())

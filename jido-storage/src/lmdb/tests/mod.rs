@@ -161,6 +161,21 @@ async fn a_folder_is_shared_within_a_process() {
     assert_eq!(again.nodes(&cluster()).await.unwrap().len(), 1);
 }
 
+/// One that drops its last handle isn't waited for by one that it waits for.
+#[test]
+fn a_folder_is_opened_again_while_its_last_handle_is_dropped() {
+    let folder = tempfile::tempdir().unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                for _ in 0..50 {
+                    drop(LmdbStorage::open(folder.path()).unwrap());
+                }
+            });
+        }
+    });
+}
+
 #[tokio::test]
 async fn what_is_queued_is_finished_when_the_storage_is_dropped() {
     let folder = tempfile::tempdir().unwrap();
