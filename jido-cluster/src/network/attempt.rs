@@ -8,7 +8,7 @@ use std::time::Duration;
 use jido_core::Incarnation;
 use thiserror::Error as ThisError;
 use tokio::net::{TcpStream, lookup_host};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout, timeout_at};
 
 use super::connection::Connection;
 use super::counters::count;
@@ -82,8 +82,8 @@ pub(super) async fn attempt(
     first_of(hosts, failed, reach).await
 }
 
-/// Tries one host after the other. Each gets its share of the time to be connected to, as it may be that
-/// nothing comes back from there, and then all that is left.
+/// Tries one host after the other. Each gets its share of what is left of the time to be connected to, as it
+/// may be that nothing comes back from there, and then all that is left.
 async fn first_of<F>(
     hosts: impl Future<Output = io::Result<Vec<SocketAddr>>>,
     failed: &mut Failed,
@@ -94,14 +94,17 @@ where
 {
     // The first host, as long as it is tried.
     let mut first = None;
+    let deadline = sleep(READY_WITHIN).deadline();
+    let left = || deadline.saturating_duration_since(sleep(Duration::ZERO).deadline());
     let reached = async {
         let mut hosts = hosts.await?;
         failed.order(&mut hosts);
-        let count = u32::try_from(hosts.len()).unwrap_or(u32::MAX).max(1);
-        let share = (READY_WITHIN / count).max(CONNECTED_WITHIN);
+        let count = hosts.len();
         let (mut is_own, mut refused, mut unreached) = (false, None, None);
         for (at, host) in hosts.into_iter().enumerate() {
             first = (at == 0).then_some(host);
+            let sharing = u32::try_from(count - at).unwrap_or(u32::MAX);
+            let share = (left() / sharing).max(CONNECTED_WITHIN);
             match reach(host, share).await {
                 Ok(Reached::Peer(peer)) => {
                     failed.forget(host);
@@ -121,7 +124,7 @@ where
             (None, None) => Err(io::Error::from(io::ErrorKind::NotFound).into()),
         }
     };
-    match timeout(READY_WITHIN, reached).await {
+    match timeout_at(deadline, reached).await {
         Ok(reached) => reached,
         Err(_) => {
             // One that came later had less than all of the time: it comes first the next time.
@@ -221,9 +224,11 @@ mod tests {
         IsMyself,
         /// It takes so many seconds until the session is ready.
         IsPeer(u64),
+        /// It takes so many seconds until it is connected to.
+        IsFar(u64),
     }
 
-    use Host::{Drops, Hangs, IsMyself, IsOther, IsPeer, Refuses};
+    use Host::{Drops, Hangs, IsFar, IsMyself, IsOther, IsPeer, Refuses};
 
     async fn answer(host: Host, within: Duration) -> Result<Reached, DialError> {
         match host {
@@ -236,6 +241,14 @@ mod tests {
             IsOther => Err(DialError::NoSession("n9".to_owned())),
             IsMyself => Ok(Reached::Myself),
             IsPeer(seconds) => {
+                tokio::time::sleep(Duration::from_secs(seconds)).await;
+                Ok(Reached::Peer(PEER))
+            }
+            IsFar(seconds) if within < Duration::from_secs(seconds) => {
+                tokio::time::sleep(within).await;
+                Err(io::Error::from(io::ErrorKind::TimedOut).into())
+            }
+            IsFar(seconds) => {
                 tokio::time::sleep(Duration::from_secs(seconds)).await;
                 Ok(Reached::Peer(PEER))
             }
@@ -276,6 +289,14 @@ mod tests {
             assert!(is_peer(&reached), "{before:?}: {reached:?}");
             assert_eq!(tried, [1]);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_others_leave_of_their_time_is_there_for_the_rest() {
+        let hosts = [Refuses, Refuses, IsFar(4)];
+        let (reached, tried) = try_all(&hosts, &mut Failed::default()).await;
+        assert!(is_peer(&reached), "{reached:?}");
+        assert_eq!(tried, [0, 1, 2]);
     }
 
     #[tokio::test(start_paused = true)]
