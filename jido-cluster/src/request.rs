@@ -98,7 +98,7 @@ impl<'a, A: Agent> Request<'a, A> {
     }
 
     /// When the request was made, the same for every retry of it; for ids of the
-    /// caller's own. By this time, or by that of a UUID of version 7, it may be 5 minutes ahead of
+    /// caller's own. That of a UUID of version 7 counts before this. By this time, or by that of a UUID of version 7, it may be 5 minutes ahead of
     /// this node's clock at the most.
     pub fn issued_at(mut self, at: Timestamp) -> Self {
         self.issued_at = Some(at);

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use super::answers::Held;
 use super::occurrences::Own;
 use super::pipeline::Pipeline;
+use super::start::prepared;
 use super::window::{Forgotten, Window};
 use super::{Errand, Start};
 use crate::delivery::{Delivery, Refusal};
@@ -160,16 +161,14 @@ impl<A: Agent> Running<A> {
 
     /// Puts the agent back to the state after the last message that went well.
     pub(super) fn restore(&mut self) {
-        match decode_state(self.pipeline.current()) {
-            Ok(agent) => {
-                self.agent = agent;
-                (self.router.settings().prepare)(&mut self.agent, &self.id.key);
-            }
+        let read = decode_state(self.pipeline.current()).map_err(Error::from);
+        match read.and_then(|agent| prepared(&self.router, &self.id.key, Some(agent))) {
+            Ok(agent) => self.agent = agent,
             // It was serialized by the same code a moment ago: that reads otherwise than it
-            // writes. What was undone must not be committed with the next message.
+            // writes, or can't be prepared. What was undone must not be committed with the next
+            // message.
             Err(error) => {
-                tracing::error!(agent = %self.id, %error, "an agent can't read its own state");
-                let error = Error::from(error);
+                tracing::error!(agent = %self.id, %error, "an agent can't be put back to its own state");
                 let refusal = Refusal::Broken(error.kind(), error.to_string().into());
                 self.unreadable = Some(Box::new(refusal));
             }

@@ -197,7 +197,11 @@ fn make_agent<A: Agent>(router: &Router<A>, key: &AgentKey, loaded: &Loaded) -> 
 }
 
 /// An agent, a fresh one if there is none, as the manager's user has it prepared.
-fn prepared<A: Agent>(router: &Router<A>, key: &AgentKey, agent: Option<A>) -> Result<A, Error> {
+pub(super) fn prepared<A: Agent>(
+    router: &Router<A>,
+    key: &AgentKey,
+    agent: Option<A>,
+) -> Result<A, Error> {
     let settings = router.settings();
     let prepare = AssertUnwindSafe(|| {
         let mut agent = agent.unwrap_or_else(|| (settings.initial)(key));

@@ -130,29 +130,33 @@ impl<A: Agent> State<A> {
                 None
             }
             ActivationMessage::Lost(epoch) => running.lost(epoch).await.err(),
-            ActivationMessage::Errand(errand, done) => match running.errand(errand).await {
-                Ok(After::GoOn) => {
-                    let _ = done.send(Ok(()));
-                    None
+            ActivationMessage::Errand(errand, done) => {
+                // Whoever looks for agents that rest doesn't tell it once more.
+                self.start.gauge.leave();
+                match running.errand(errand).await {
+                    Ok(After::GoOn) => {
+                        let _ = done.send(Ok(()));
+                        None
+                    }
+                    Ok(After::End) => {
+                        // Whoever waits may ask for the agent again at once, so
+                        // this activation is out of the way first.
+                        self.end(&myself, Refusal::Stopped);
+                        let metrics = &self.start.router.settings().metrics;
+                        metrics.deactivated(errand.ends_as());
+                        let _ = done.send(Ok(()));
+                        return;
+                    }
+                    Err(Failed::Undone(refusal)) => {
+                        let _ = done.send(Err(refusal));
+                        None
+                    }
+                    Err(Failed::Lost(refusal)) => {
+                        let _ = done.send(Err(refusal.clone()));
+                        Some(refusal)
+                    }
                 }
-                Ok(After::End) => {
-                    // Whoever waits may ask for the agent again at once, so
-                    // this activation is out of the way first.
-                    self.end(&myself, Refusal::Stopped);
-                    let metrics = &self.start.router.settings().metrics;
-                    metrics.deactivated(errand.ends_as());
-                    let _ = done.send(Ok(()));
-                    return;
-                }
-                Err(Failed::Undone(refusal)) => {
-                    let _ = done.send(Err(refusal));
-                    None
-                }
-                Err(Failed::Lost(refusal)) => {
-                    let _ = done.send(Err(refusal.clone()));
-                    Some(refusal)
-                }
-            },
+            }
         };
         if lost.is_none() && running.unreadable.is_some() {
             return self.retire(&myself).await;

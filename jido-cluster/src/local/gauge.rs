@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// What `rested` is while an activation claims and loads.
-const STARTING: u64 = u64::MAX;
+/// What `rested` is while an activation claims and loads, and while it does what may end it.
+const NOT_AT_REST: u64 = u64::MAX;
 
 /// Written by one activation, read by the router and by sweeps.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ impl Gauge {
     pub(crate) fn new(used_ms: u64) -> Self {
         Self {
             taken: AtomicU64::new(0),
-            rested: AtomicU64::new(STARTING),
+            rested: AtomicU64::new(NOT_AT_REST),
             used_ms: AtomicU64::new(used_ms),
             bytes: AtomicUsize::new(0),
         }
@@ -44,6 +44,11 @@ impl Gauge {
     /// Nothing is under way: no message is handled, and no commit is in flight.
     pub(crate) fn rest(&self) {
         self.rested.store(self.taken(), Ordering::Release);
+    }
+
+    /// It does something that may end it, after which it rests again if it hasn't ended.
+    pub(crate) fn leave(&self) {
+        self.rested.store(NOT_AT_REST, Ordering::Release);
     }
 
     /// Whether nothing was under way after so many messages.

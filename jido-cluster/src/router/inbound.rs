@@ -198,6 +198,8 @@ impl<A: Agent> Router<A> {
         match self.owns(key).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(Refusal::NotOwner { hint }),
+            // Who is told of may answer all the same.
+            Err(_) if hint.is_some() => Err(Refusal::NotOwner { hint }),
             Err(error) => Err(Refusal::unsettled(error.to_string())),
         }
     }

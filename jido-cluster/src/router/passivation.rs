@@ -16,7 +16,7 @@ use crate::telemetry::UNTRACED;
 pub(crate) use choice::{Capacity, Patience};
 use choice::{Load, choose};
 
-/// How many agents of one node move down at a time: enough to fill the batches of a
+/// How many agents of one node begin to move down at a time: enough to fill the batches of a
 /// storage, few enough to leave it room for those that still serve.
 pub(super) const CONCURRENCY: usize = 64;
 

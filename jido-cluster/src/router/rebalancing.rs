@@ -287,7 +287,9 @@ impl<A: Agent> Router<A> {
             let ended = runtime::spawn(async move { Box::pin(router.hand_over(&key, to)).await });
             return match tokio::time::timeout(PATIENCE, ended).await {
                 Ok(Ok(ended)) => ended,
-                Ok(Err(_)) | Err(_) => Err(timed_out(PATIENCE, Executed::Maybe)),
+                // It panicked, or the runtime ends.
+                Ok(Err(_)) => Err(interrupted()),
+                Err(_) => Err(timed_out(PATIENCE, Executed::Maybe)),
             };
         }
         let question = Question {

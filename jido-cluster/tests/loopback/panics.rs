@@ -42,6 +42,7 @@ struct Touchy {
 enum Touch {
     Add,
     Get,
+    Fail,
     Unreadable(Unreadable),
     AnswerUnwritable,
     BecomeUnwritable,
@@ -62,6 +63,7 @@ impl Agent for Touchy {
         match message {
             Touch::Add => self.count += 1,
             Touch::Get | Touch::Unreadable(_) => {}
+            Touch::Fail => return Err(AgentError::new("failed as asked")),
             Touch::AnswerUnwritable => return Ok(Touched::Unwritable(Unwritable)),
             Touch::BecomeUnwritable => self.unwritable = Some(Unwritable),
         }
@@ -142,10 +144,16 @@ async fn what_makes_or_prepares_an_agent_may_panic() {
         assert!(!PREPARE_PANICS.load(Ordering::SeqCst), "panicked as asked");
     });
     let handle = manager.start(&node).await.unwrap();
-    handle.call("a", Touch::Add).await.unwrap();
+    for key in ["a", "fails"] {
+        handle.call(key, Touch::Add).await.unwrap();
+    }
     assert!(handle.stop("a").await.unwrap());
     PREPARE_PANICS.store(true, Ordering::SeqCst);
-    for key in ["none", "a", "b"] {
+    // It can't be put back, and ends.
+    let error = handle.call("fails", Touch::Fail).await.unwrap_err();
+    assert!(error.to_string().contains("failed as asked"), "{error}");
+    assert_eq!(error.executed(), Executed::No);
+    for key in ["none", "a", "b", "fails"] {
         let error = handle.call(key, Touch::Get).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Agent, "{key}");
         assert!(error.to_string().contains("panicked as asked"), "{error}");
@@ -156,7 +164,9 @@ async fn what_makes_or_prepares_an_agent_may_panic() {
     let page = handle.keys(None, 10).await.unwrap();
     assert!(page.agents.iter().all(|agent| agent.owner.is_none()));
     PREPARE_PANICS.store(false, Ordering::SeqCst);
-    assert_eq!(count(&handle, "a").await, 1);
+    for key in ["a", "fails"] {
+        assert_eq!(count(&handle, key).await, 1);
+    }
 }
 
 #[tokio::test(start_paused = true)]

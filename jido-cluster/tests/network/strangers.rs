@@ -177,9 +177,9 @@ pub(crate) fn a_session_that_is_not_ready() {
     let mut a = Process::start("a", &[]);
     let since = Instant::now();
     let mut stream = connect(&a.address);
-    // Its hello takes three of the five seconds, and then it says nothing to the session layer.
+    // Its hello takes two of the five seconds, and then it says nothing to the session layer.
     let said = hello_of("x");
-    for piece in said.chunks(said.len().div_ceil(12)) {
+    for piece in said.chunks(said.len().div_ceil(8)) {
         std::thread::sleep(Duration::from_millis(250));
         stream.write_all(piece).unwrap();
     }
@@ -190,7 +190,7 @@ pub(crate) fn a_session_that_is_not_ready() {
     is_ended(stream, "a session that is not ready");
     let took = since.elapsed();
     println!("a session that is not ready: ended after {took:?}");
-    assert!(took < Duration::from_millis(7_500), "{took:?}");
+    assert!(took < Duration::from_millis(6_700), "{took:?}");
     a.tell("stats too_slow 1");
     a.says("stats too_slow 1");
     a.never_said("up");
