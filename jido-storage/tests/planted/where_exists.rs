@@ -38,5 +38,6 @@ impl Flaw for WhereExists {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn it_is_caught() {
-    is_caught(|on| WhereExists { on }, &[Rule::Settled]).await;
+    // Those of rule 4 see it nearly always, and by chance; the one that races for long always.
+    is_caught(|on| WhereExists { on }, &[Rule::Whole]).await;
 }
