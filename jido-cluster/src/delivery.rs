@@ -250,12 +250,11 @@ impl<A: Agent> Delivery<A> {
                 Ok(reply) => port.ok(reply.epoch, reply.revision, &Value(&reply.value)),
                 Err(error) => port.failed(&error),
             },
-            Some(ReplyTo::Nobody(sender)) => match result {
-                Err(error) if error.executed() == Executed::No => {
+            Some(ReplyTo::Nobody(sender)) => {
+                if let Some(error) = result.err().filter(|e| e.executed() == Executed::No) {
                     sender.router.not_delivered(&sender.key, &error);
                 }
-                _ => {}
-            },
+            }
             None => {}
         }
     }

@@ -34,6 +34,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::activation::{Activation, ActivationMessage, Start};
 use crate::delivery::{Delivery, Refusal};
+use crate::error::{Error, ErrorKind};
 use crate::local::{Found, Gauge, Local, LocalMap, Parked, millis};
 use crate::node::Core;
 use crate::placement;
@@ -205,6 +206,14 @@ impl<A: Agent> Router<A> {
             let failed = SupervisionEvent::ActorFailed(activation.clone(), why.into());
             manager.notify_supervisor(failed);
         }
+    }
+
+    /// A panic as an agent's error, of which the manager's supervisor is told.
+    pub(crate) fn panicked(&self, me: Option<&ActorCell>, id: &AgentId, why: String) -> Error {
+        if let Some(me) = me {
+            self.escalate(me, format!("{id}: {why}"));
+        }
+        Error::new(ErrorKind::Agent, why)
     }
 
     /// Whether the manager has stopped on this node for good.

@@ -153,16 +153,14 @@ impl<A: Agent> Running<A> {
 
     /// A panic as an error, of which the manager's supervisor is told.
     pub(super) fn panicked(&self, why: String) -> Error {
-        if let Some(me) = &self.me {
-            self.router.escalate(me, format!("{}: {why}", self.id));
-        }
-        Error::new(ErrorKind::Agent, why)
+        self.router.panicked(self.me.as_ref(), &self.id, why)
     }
 
     /// Puts the agent back to the state after the last message that went well.
     pub(super) fn restore(&mut self) {
         let read = decode_state(self.pipeline.current()).map_err(Error::from);
-        match read.and_then(|agent| prepared(&self.router, &self.id.key, Some(agent))) {
+        match read.and_then(|agent| prepared(&self.router, self.me.as_ref(), &self.id, Some(agent)))
+        {
             Ok(agent) => self.agent = agent,
             // It was serialized by the same code a moment ago: that reads otherwise than it
             // writes, or can't be prepared. What was undone must not be committed with the next

@@ -4,15 +4,16 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use jido_core::{Agent, AgentId, AgentKey, Epoch, Revision, decode_state};
+use jido_core::{Agent, AgentId, Epoch, Revision, decode_state};
 use jido_storage::{ClaimOutcome, ClaimRequest, Commit, Loaded, is_planted};
+use ractor::ActorCell;
 
 use super::Start;
 use super::hooks::panic_text;
 use super::replay;
 use super::running::Running;
 use crate::delivery::Refusal;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::local::Parked;
 use crate::reminders::Listing;
 use crate::router::Router;
@@ -79,7 +80,7 @@ async fn claim_and_load<A: Agent>(start: &Start<A>) -> Result<Running<A>, Refusa
         }
         None => load(router, &id, epoch).await?,
     };
-    let made = match make_agent(router, &start.key, &loaded) {
+    let made = match make_agent(start, &id, &loaded) {
         Ok(agent) => replay::unfold(router, agent, &loaded).await?,
         Err(error) => Err(error),
     };
@@ -116,7 +117,7 @@ async fn resume<A: Agent>(start: &Start<A>, parked: &Parked) -> Result<Running<A
     let router = &start.router;
     let id = router.agent_id(&start.key);
     let agent = decode_state(&parked.state).map_err(Error::from);
-    match agent.and_then(|agent| prepared(router, &start.key, Some(agent))) {
+    match agent.and_then(|agent| prepared(router, start.me.as_ref(), &id, Some(agent))) {
         Ok(agent) => Ok(Running::resumed(start, id, agent, parked)),
         // The same code has written it.
         Err(error) => {
@@ -188,32 +189,29 @@ pub(super) async fn load<A: Agent>(
 }
 
 /// The agent as its checkpoint has it, or a fresh one.
-fn make_agent<A: Agent>(router: &Router<A>, key: &AgentKey, loaded: &Loaded) -> Result<A, Error> {
-    let stored = match &loaded.checkpoint {
-        Some(checkpoint) => Some(decode_state(&checkpoint.state)?),
-        None => None,
-    };
-    prepared(router, key, stored)
+fn make_agent<A: Agent>(start: &Start<A>, id: &AgentId, loaded: &Loaded) -> Result<A, Error> {
+    let checkpoint = loaded.checkpoint.as_ref();
+    let stored = checkpoint.map(|one| decode_state(&one.state)).transpose()?;
+    prepared(&start.router, start.me.as_ref(), id, stored)
 }
 
 /// An agent, a fresh one if there is none, as the manager's user has it prepared.
 pub(super) fn prepared<A: Agent>(
     router: &Router<A>,
-    key: &AgentKey,
+    me: Option<&ActorCell>,
+    id: &AgentId,
     agent: Option<A>,
 ) -> Result<A, Error> {
     let settings = router.settings();
     let prepare = AssertUnwindSafe(|| {
-        let mut agent = agent.unwrap_or_else(|| (settings.initial)(key));
-        (settings.prepare)(&mut agent, key);
+        let mut agent = agent.unwrap_or_else(|| (settings.initial)(&id.key));
+        (settings.prepare)(&mut agent, &id.key);
         agent
     });
     catch_unwind(prepare).map_err(|panic| {
         let text = panic_text(panic.as_ref());
-        Error::new(
-            ErrorKind::Agent,
-            format!("what makes or prepares agents panicked: {text}"),
-        )
+        let why = format!("what makes or prepares agents panicked: {text}");
+        router.panicked(me, id, why)
     })
 }
 

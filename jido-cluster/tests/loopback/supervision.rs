@@ -66,6 +66,9 @@ async fn supervised_on(cluster: &Cluster, escalates: bool) -> Supervised {
     let (root, _) = Actor::spawn(None, Root(sender), ()).await.unwrap();
     let manager = cluster.manager().durability(Durability::Command);
     let manager = manager.escalate_failures(escalates);
+    let manager = manager.prepare(|_, key| {
+        assert!(key.as_str() != "unprepared", "panicked as asked");
+    });
     let manager = manager.build(&node).await.unwrap();
     let handle = manager.handle();
     let (manager, _) = Actor::spawn_linked(None, manager, (), root.get_cell())
@@ -104,6 +107,13 @@ async fn a_supervisor_that_wants_to_hears_of_every_panic_and_the_agent_goes_on()
     here.handle.call("a", Message::Fail).await.unwrap_err();
     let reply = here.handle.request("a", Message::Get).send().await.unwrap();
     assert_eq!((reply.value, reply.epoch.0), (1, 1));
+    // One that can't be made is told of as well.
+    let unprepared = here.handle.call("unprepared", Message::Get).await;
+    assert_eq!(unprepared.unwrap_err().kind(), ErrorKind::Agent);
+    let Some(Event::Failed(_, why)) = here.events.recv().await else {
+        panic!("something else came");
+    };
+    assert!(why.contains("counters/unprepared"), "{why}");
     here.manager.stop_and_wait(None, None).await.unwrap();
     assert_eq!(here.events.recv().await, Some(Event::Terminated(manager)));
 }
